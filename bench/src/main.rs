@@ -1,0 +1,3 @@
+//! Benchmarks beside their peers.
+
+fn main() {}

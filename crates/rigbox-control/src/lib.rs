@@ -1,0 +1,1 @@
+//! The API: who may ask for what, and what the store says of it.

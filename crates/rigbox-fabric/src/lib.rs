@@ -1,0 +1,1 @@
+//! How parts find, trust and reach each other: identity, watch streams, dial.

@@ -1,0 +1,1 @@
+//! The only SQL: engine, transactions, one module per resource, change feed, migrations.

@@ -1,0 +1,115 @@
+//! Service specs: daemons that an account runs in its workspaces as systemd units.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, ServiceSpecId, Timestamp};
+
+/// When systemd starts a service again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RestartPolicy {
+    /// After every end.
+    #[serde(rename = "always")]
+    Always,
+    /// After an end that was not clean.
+    #[default]
+    #[serde(rename = "on-failure")]
+    OnFailure,
+    /// Never.
+    #[serde(rename = "no")]
+    No,
+}
+
+/// `POST /service-specs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateServiceSpecRequest {
+    /// A DNS label; becomes the unit's name.
+    pub name: String,
+    /// One line, not run through a shell.
+    pub exec_start: String,
+    /// Environment of the service.
+    #[serde(default)]
+    pub env_vars: Option<BTreeMap<String, String>>,
+    /// A file of more environment, inside the workspace.
+    #[serde(default)]
+    pub environment_file: Option<String>,
+    /// When systemd starts it again.
+    #[serde(default)]
+    pub restart_policy: RestartPolicy,
+    /// Whether it starts with the workspace.
+    #[serde(default)]
+    pub auto_enable: bool,
+    /// Bash that runs before the service first starts.
+    #[serde(default)]
+    pub setup_script: Option<String>,
+}
+
+/// `PUT /service-specs/{id}`: a missing field keeps its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateServiceSpecRequest {
+    /// New name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// New command line.
+    #[serde(default)]
+    pub exec_start: Option<String>,
+    /// New environment, replaced whole.
+    #[serde(default)]
+    pub env_vars: Option<BTreeMap<String, String>>,
+    /// New environment file; empty removes it.
+    #[serde(default)]
+    pub environment_file: Option<String>,
+    /// New restart policy.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// New start rule.
+    #[serde(default)]
+    pub auto_enable: Option<bool>,
+    /// New setup script; empty removes it.
+    #[serde(default)]
+    pub setup_script: Option<String>,
+}
+
+/// A service spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceSpecResponse {
+    /// Its id.
+    pub id: ServiceSpecId,
+    /// Whose it is.
+    pub user_id: AccountId,
+    /// Name of the unit without prefix.
+    pub name: String,
+    /// Command line.
+    pub exec_start: String,
+    /// Environment.
+    pub env_vars: BTreeMap<String, String>,
+    /// When systemd starts it again.
+    pub restart_policy: RestartPolicy,
+    /// Whether it starts with the workspace.
+    pub auto_enable: bool,
+    /// A file of more environment.
+    pub environment_file: Option<String>,
+    /// Bash that runs before the service first starts; empty for none.
+    pub setup_script: String,
+    /// Where it came from: `user`.
+    pub source: String,
+    /// The unit file that the workspace gets.
+    pub systemd_unit_preview: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// `GET /service-specs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceSpecsListResponse {
+    /// Newest first.
+    pub services: Vec<ServiceSpecResponse>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,207 @@
+//! Workspaces as the API shows them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Failure, Generation, HostId, ImageName, RegionName, ServiceSpecId, SetupScriptId,
+    Status, TemplateId, Timestamp, WorkspaceId, WorkspaceName,
+    host::{Egress, SetupResult},
+};
+
+/// `POST /workspaces`. The template supplies what is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorkspaceRequest {
+    /// A DNS label, unique within the account.
+    pub name: WorkspaceName,
+    /// Where the missing values come from.
+    #[serde(default)]
+    pub template_id: Option<TemplateId>,
+    /// What the disk is cloned from.
+    #[serde(default)]
+    pub image: Option<ImageName>,
+    /// Memory in MiB.
+    #[serde(default)]
+    pub ram_mb: Option<u32>,
+    /// Virtual CPUs.
+    #[serde(default)]
+    pub vcpu_count: Option<u8>,
+    /// Disk in MiB.
+    #[serde(default)]
+    pub disk_size_mb: Option<u32>,
+    /// Environment of the workspace.
+    #[serde(default)]
+    pub env_vars: Option<BTreeMap<String, String>>,
+    /// Scripts to run, in their own order.
+    #[serde(default)]
+    pub setup_script_ids: Option<Vec<SetupScriptId>>,
+    /// Services to run.
+    #[serde(default)]
+    pub service_spec_ids: Option<Vec<ServiceSpecId>>,
+    /// Apps of the catalog to install; must be empty until the catalog has any.
+    #[serde(default)]
+    pub catalog_ids: Option<Vec<String>>,
+    /// Where it runs; the default region when missing.
+    #[serde(default)]
+    pub region: Option<RegionName>,
+    /// When it sleeps.
+    #[serde(default)]
+    pub idle: Option<Idle>,
+    /// What it may reach.
+    #[serde(default)]
+    pub egress: Option<Egress>,
+}
+
+/// When a workspace sleeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Idle {
+    /// Whether it ever sleeps by itself.
+    #[serde(default)]
+    pub mode: IdleMode,
+    /// After how many seconds without use.
+    #[serde(default)]
+    pub after_seconds: Option<u32>,
+}
+
+/// Whether a workspace sleeps by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdleMode {
+    /// Never.
+    #[default]
+    AlwaysOn,
+    /// Suspended when idle.
+    Suspend,
+}
+
+/// A workspace. Called `vm` on the wire because the compatible core does so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vm {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its name.
+    pub name: WorkspaceName,
+    /// Whose it is.
+    pub user_id: AccountId,
+    /// What it is doing.
+    pub status: Status,
+    /// What it was made from.
+    pub image: ImageName,
+    /// Template that it was made from.
+    pub template_id: Option<TemplateId>,
+    /// Memory in MiB.
+    pub ram_mb: u32,
+    /// Virtual CPUs.
+    pub vcpu_count: u8,
+    /// Disk in MiB.
+    pub disk_size_mb: u32,
+    /// The host that has it.
+    pub node_id: HostId,
+    /// Address inside its own network, the same for every workspace.
+    pub ip_address: Option<String>,
+    /// Environment; left out of lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_vars: Option<BTreeMap<String, String>>,
+    /// Code of the failure, when failed.
+    pub failure_code: Option<String>,
+    /// Text of the failure, when failed.
+    pub failure_reason: Option<String>,
+    /// AI mode; null means the account's.
+    pub ai_mode: Option<String>,
+    /// How often its making was tried.
+    pub creation_attempts: u32,
+    /// When its making began.
+    pub creation_started_at: Option<Timestamp>,
+    /// Attached scripts.
+    pub setup_script_ids: Option<Vec<SetupScriptId>>,
+    /// Attached services.
+    pub service_spec_ids: Option<Vec<ServiceSpecId>>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Where it runs.
+    pub region: RegionName,
+    /// When it sleeps.
+    pub idle: Idle,
+    /// What it may reach.
+    pub egress: Egress,
+    /// How to reach it by SSH, once the gateway serves its region.
+    pub ssh: Option<SshInfo>,
+    /// Counts changes of what it should be.
+    pub generation: Generation,
+    /// How its setup scripts went.
+    pub setup: Vec<SetupResult>,
+}
+
+/// How to reach a workspace by SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SshInfo {
+    /// User name at the gateway.
+    pub user: String,
+    /// The gateway's host name.
+    pub host: String,
+    /// The gateway's port.
+    pub port: u16,
+}
+
+/// `GET /workspaces/{id}` and every answer about one workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetWorkspaceResponse {
+    /// The workspace.
+    pub vm: Vm,
+    /// Why it failed, when failed.
+    pub failure: Option<Failure>,
+}
+
+/// `GET /workspaces`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListWorkspacesResponse {
+    /// Newest first.
+    pub vms: Vec<Vm>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+/// `PUT /workspaces/{id}/resources`: a missing field keeps its value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeWorkspaceRequest {
+    /// Memory in MiB.
+    #[serde(default)]
+    pub ram_mb: Option<u32>,
+    /// Virtual CPUs.
+    #[serde(default)]
+    pub vcpu_count: Option<u8>,
+    /// Disk in MiB; only grows.
+    #[serde(default)]
+    pub disk_size_mb: Option<u32>,
+}
+
+/// Answer of `PUT /workspaces/{id}/resources`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResizeWorkspaceResponse {
+    /// For people.
+    pub message: String,
+    /// The workspace after the change.
+    pub vm: Vm,
+}
+
+/// `POST /workspaces/{id}/env`: replaces the map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWorkspaceEnvRequest {
+    /// The whole environment.
+    pub env_vars: BTreeMap<String, String>,
+}
+
+/// An answer that is only a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageResponse {
+    /// For people.
+    pub message: String,
+}

@@ -1,0 +1,193 @@
+//! The one authorisation function. A right is a value that only this module can make.
+//! Invariant: deny by default; pure: callers bring the facts.
+//! Does not authenticate (see the control plane's `authn`) and looks nothing up.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, ApiKeyId, WorkspaceId};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// A program or person with an account's API key.
+    Key {
+        /// The key that was shown.
+        key: ApiKeyId,
+        /// Whose key it is.
+        account: AccountId,
+        /// What the account may do on the platform.
+        standing: Standing,
+    },
+    /// Code inside a workspace, known by its network namespace.
+    Guest {
+        /// The workspace it runs in.
+        workspace: WorkspaceId,
+        /// Who owns that workspace.
+        account: AccountId,
+    },
+}
+
+/// What an account is on the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Whoever installed the platform.
+    Operator,
+    /// Everyone else.
+    User,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Nothing that needs an identity.
+    Public,
+    /// See one's own account: limits, regions, settings.
+    AccountRead,
+    /// Change one's own account's things: keys, scripts, specs; create workspaces.
+    AccountWrite,
+    /// See a workspace.
+    WorkspaceRead,
+    /// Start, stop, resize, delete a workspace.
+    WorkspaceWrite,
+    /// Run code in a workspace and touch its files.
+    WorkspaceEnter,
+    /// See the workspace one runs in, from inside.
+    GuestRead,
+}
+
+/// What the facts about the thing asked for are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// Something without an owner.
+    Public,
+    /// An account itself.
+    Account(AccountId),
+    /// A workspace and who owns it.
+    Workspace {
+        /// The workspace.
+        id: WorkspaceId,
+        /// Its owner.
+        owner: AccountId,
+    },
+}
+
+/// Proof that `authorise` said yes to something about `T`. Only this module makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorised<T> {
+    target: T,
+    right: Right,
+}
+
+impl<T> Authorised<T> {
+    /// What may be touched.
+    pub fn target(&self) -> &T {
+        &self.target
+    }
+
+    /// What may be done with it.
+    pub fn right(&self) -> Right {
+        self.right
+    }
+
+    /// Gives the proof up for what it is about.
+    pub fn into_target(self) -> T {
+        self.target
+    }
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The caller may not even know that the thing exists: answer as if it did not.
+    #[error("not found")]
+    Unknown,
+    /// The caller may see it, but not do this.
+    #[error("not allowed")]
+    Forbidden,
+}
+
+/// Decides whether `who` may do `right` to `resource`, and hands out `target` as proof.
+///
+/// # Errors
+/// [`Denied::Unknown`] where the caller may not know of the resource, else [`Denied::Forbidden`].
+pub fn authorise<T>(
+    who: &Principal,
+    right: Right,
+    resource: &Resource,
+    target: T,
+) -> Result<Authorised<T>, Denied> {
+    let granted = Authorised { target, right };
+    match (who, resource) {
+        (_, Resource::Public) if right == Right::Public => Ok(granted),
+        (_, Resource::Public) => Err(Denied::Forbidden),
+        // A key acts for its account, and an operator for every account.
+        (Principal::Key { account, standing, .. }, Resource::Account(owner)) => {
+            if account != owner && *standing != Standing::Operator {
+                return Err(Denied::Unknown);
+            }
+            match right {
+                Right::AccountRead | Right::AccountWrite => Ok(granted),
+                _ => Err(Denied::Forbidden),
+            }
+        }
+        (Principal::Key { account, standing, .. }, Resource::Workspace { owner, .. }) => {
+            if account != owner && *standing != Standing::Operator {
+                return Err(Denied::Unknown);
+            }
+            match right {
+                Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter => Ok(granted),
+                _ => Err(Denied::Forbidden),
+            }
+        }
+        // Code in a workspace sees that workspace and nothing else.
+        (Principal::Guest { workspace, .. }, Resource::Workspace { id, .. }) => {
+            if workspace != id {
+                return Err(Denied::Unknown);
+            }
+            if right == Right::GuestRead { Ok(granted) } else { Err(Denied::Forbidden) }
+        }
+        (Principal::Guest { .. }, Resource::Account(_)) => Err(Denied::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(n: u8) -> AccountId {
+        AccountId::from_random([n; 16])
+    }
+
+    fn key(n: u8, standing: Standing) -> Principal {
+        Principal::Key { key: ApiKeyId::from_random([n; 16]), account: account(n), standing }
+    }
+
+    fn workspace(n: u8, owner: u8) -> Resource {
+        Resource::Workspace { id: WorkspaceId::from_random([n; 8]), owner: account(owner) }
+    }
+
+    fn check(who: &Principal, right: Right, resource: &Resource, expected: Result<(), Denied>) {
+        assert_eq!(authorise(who, right, resource, ()).map(|_| ()), expected, "{who:?} {right:?}");
+    }
+
+    #[test]
+    fn a_user_enters_only_its_own_workspace() {
+        let user = key(1, Standing::User);
+        check(&user, Right::WorkspaceEnter, &workspace(9, 1), Ok(()));
+        check(&user, Right::WorkspaceEnter, &workspace(9, 2), Err(Denied::Unknown));
+        check(&user, Right::WorkspaceRead, &workspace(9, 2), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn code_in_a_workspace_sees_that_workspace_and_changes_nothing() {
+        let guest =
+            Principal::Guest { workspace: WorkspaceId::from_random([9; 8]), account: account(1) };
+        check(&guest, Right::GuestRead, &workspace(9, 1), Ok(()));
+        check(&guest, Right::WorkspaceWrite, &workspace(9, 1), Err(Denied::Forbidden));
+        check(&guest, Right::GuestRead, &workspace(8, 1), Err(Denied::Unknown));
+        check(&guest, Right::AccountRead, &Resource::Account(account(1)), Err(Denied::Unknown));
+    }
+}

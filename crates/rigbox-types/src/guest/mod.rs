@@ -1,0 +1,1 @@
+//! Documents between a host and the agent inside a workspace.

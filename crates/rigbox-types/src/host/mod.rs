@@ -1,0 +1,13 @@
+//! Documents between control and a host. Control says what should be (assignments), the host says
+//! what it sees (observations); neither ever sends a command.
+
+mod assignment;
+mod observation;
+
+pub use assignment::{
+    AssignedScript, AssignedService, Assignment, Egress, EgressMode, GuestSetup, Resources,
+    WatchEvent,
+};
+pub use observation::{
+    Capacity, DriverName, HostRegistration, HostReport, Observation, Sequence, SetupResult,
+};

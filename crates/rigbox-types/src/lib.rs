@@ -1,0 +1,22 @@
+//! What every part of Rigbox shares: ids, names, limits, states, failures, the one authorisation
+//! function and the documents that cross a wire.
+//! Invariant: everything here is data and pure functions. No I/O, no clock, no randomness.
+//! Does not know SQL or HTTP servers, and imports nothing of ours.
+
+pub mod api;
+pub mod authz;
+pub mod failure;
+pub mod guest;
+pub mod host;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod state;
+pub mod time;
+
+pub use authz::{Authorised, Principal, Right};
+pub use failure::Failure;
+pub use id::{AccountId, ApiKeyId, HostId, ServiceSpecId, SetupScriptId, WorkspaceId};
+pub use name::{ImageName, InvalidName, RegionName, TemplateId, WorkspaceName};
+pub use state::{Desired, Generation, Observed, Revision, Status};
+pub use time::Timestamp;

@@ -1,0 +1,45 @@
+//! Every size, count and time that a user can meet, in one list, with its reason.
+//! Does not hold the plans' numbers, which are data in the store.
+
+/// Least memory of a workspace, in MiB: the tiny image boots in 96 and leaves room for a shell.
+pub const RAM_MIN_MB: u32 = 128;
+/// Most memory of a workspace, in MiB, whatever the plan: 1 TiB, beyond any tested guest.
+pub const RAM_MAX_MB: u32 = 1024 * 1024;
+/// Most vCPUs of a workspace, whatever the plan: Firecracker's limit.
+pub const VCPU_MAX: u8 = 32;
+/// Least disk of a workspace, in MiB.
+pub const DISK_MIN_MB: u32 = 128;
+/// Most disk of a workspace, in MiB, whatever the plan: 16 TiB, the largest ext4 file of 4 KiB blocks.
+pub const DISK_MAX_MB: u32 = 16 * 1024 * 1024;
+/// Most environment variables of a workspace.
+pub const ENV_MAX_COUNT: usize = 256;
+/// Longest name of an environment variable, in bytes.
+pub const ENV_NAME_MAX_LEN: usize = 256;
+/// Longest value of an environment variable, in bytes.
+pub const ENV_VALUE_MAX_LEN: usize = 32 * 1024;
+/// Largest JSON request body, in bytes.
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Largest setup script, in bytes.
+pub const SETUP_SCRIPT_MAX_BYTES: usize = 256 * 1024;
+/// Most setup scripts and most service specs of a workspace.
+pub const SETUP_MAX_COUNT: usize = 32;
+/// Most entries of an egress allow-list (names and networks together).
+pub const EGRESS_MAX_ENTRIES: usize = 128;
+/// Default and most results of a page.
+pub const PAGE_DEFAULT: u32 = 50;
+/// See [`PAGE_DEFAULT`].
+pub const PAGE_MAX: u32 = 200;
+/// Default and most lines of a log answer.
+pub const LOG_LINES_DEFAULT: u32 = 200;
+/// See [`LOG_LINES_DEFAULT`].
+pub const LOG_LINES_MAX: u32 = 5_000;
+/// Longest time a command of `exec` may run, in seconds.
+pub const EXEC_TIMEOUT_MAX_S: u32 = 24 * 3600;
+/// Most output of a command that is answered in one document, in bytes and per stream.
+pub const EXEC_OUTPUT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Largest file that `files` carries, in bytes.
+pub const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Most entries of a directory listing.
+pub const FILE_LIST_MAX: usize = 10_000;
+/// How long the first answer to an `Idempotency-Key` is kept, in hours.
+pub const IDEMPOTENCY_HOURS: u32 = 24;

@@ -1,0 +1,1 @@
+//! Boots micro-VMs: the Vmm trait and its Firecracker and QEMU drivers.

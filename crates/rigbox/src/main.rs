@@ -1,0 +1,3 @@
+//! The server binary: configuration, roles, supervisor, operator commands.
+
+fn main() {}
