@@ -181,6 +181,10 @@ uuid_id! {
     /// An account's service specification.
     ServiceSpecId
 }
+uuid_id! {
+    /// An account's public SSH key.
+    SshKeyId
+}
 
 fn with_suffix(prefix: &str, random: [u8; RANDOM_LEN]) -> String {
     let characters = random.iter().map(|byte| {

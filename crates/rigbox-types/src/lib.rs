@@ -5,18 +5,20 @@
 
 pub mod api;
 pub mod authz;
+pub mod endpoint;
 pub mod failure;
 pub mod guest;
 pub mod host;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod openapi;
 pub mod state;
 pub mod time;
 
 pub use authz::{Authorised, Principal, Right};
 pub use failure::Failure;
-pub use id::{AccountId, ApiKeyId, HostId, ServiceSpecId, SetupScriptId, WorkspaceId};
+pub use id::{AccountId, ApiKeyId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId};
 pub use name::{ImageName, InvalidName, RegionName, TemplateId, WorkspaceName};
 pub use state::{Desired, Generation, Observed, Revision, Status};
 pub use time::Timestamp;

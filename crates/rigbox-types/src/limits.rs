@@ -33,6 +33,8 @@ pub const PAGE_MAX: u32 = 200;
 pub const LOG_LINES_DEFAULT: u32 = 200;
 /// See [`LOG_LINES_DEFAULT`].
 pub const LOG_LINES_MAX: u32 = 5_000;
+/// How long a command of `exec` may run when its request does not say, in seconds.
+pub const EXEC_TIMEOUT_DEFAULT_S: u32 = 60;
 /// Longest time a command of `exec` may run, in seconds.
 pub const EXEC_TIMEOUT_MAX_S: u32 = 24 * 3600;
 /// Most output of a command that is answered in one document, in bytes and per stream.
@@ -43,3 +45,19 @@ pub const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 pub const FILE_LIST_MAX: usize = 10_000;
 /// How long the first answer to an `Idempotency-Key` is kept, in hours.
 pub const IDEMPOTENCY_HOURS: u32 = 24;
+/// Most words of a command of `exec`.
+pub const EXEC_COMMAND_MAX_WORDS: usize = 4096;
+/// Longest path of a file or directory in a workspace, in bytes: Linux's `PATH_MAX` without its NUL.
+pub const PATH_MAX_LEN: usize = 4095;
+/// Longest `Idempotency-Key`, in bytes.
+pub const IDEMPOTENCY_KEY_MAX_LEN: usize = 255;
+/// Longest name that is for people only, in bytes.
+pub const TITLE_MAX_LEN: usize = 128;
+/// Longest public SSH key, in bytes: RSA of 16,384 bits is under 2,800, a comment may follow.
+pub const SSH_KEY_MAX_LEN: usize = 8 * 1024;
+/// Most SSH keys of an account.
+pub const SSH_KEYS_MAX_COUNT: usize = 64;
+/// Longest `exec_start` of a service spec, in bytes.
+pub const EXEC_START_MAX_LEN: usize = 4096;
+/// How long a terminal token opens a terminal, in seconds.
+pub const TERMINAL_TOKEN_S: u32 = 30;

@@ -57,6 +57,27 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The word that the API uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::InvalidState => "invalid_state",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::CreditsExhausted => "credits_exhausted",
+            Self::RateLimited => "rate_limited",
+            Self::Unsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+            Self::CapacityExhausted => "capacity_exhausted",
+            Self::Internal => "internal",
+        }
+    }
+
     /// The HTTP status that goes with the code.
     #[must_use]
     pub fn http_status(self) -> u16 {

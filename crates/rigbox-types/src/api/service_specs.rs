@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ServiceSpecId, Timestamp};
+use crate::{AccountId, ServiceSpecId, Timestamp, api::change::Change};
 
 /// When systemd starts a service again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,21 +57,21 @@ pub struct UpdateServiceSpecRequest {
     /// New command line.
     #[serde(default)]
     pub exec_start: Option<String>,
-    /// New environment, replaced whole.
-    #[serde(default)]
-    pub env_vars: Option<BTreeMap<String, String>>,
-    /// New environment file; empty removes it.
-    #[serde(default)]
-    pub environment_file: Option<String>,
+    /// New environment, replaced whole; `null` empties it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub env_vars: Change<BTreeMap<String, String>>,
+    /// New environment file; `null` or empty removes it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub environment_file: Change<String>,
     /// New restart policy.
     #[serde(default)]
     pub restart_policy: Option<RestartPolicy>,
     /// New start rule.
     #[serde(default)]
     pub auto_enable: Option<bool>,
-    /// New setup script; empty removes it.
-    #[serde(default)]
-    pub setup_script: Option<String>,
+    /// New setup script; `null` or empty removes it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub setup_script: Change<String>,
 }
 
 /// A service spec.

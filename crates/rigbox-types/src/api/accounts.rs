@@ -1,0 +1,104 @@
+//! What an account may use and does use, and what the installation has room for.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{RegionName, api::workspaces::Vm};
+
+/// `GET /users/me/limits`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetUserLimitsResponse {
+    /// The account's plan.
+    pub plan: String,
+    /// Whether a number of the plan was changed for this account.
+    pub custom: bool,
+    /// What it may use.
+    pub limits: EffectiveLimits,
+    /// What it uses.
+    pub usage: LimitsUsage,
+}
+
+/// What an account may use. The plan `operator` has the limits of the machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EffectiveLimits {
+    /// Workspaces.
+    pub max_vms: u64,
+    /// Memory of one workspace, in MiB.
+    pub max_ram_per_vm_mb: u64,
+    /// Memory of all running workspaces, in MiB.
+    pub max_ram_total_mb: u64,
+    /// Disk of all workspaces, in MiB.
+    pub max_disk_total_mb: u64,
+    /// Virtual CPUs of one workspace.
+    pub max_vcpu_per_vm: u64,
+    /// Virtual CPUs of all running workspaces.
+    pub max_running_vcpus: u64,
+}
+
+/// What an account uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitsUsage {
+    /// Workspaces that are not deleted.
+    pub workspace_count: u64,
+    /// Virtual CPUs of workspaces that run or should.
+    pub running_vcpus: u64,
+    /// Disk of all workspaces, in MiB.
+    pub total_disk_mb: u64,
+    /// Memory of workspaces that run or should, in MiB.
+    pub total_ram_mb: u64,
+}
+
+/// `GET /users/me/regions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListRegionsResponse {
+    /// Regions that a workspace can be made in, the default one first.
+    pub regions: Vec<RegionName>,
+}
+
+/// `GET /capacity`: in workspaces of the default template. A picture, not a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CapacityResponse {
+    /// How many more there is room for.
+    pub available: u64,
+    /// `available` and `used` together.
+    pub total: u64,
+    /// How many there are.
+    pub used: u64,
+}
+
+/// `GET /feature-flags`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FeatureFlagsResponse {
+    /// Which parts of the product this installation has.
+    pub flags: BTreeMap<String, bool>,
+}
+
+/// `GET /dashboard`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GetDashboardResponse {
+    /// The newest workspaces, as many as a page has.
+    pub workspaces: Vec<Vm>,
+    /// Apps; none until apps can be made.
+    pub apps: Vec<serde_json::Value>,
+    /// As `GET /users/me/limits`.
+    pub limits: GetUserLimitsResponse,
+    /// Credits of the account; none until AI is switched on.
+    pub ai_credits: AiCredits,
+}
+
+/// Credits of an account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AiCredits {
+    /// `managed` or `byok`.
+    pub mode: String,
+    /// Credits left.
+    pub remaining: f64,
+    /// The same in millionths.
+    pub remaining_micro: i64,
+    /// Credits of the period.
+    pub total: f64,
+    /// The same in millionths.
+    pub total_micro: i64,
+}

@@ -1,0 +1,61 @@
+//! The terminal: a WebSocket whose binary frames are bytes of a pseudo-terminal and whose text
+//! frames are the documents below.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `POST /workspaces/{id}/terminal-token`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalTokenResponse {
+    /// Opens one terminal of this workspace, once: `?token=` of the WebSocket's address.
+    pub token: String,
+    /// After how many seconds it opens nothing any more.
+    pub expires_in_s: u32,
+}
+
+/// A text frame from the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TerminalRequest {
+    /// The window has a new size.
+    Resize(TerminalSize),
+}
+
+/// A text frame to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TerminalNotice {
+    /// First frame: `?session=` with this value attaches again after a break.
+    Session(String),
+    /// Last frame: the shell ended.
+    Exit(TerminalExit),
+    /// Last frame: the terminal broke.
+    Error(TerminalError),
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalSize {
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// How a shell ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalExit {
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+/// Why a terminal broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalError {
+    /// Stable, for programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}

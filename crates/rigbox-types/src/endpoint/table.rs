@@ -1,0 +1,359 @@
+//! The rows.
+
+use super::{Endpoint, Operation as Op, Parameter, ParameterKind, Payload, RateClass, schema_of};
+use crate::{
+    Right,
+    api::{
+        accounts::{
+            CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
+            ListRegionsResponse,
+        },
+        error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
+        events::WorkspaceStatusEvent,
+        exec::{ExecEvent, ExecRequest, ExecResponse},
+        files::{ListFilesResponse, PutFileResponse},
+        logs::{GetWorkspaceLogsResponse, LogLine},
+        metrics::WorkspaceMetrics,
+        ports::ListListeningPortsResponse,
+        service_specs::{
+            CreateServiceSpecRequest, ServiceSpecResponse, ServiceSpecsListResponse,
+            UpdateServiceSpecRequest,
+        },
+        services::{WorkspaceService, WorkspaceServicesResponse},
+        setup_scripts::{
+            CreateSetupScriptRequest, SetupScriptResponse, SetupScriptsListResponse,
+            UpdateSetupScriptRequest,
+        },
+        ssh_keys::{
+            AddSshKeyRequest, ListWorkspaceSshKeysResponse, SshKey, SshKeysResponse,
+            SyncSshKeysResponse,
+        },
+        templates::TemplatesResponse,
+        terminal::TerminalTokenResponse,
+        workspaces::{
+            CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
+            ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
+        },
+    },
+    limits,
+};
+
+const PAGE: &[Parameter] = &[
+    Parameter {
+        name: "max_results",
+        kind: ParameterKind::Number {
+            min: 1,
+            max: limits::PAGE_MAX,
+            default: limits::PAGE_DEFAULT,
+        },
+        required: false,
+        about: "Most results of this page.",
+    },
+    Parameter {
+        name: "cursor",
+        kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
+        required: false,
+        about: "`next_cursor` of the page before.",
+    },
+];
+
+const FORCE: &[Parameter] = &[Parameter {
+    name: "force",
+    kind: ParameterKind::Flag,
+    required: false,
+    about: "Also from a state that does not settle, and past steps that fail.",
+}];
+
+const PATH: Parameter = Parameter {
+    name: "path",
+    kind: ParameterKind::Text { max_len: limits::PATH_MAX_LEN },
+    required: true,
+    about: "Absolute path in the workspace.",
+};
+
+const FILE: &[Parameter] = &[PATH];
+
+const FILE_WRITE: &[Parameter] = &[
+    PATH,
+    Parameter {
+        name: "mode",
+        kind: ParameterKind::Text { max_len: 5 },
+        required: false,
+        about: "Permissions in octal, such as `0644`; those of the file that is replaced, or \
+                `0644`, when missing.",
+    },
+];
+
+const LOGS: &[Parameter] = &[
+    Parameter {
+        name: "lines",
+        kind: ParameterKind::Number {
+            min: 1,
+            max: limits::LOG_LINES_MAX,
+            default: limits::LOG_LINES_DEFAULT,
+        },
+        required: false,
+        about: "Most lines of this page.",
+    },
+    Parameter {
+        name: "direction",
+        kind: ParameterKind::OneOf(&["newest", "oldest"]),
+        required: false,
+        about: "From which end, or to which side of the cursor.",
+    },
+    LOG_CURSOR,
+];
+
+const LOG_CURSOR: Parameter = Parameter {
+    name: "cursor",
+    kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
+    required: false,
+    about: "`cursor` of the page before, or `id` of the last event.",
+};
+
+const LOG_STREAM: &[Parameter] = &[LOG_CURSOR];
+
+const TERMINAL: &[Parameter] = &[
+    Parameter {
+        name: "cols",
+        kind: ParameterKind::Number { min: 1, max: 1000, default: 80 },
+        required: false,
+        about: "Columns of the window.",
+    },
+    Parameter {
+        name: "rows",
+        kind: ParameterKind::Number { min: 1, max: 1000, default: 24 },
+        required: false,
+        about: "Rows of the window.",
+    },
+    Parameter {
+        name: "token",
+        kind: ParameterKind::Text { max_len: 128 },
+        required: false,
+        about: "A terminal token, instead of the Authorization header.",
+    },
+    Parameter {
+        name: "session",
+        kind: ParameterKind::Text { max_len: 64 },
+        required: false,
+        about: "A session that was announced before, to attach to it again.",
+    },
+];
+
+/// Longest cursor. Systemd's journal cursors are about 130 bytes.
+const CURSOR_MAX_LEN: usize = 512;
+
+const MISSING: &[ErrorCode] = &[NotFound];
+const MISSING_OR_STATE: &[ErrorCode] = &[NotFound, InvalidState, ErrorCode::Unavailable];
+const BOOTS: &[ErrorCode] = &[NotFound, InvalidState, ErrorCode::QuotaExceeded, CapacityExhausted];
+
+/// Every endpoint of the API.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get(Op::WorkspaceList, "/api/v1/workspaces", Right::AccountRead)
+        .query(PAGE)
+        .answers::<ListWorkspacesResponse>(200),
+    Endpoint::post(Op::WorkspaceCreate, "/api/v1/workspaces", Right::AccountWrite)
+        .takes::<CreateWorkspaceRequest>()
+        .answers::<GetWorkspaceResponse>(201)
+        .errors(&[ErrorCode::QuotaExceeded, Conflict, CapacityExhausted]),
+    Endpoint::get(Op::WorkspaceShow, "/api/v1/workspaces/{id}", Right::WorkspaceRead)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(MISSING),
+    Endpoint::delete(Op::WorkspaceDelete, "/api/v1/workspaces/{id}", Right::WorkspaceWrite)
+        .query(FORCE)
+        .answers::<MessageResponse>(200)
+        .errors(&[NotFound, InvalidState]),
+    Endpoint::post(Op::WorkspaceStart, "/api/v1/workspaces/{id}/start", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(BOOTS),
+    Endpoint::post(Op::WorkspaceStop, "/api/v1/workspaces/{id}/stop", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(&[NotFound, InvalidState]),
+    Endpoint::post(Op::WorkspaceRestart, "/api/v1/workspaces/{id}/restart", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(&[NotFound, InvalidState]),
+    Endpoint::post(Op::WorkspaceCancel, "/api/v1/workspaces/{id}/cancel", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(&[NotFound, Conflict]),
+    Endpoint::post(Op::WorkspaceRetry, "/api/v1/workspaces/{id}/retry", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(&[NotFound, Conflict, ErrorCode::QuotaExceeded, CapacityExhausted]),
+    Endpoint::put(
+        Op::WorkspaceResourcesUpdate,
+        "/api/v1/workspaces/{id}/resources",
+        Right::WorkspaceWrite,
+    )
+    .takes::<ResizeWorkspaceRequest>()
+    .answers::<ResizeWorkspaceResponse>(200)
+    .errors(BOOTS),
+    Endpoint::post(Op::WorkspaceEnvUpdate, "/api/v1/workspaces/{id}/env", Right::WorkspaceWrite)
+        .takes::<UpdateWorkspaceEnvRequest>()
+        .answers::<MessageResponse>(200)
+        .errors(&[NotFound, InvalidState]),
+    Endpoint::post(Op::WorkspaceExec, "/api/v1/workspaces/{id}/exec", Right::WorkspaceEnter)
+        .takes::<ExecRequest>()
+        .streams(Payload::JsonOrLines(schema_of::<ExecResponse>, schema_of::<ExecEvent>))
+        .errors(MISSING_OR_STATE),
+    Endpoint::get(Op::WorkspaceFileRead, "/api/v1/workspaces/{id}/files", Right::WorkspaceEnter)
+        .query(FILE)
+        .streams(Payload::Bytes)
+        .errors(MISSING_OR_STATE),
+    Endpoint::put(Op::WorkspaceFileWrite, "/api/v1/workspaces/{id}/files", Right::WorkspaceEnter)
+        .query(FILE_WRITE)
+        .takes_bytes()
+        .answers::<PutFileResponse>(200)
+        .errors(&[NotFound, InvalidState, TooLarge, ErrorCode::Unavailable]),
+    Endpoint::delete(
+        Op::WorkspaceFileDelete,
+        "/api/v1/workspaces/{id}/files",
+        Right::WorkspaceEnter,
+    )
+    .query(FILE)
+    .answers::<MessageResponse>(200)
+    .errors(MISSING_OR_STATE),
+    Endpoint::get(
+        Op::WorkspaceFileList,
+        "/api/v1/workspaces/{id}/files/list",
+        Right::WorkspaceEnter,
+    )
+    .query(FILE)
+    .answers::<ListFilesResponse>(200)
+    .errors(MISSING_OR_STATE),
+    Endpoint::get(Op::WorkspaceLogs, "/api/v1/workspaces/{id}/logs", Right::WorkspaceRead)
+        .query(LOGS)
+        .answers::<GetWorkspaceLogsResponse>(200)
+        .errors(MISSING_OR_STATE),
+    Endpoint::get(
+        Op::WorkspaceLogsStream,
+        "/api/v1/workspaces/{id}/logs/stream",
+        Right::WorkspaceRead,
+    )
+    .query(LOG_STREAM)
+    .streams(Payload::Events(schema_of::<LogLine>))
+    .errors(MISSING_OR_STATE),
+    Endpoint::get(Op::WorkspaceMetrics, "/api/v1/workspaces/{id}/metrics", Right::WorkspaceRead)
+        .answers::<WorkspaceMetrics>(200)
+        .errors(MISSING_OR_STATE),
+    Endpoint::get(
+        Op::WorkspacePortsList,
+        "/api/v1/workspaces/{id}/listening-ports",
+        Right::WorkspaceRead,
+    )
+    .answers::<ListListeningPortsResponse>(200)
+    .errors(MISSING_OR_STATE),
+    Endpoint::get(
+        Op::WorkspaceServicesList,
+        "/api/v1/workspaces/{id}/services",
+        Right::WorkspaceRead,
+    )
+    .answers::<WorkspaceServicesResponse>(200)
+    .errors(MISSING),
+    Endpoint::get(
+        Op::WorkspaceServiceShow,
+        "/api/v1/workspaces/{id}/services/{name}",
+        Right::WorkspaceRead,
+    )
+    .answers::<WorkspaceService>(200)
+    .errors(MISSING),
+    Endpoint::get(
+        Op::WorkspaceServiceLogs,
+        "/api/v1/workspaces/{id}/services/{name}/logs",
+        Right::WorkspaceRead,
+    )
+    .query(LOGS)
+    .answers::<GetWorkspaceLogsResponse>(200)
+    .errors(MISSING_OR_STATE),
+    Endpoint::get(Op::WorkspaceEvents, "/api/v1/workspaces/{id}/events", Right::WorkspaceRead)
+        .streams(Payload::Events(schema_of::<WorkspaceStatusEvent>))
+        .errors(MISSING),
+    Endpoint::get(
+        Op::WorkspaceSshKeysList,
+        "/api/v1/workspaces/{id}/ssh-keys",
+        Right::WorkspaceRead,
+    )
+    .answers::<ListWorkspaceSshKeysResponse>(200)
+    .errors(MISSING),
+    Endpoint::post(
+        Op::WorkspaceSshKeysSync,
+        "/api/v1/workspaces/{id}/ssh-keys/sync",
+        Right::WorkspaceWrite,
+    )
+    .answers::<SyncSshKeysResponse>(200)
+    .errors(MISSING_OR_STATE),
+    Endpoint::post(
+        Op::TerminalTokenCreate,
+        "/api/v1/workspaces/{id}/terminal-token",
+        Right::WorkspaceEnter,
+    )
+    .answers::<TerminalTokenResponse>(201)
+    .errors(MISSING)
+    .never_replayed(),
+    Endpoint::get(Op::TerminalOpen, "/api/ws/terminal/{id}", Right::WorkspaceEnter)
+        .query(TERMINAL)
+        .streams(Payload::WebSocket)
+        .errors(MISSING_OR_STATE),
+    Endpoint::get(Op::SetupScriptList, "/api/v1/setup-scripts", Right::AccountRead)
+        .query(PAGE)
+        .answers::<SetupScriptsListResponse>(200),
+    Endpoint::post(Op::SetupScriptCreate, "/api/v1/setup-scripts", Right::AccountWrite)
+        .takes::<CreateSetupScriptRequest>()
+        .answers::<SetupScriptResponse>(201)
+        .errors(&[Conflict]),
+    Endpoint::get(Op::SetupScriptShow, "/api/v1/setup-scripts/{id}", Right::AccountRead)
+        .answers::<SetupScriptResponse>(200)
+        .errors(MISSING),
+    Endpoint::put(Op::SetupScriptUpdate, "/api/v1/setup-scripts/{id}", Right::AccountWrite)
+        .takes::<UpdateSetupScriptRequest>()
+        .answers::<SetupScriptResponse>(200)
+        .errors(&[NotFound, Conflict]),
+    Endpoint::delete(Op::SetupScriptDelete, "/api/v1/setup-scripts/{id}", Right::AccountWrite)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::ServiceSpecList, "/api/v1/service-specs", Right::AccountRead)
+        .query(PAGE)
+        .answers::<ServiceSpecsListResponse>(200),
+    Endpoint::post(Op::ServiceSpecCreate, "/api/v1/service-specs", Right::AccountWrite)
+        .takes::<CreateServiceSpecRequest>()
+        .answers::<ServiceSpecResponse>(201)
+        .errors(&[Conflict]),
+    Endpoint::get(Op::ServiceSpecShow, "/api/v1/service-specs/{id}", Right::AccountRead)
+        .answers::<ServiceSpecResponse>(200)
+        .errors(MISSING),
+    Endpoint::put(Op::ServiceSpecUpdate, "/api/v1/service-specs/{id}", Right::AccountWrite)
+        .takes::<UpdateServiceSpecRequest>()
+        .answers::<ServiceSpecResponse>(200)
+        .errors(&[NotFound, Conflict]),
+    Endpoint::delete(Op::ServiceSpecDelete, "/api/v1/service-specs/{id}", Right::AccountWrite)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::SshKeyList, "/api/v1/ssh-keys", Right::AccountRead)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<SshKeysResponse>(200),
+    Endpoint::post(Op::SshKeyCreate, "/api/v1/ssh-keys", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .takes::<AddSshKeyRequest>()
+        .answers::<SshKey>(201)
+        .errors(&[Conflict, ErrorCode::QuotaExceeded]),
+    Endpoint::delete(Op::SshKeyDelete, "/api/v1/ssh-keys/{id}", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::TemplateList, "/api/v1/templates", Right::Public)
+        .rate(RateClass::Open)
+        .answers::<TemplatesResponse>(200),
+    Endpoint::get(Op::CapacityShow, "/api/v1/capacity", Right::Public)
+        .rate(RateClass::Open)
+        .answers::<CapacityResponse>(200),
+    Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
+        .answers::<GetUserLimitsResponse>(200),
+    Endpoint::get(Op::AccountRegionsList, "/api/v1/users/me/regions", Right::AccountRead)
+        .answers::<ListRegionsResponse>(200),
+    Endpoint::get(Op::FeatureFlagsShow, "/api/v1/feature-flags", Right::AccountRead)
+        .answers::<FeatureFlagsResponse>(200),
+    Endpoint::get(Op::DashboardShow, "/api/v1/dashboard", Right::AccountRead)
+        .answers::<GetDashboardResponse>(200),
+    Endpoint::get(Op::OpenapiShow, "/api/v1/openapi.json", Right::Public)
+        .rate(RateClass::Open)
+        .streams(Payload::AnyJson),
+];
