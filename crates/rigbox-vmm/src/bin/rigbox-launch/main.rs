@@ -1,0 +1,3 @@
+//! Starts a VMM: see `rigbox_vmm`.
+
+fn main() {}
