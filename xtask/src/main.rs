@@ -1,3 +1,59 @@
-//! Repository automation.
+//! Repository automation: everything that `make` does besides installing what a machine lacks.
+//! Invariant: a task prints what it does to stderr and fails with the reason in its last lines.
+//! Holds no product logic: `up` and `down` only build and start the `rigbox` executable.
+#![expect(clippy::print_stderr, reason = "a task talks to the person who started it")]
 
-fn main() {}
+mod build;
+mod deny;
+mod platform;
+mod repo;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::repo::Repo;
+
+const USAGE: &str = "usage: cargo xtask <task> [arguments]
+  up [arguments]     build, then `rigbox up`
+  down [arguments]   `rigbox down`
+  test [filter]      every check, then every test (all arguments go to nextest)
+  check              format, clippy, deny, tidy
+  tidy               arrows between crates, sizes, house rules, docs
+  deny               licences, bans, sources, advisories
+  guest              the static programs that run inside a workspace
+  release            the executables of the platform, optimised";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let Some((task, rest)) = arguments.split_first() else {
+        eprintln!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    let repo = Repo::find()?;
+    match task.as_str() {
+        "up" => return platform::up(&repo, rest),
+        "down" => return platform::down(&repo, rest),
+        "test" => test::all(&repo, rest)?,
+        "check" => test::checks(&repo)?,
+        "tidy" => tidy::run(&repo)?,
+        "deny" => deny::run(&repo)?,
+        "guest" => build::guest(&repo)?,
+        "release" => build::platform(&repo)?,
+        _ => bail!("there is no task '{task}'\n{USAGE}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

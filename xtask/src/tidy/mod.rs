@@ -1,0 +1,26 @@
+//! House rules that the compiler does not know. Each rule yields what breaks it; none repairs.
+
+mod arrows;
+mod docs;
+mod migrations;
+mod sources;
+
+use anyhow::bail;
+
+use crate::repo::Repo;
+
+/// One thing that breaks a rule, as a sentence with the place in it.
+pub(crate) type Breach = String;
+
+/// Runs all rules and fails with every breach of them.
+pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
+    let files = repo.files()?;
+    let mut breaches = arrows::check(repo.metadata());
+    breaches.extend(sources::check(repo, &files)?);
+    breaches.extend(migrations::check(repo, &files)?);
+    breaches.extend(docs::check(repo, &files)?);
+    if !breaches.is_empty() {
+        bail!("{} house rules broken:\n  {}", breaches.len(), breaches.join("\n  "));
+    }
+    Ok(())
+}
