@@ -33,7 +33,8 @@ pub const PAGE_MAX: u32 = 200;
 pub const LOG_LINES_DEFAULT: u32 = 200;
 /// See [`LOG_LINES_DEFAULT`].
 pub const LOG_LINES_MAX: u32 = 5_000;
-/// How long a command of `exec` may run when its request does not say, in seconds.
+/// How long a command of `exec` whose answer is one document may run when its request does not
+/// say, in seconds.
 pub const EXEC_TIMEOUT_DEFAULT_S: u32 = 60;
 /// Longest time a command of `exec` may run, in seconds.
 pub const EXEC_TIMEOUT_MAX_S: u32 = 24 * 3600;
@@ -45,8 +46,6 @@ pub const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 pub const FILE_LIST_MAX: usize = 10_000;
 /// How long the first answer to an `Idempotency-Key` is kept, in hours.
 pub const IDEMPOTENCY_HOURS: u32 = 24;
-/// Most words of a command of `exec`.
-pub const EXEC_COMMAND_MAX_WORDS: usize = 4096;
 /// Longest path of a file or directory in a workspace, in bytes: Linux's `PATH_MAX` without its NUL.
 pub const PATH_MAX_LEN: usize = 4095;
 /// Longest `Idempotency-Key`, in bytes.

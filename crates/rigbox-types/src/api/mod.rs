@@ -1,15 +1,12 @@
-//! Documents of the HTTP API, one file per resource.
+//! Documents of the HTTP API, one file per resource. Those that the agent in a workspace answers and
+//! the API hands on (exec, files, logs, ports) are in [`guest`](crate::guest).
 
 pub mod accounts;
 pub mod change;
 pub mod error;
 pub mod events;
-pub mod exec;
-pub mod files;
 pub mod inside;
-pub mod logs;
 pub mod metrics;
-pub mod ports;
 pub mod service_specs;
 pub mod services;
 pub mod setup_scripts;

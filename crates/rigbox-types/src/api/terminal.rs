@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::guest::{ExecExit, TtySize};
+
 /// `POST /workspaces/{id}/terminal-token`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalTokenResponse {
@@ -18,7 +20,7 @@ pub struct TerminalTokenResponse {
 #[serde(rename_all = "snake_case")]
 pub enum TerminalRequest {
     /// The window has a new size.
-    Resize(TerminalSize),
+    Resize(TtySize),
 }
 
 /// A text frame to the client.
@@ -28,27 +30,9 @@ pub enum TerminalNotice {
     /// First frame: `?session=` with this value attaches again after a break.
     Session(String),
     /// Last frame: the shell ended.
-    Exit(TerminalExit),
+    Exit(ExecExit),
     /// Last frame: the terminal broke.
     Error(TerminalError),
-}
-
-/// Size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TerminalSize {
-    /// Columns.
-    pub cols: u16,
-    /// Rows.
-    pub rows: u16,
-}
-
-/// How a shell ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TerminalExit {
-    /// Exit code; none when a signal ended it.
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
 }
 
 /// Why a terminal broke.

@@ -10,11 +10,7 @@ use crate::{
         },
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceStatusEvent,
-        exec::{ExecEvent, ExecRequest, ExecResponse},
-        files::{ListFilesResponse, PutFileResponse},
-        logs::{GetWorkspaceLogsResponse, LogLine},
         metrics::WorkspaceMetrics,
-        ports::ListListeningPortsResponse,
         service_specs::{
             CreateServiceSpecRequest, ServiceSpecResponse, ServiceSpecsListResponse,
             UpdateServiceSpecRequest,
@@ -34,6 +30,10 @@ use crate::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
             ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
         },
+    },
+    guest::{
+        ExecEvent, ExecRequest, ExecResult, FileListResponse, FilePutResponse,
+        GetWorkspaceLogsResponse, ListListeningPortsResponse, LogLine,
     },
     limits,
 };
@@ -68,13 +68,38 @@ const PATH: Parameter = Parameter {
     name: "path",
     kind: ParameterKind::Text { max_len: limits::PATH_MAX_LEN },
     required: true,
-    about: "Absolute path in the workspace.",
+    about: "Path in the workspace; a relative one begins in the user's home.",
 };
 
-const FILE: &[Parameter] = &[PATH];
+const USER: Parameter = Parameter {
+    name: "user",
+    kind: ParameterKind::Text { max_len: 32 },
+    required: false,
+    about: "With whose rights; `developer` when missing.",
+};
+
+const FILE: &[Parameter] = &[PATH, USER];
+
+const FILE_DELETE: &[Parameter] = &[
+    PATH,
+    USER,
+    Parameter {
+        name: "recursive",
+        kind: ParameterKind::Flag,
+        required: false,
+        about: "Also a directory that is not empty, with all that is in it.",
+    },
+];
 
 const FILE_WRITE: &[Parameter] = &[
     PATH,
+    USER,
+    Parameter {
+        name: "parents",
+        kind: ParameterKind::Flag,
+        required: false,
+        about: "Makes the directories above it that are missing.",
+    },
     Parameter {
         name: "mode",
         kind: ParameterKind::Text { max_len: 5 },
@@ -84,25 +109,34 @@ const FILE_WRITE: &[Parameter] = &[
     },
 ];
 
-const LOGS: &[Parameter] = &[
-    Parameter {
-        name: "lines",
-        kind: ParameterKind::Number {
-            min: 1,
-            max: limits::LOG_LINES_MAX,
-            default: limits::LOG_LINES_DEFAULT,
-        },
-        required: false,
-        about: "Most lines of this page.",
+const LOG_LINES: Parameter = Parameter {
+    name: "lines",
+    kind: ParameterKind::Number {
+        min: 1,
+        max: limits::LOG_LINES_MAX,
+        default: limits::LOG_LINES_DEFAULT,
     },
-    Parameter {
-        name: "direction",
-        kind: ParameterKind::OneOf(&["newest", "oldest"]),
-        required: false,
-        about: "From which end, or to which side of the cursor.",
-    },
-    LOG_CURSOR,
-];
+    required: false,
+    about: "Most lines of this page.",
+};
+
+const LOG_DIRECTION: Parameter = Parameter {
+    name: "direction",
+    kind: ParameterKind::OneOf(&["newest", "oldest"]),
+    required: false,
+    about: "From which end, or to which side of the cursor.",
+};
+
+const LOG_UNIT: Parameter = Parameter {
+    name: "unit",
+    kind: ParameterKind::Text { max_len: 256 },
+    required: false,
+    about: "Only lines of this systemd unit.",
+};
+
+const LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR, LOG_UNIT];
+
+const SERVICE_LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR];
 
 const LOG_CURSOR: Parameter = Parameter {
     name: "cursor",
@@ -111,7 +145,7 @@ const LOG_CURSOR: Parameter = Parameter {
     about: "`cursor` of the page before, or `id` of the last event.",
 };
 
-const LOG_STREAM: &[Parameter] = &[LOG_CURSOR];
+const LOG_STREAM: &[Parameter] = &[LOG_CURSOR, LOG_UNIT];
 
 const TERMINAL: &[Parameter] = &[
     Parameter {
@@ -192,7 +226,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .errors(&[NotFound, InvalidState]),
     Endpoint::post(Op::WorkspaceExec, "/api/v1/workspaces/{id}/exec", Right::WorkspaceEnter)
         .takes::<ExecRequest>()
-        .streams(Payload::JsonOrLines(schema_of::<ExecResponse>, schema_of::<ExecEvent>))
+        .streams(Payload::JsonOrLines(schema_of::<ExecResult>, schema_of::<ExecEvent>))
         .errors(MISSING_OR_STATE),
     Endpoint::get(Op::WorkspaceFileRead, "/api/v1/workspaces/{id}/files", Right::WorkspaceEnter)
         .query(FILE)
@@ -201,14 +235,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::put(Op::WorkspaceFileWrite, "/api/v1/workspaces/{id}/files", Right::WorkspaceEnter)
         .query(FILE_WRITE)
         .takes_bytes()
-        .answers::<PutFileResponse>(200)
+        .answers::<FilePutResponse>(200)
         .errors(&[NotFound, InvalidState, TooLarge, ErrorCode::Unavailable]),
     Endpoint::delete(
         Op::WorkspaceFileDelete,
         "/api/v1/workspaces/{id}/files",
         Right::WorkspaceEnter,
     )
-    .query(FILE)
+    .query(FILE_DELETE)
     .answers::<MessageResponse>(200)
     .errors(MISSING_OR_STATE),
     Endpoint::get(
@@ -217,7 +251,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Right::WorkspaceEnter,
     )
     .query(FILE)
-    .answers::<ListFilesResponse>(200)
+    .answers::<FileListResponse>(200)
     .errors(MISSING_OR_STATE),
     Endpoint::get(Op::WorkspaceLogs, "/api/v1/workspaces/{id}/logs", Right::WorkspaceRead)
         .query(LOGS)
@@ -260,7 +294,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "/api/v1/workspaces/{id}/services/{name}/logs",
         Right::WorkspaceRead,
     )
-    .query(LOGS)
+    .query(SERVICE_LOGS)
     .answers::<GetWorkspaceLogsResponse>(200)
     .errors(MISSING_OR_STATE),
     Endpoint::get(Op::WorkspaceEvents, "/api/v1/workspaces/{id}/events", Right::WorkspaceRead)
