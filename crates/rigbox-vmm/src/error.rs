@@ -18,6 +18,12 @@ pub enum VmmError {
         /// What it cannot.
         capability: Capability,
     },
+    /// This machine has no driver.
+    #[error("no VMM driver: {reason}")]
+    NoDriver {
+        /// Why not.
+        reason: String,
+    },
     /// The process is not there, or its pid is another's by now, or it never came to run its guest
     /// (and has then been ended).
     #[error("the VMM process {process} is gone")]

@@ -7,12 +7,21 @@
 //! what should run.
 
 mod config;
+pub mod console;
 mod error;
+mod files;
+mod guest;
+pub mod launch;
 mod mac;
+mod machine;
+mod manifest;
 mod probe;
 mod process;
+mod qemu;
+pub mod sparse;
 mod spec;
 mod vmm;
+mod words;
 
 pub use config::{DriverChoice, DriverConfig};
 pub use error::{GateError, VmmError};

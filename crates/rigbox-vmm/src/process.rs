@@ -57,7 +57,7 @@ impl ProcessId {
     pub async fn wait_exit(&self) -> Result<(), VmmError> {
         let pidfd = |source| VmmError::File { action: "watch", path: self.proc_path(), source };
         let Some(fd) = self.open().map_err(pidfd)? else { return Ok(()) };
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(pidfd)?;
+        let fd = watch(fd).map_err(pidfd)?;
         // A pidfd is readable from the end of the process on, and stays so.
         fd.readable().await.map(drop).map_err(pidfd)
     }
@@ -86,6 +86,13 @@ impl fmt::Display for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (started at tick {})", self.pid, self.start_time_ticks)
     }
+}
+
+#[expect(unsafe_code, reason = "the safe constructor of AsyncFd is deprecated as unsound")]
+fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` yields the same open descriptor until it is dropped, and the `AsyncFd`
+    // owns it.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
 }
 
 /// What we read of `/proc/<pid>/stat`.

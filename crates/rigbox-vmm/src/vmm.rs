@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use camino::Utf8PathBuf;
 use rigbox_types::host::DriverName;
 
-use crate::{GateError, ProcessId, SnapshotPaths, VmSpec, VmmError};
+use crate::{GateError, ProcessId, SnapshotPaths, VmSpec, VmmError, console::Drain, words::Words};
 
 /// Runs micro-VMs. Every method is bounded in time and may be called again after an error.
 ///
@@ -80,6 +80,15 @@ pub struct Running {
     /// How the agent in the guest is reached.
     pub channel: AgentChannel,
     pub(crate) spec: Arc<VmSpec>,
+    pub(crate) streams: Arc<Streams>,
+}
+
+/// What flows from the VMM while somebody holds a [`Running`].
+#[derive(Debug)]
+pub(crate) struct Streams {
+    #[expect(dead_code, reason = "held for its Drop, which ends the task")]
+    pub(crate) drain: Drain,
+    pub(crate) words: Words,
 }
 
 impl Running {
@@ -87,6 +96,13 @@ impl Running {
     #[must_use]
     pub fn spec(&self) -> &VmSpec {
         &self.spec
+    }
+
+    /// The last part of what the VMM wrote to its standard error since the last call: after its end,
+    /// why it ended. May be empty.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        self.streams.words.take()
     }
 
     /// Waits until the process is gone, however long that takes.

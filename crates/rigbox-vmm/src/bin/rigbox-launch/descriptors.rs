@@ -1,0 +1,88 @@
+//! Opens files and sockets at the numbers that the specification names, and the standard streams.
+
+use std::os::{
+    fd::OwnedFd,
+    unix::{fs::PermissionsExt, net::UnixListener},
+};
+
+use camino::Utf8Path;
+use rigbox_vmm::launch::{Access, LaunchSpec, OpenFile, Output};
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::{Failure, place};
+
+/// Marks every descriptor beyond the standard streams to be closed by `execve`, whatever the parent
+/// forgot to mark. What is meant to be inherited is unmarked one by one afterwards.
+#[expect(unsafe_code, reason = "rustix has no close_range, and /proc would be a race with itself")]
+pub(crate) fn close_others_on_exec() -> std::io::Result<()> {
+    // SAFETY: with CLOSE_RANGE_CLOEXEC the call closes nothing: it sets a flag, so no descriptor
+    // that some owner holds becomes invalid. It takes no pointers.
+    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Opens the files and binds the sockets.
+pub(crate) fn open(spec: &LaunchSpec) -> Result<Vec<OwnedFd>, Failure> {
+    let mut inherited = Vec::new();
+    for file in &spec.files {
+        inherited.push(place(&open_file(file)?, file.fd)?);
+    }
+    for socket in &spec.sockets {
+        let listener = listen(&socket.path)?;
+        inherited.push(place(&listener, socket.fd)?);
+    }
+    Ok(inherited)
+}
+
+/// Gives the VMM its standard streams.
+pub(crate) fn redirect(spec: &LaunchSpec) -> Result<(), Failure> {
+    let null = open_path("/dev/null".into(), OFlags::RDWR)?;
+    rustix::stdio::dup2_stdin(&null).map_err(Failure::at("redirect standard input"))?;
+    let stdout = open_output(&spec.stdout)?;
+    rustix::stdio::dup2_stdout(&stdout).map_err(Failure::at("redirect standard output"))?;
+    let stderr = open_output(&spec.stderr)?;
+    rustix::stdio::dup2_stderr(&stderr).map_err(Failure::at("redirect standard error"))
+}
+
+fn open_file(file: &OpenFile) -> Result<OwnedFd, Failure> {
+    let flags = match file.access {
+        Access::Read => OFlags::RDONLY,
+        Access::ReadWrite => OFlags::RDWR,
+    };
+    open_path(&file.path, flags | OFlags::NOFOLLOW)
+}
+
+fn open_output(output: &Output) -> Result<OwnedFd, Failure> {
+    let path = match output {
+        Output::Null => return open_path("/dev/null".into(), OFlags::RDWR),
+        Output::Pipe(path) => path,
+    };
+    let pipe = open_path(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW)?;
+    let stat = rustix::fs::fstat(&pipe).map_err(Failure::at(format!("look at {path}")))?;
+    // A plain file here would grow without bound.
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+        return Err(Failure { step: format!("open {path}"), cause: "not a named pipe".to_owned() });
+    }
+    Ok(pipe)
+}
+
+fn open_path(path: &Utf8Path, flags: OFlags) -> Result<OwnedFd, Failure> {
+    rustix::fs::open(path.as_std_path(), flags | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Failure::at(format!("open {path}")))
+}
+
+fn listen(path: &Utf8Path) -> Result<OwnedFd, Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::at(format!("remove {path}"))(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(Failure::at(format!("listen on {path}")))?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))
+        .map_err(Failure::at(format!("close {path} to others")))?;
+    Ok(listener.into())
+}
+
+/// `CLOSE_RANGE_CLOEXEC` of the kernel's headers, which the libc crate types differently.
+const CLOSE_RANGE_CLOEXEC: libc::c_int = 1 << 2;

@@ -1,0 +1,40 @@
+//! Decides whether a QEMU that a former process started is one to go on with.
+
+use std::time::Duration;
+
+use super::{
+    driver::Files,
+    qmp::{Qmp, RunState},
+};
+use crate::{ProcessId, VmmError, files};
+
+/// Returns if the guest has run. Ends a QEMU whose guest never did.
+pub(super) async fn check(files: &Files, process: &ProcessId) -> Result<(), VmmError> {
+    let gone = || VmmError::Gone { process: *process };
+    if !process.is_alive() {
+        return Err(gone());
+    }
+    // The trampoline binds the socket within milliseconds of its specification: if there is none
+    // now, the former process died before it sent one, or just after.
+    if !files::wait_for_socket(&files.control, process, SOCKET_TIMEOUT).await {
+        process.kill().await?;
+        return Err(gone());
+    }
+    let state = async { Qmp::connect(&files.control).await?.run_state().await }.await;
+    match state {
+        Ok(RunState::Running | RunState::Paused | RunState::Postmigrate | RunState::Other) => {
+            Ok(())
+        }
+        // The former process died between the start and the first `cont`.
+        Ok(RunState::Prelaunch | RunState::Inmigrate) => {
+            process.kill().await?;
+            Err(gone())
+        }
+        Err(_) if !process.is_alive() => Err(gone()),
+        Err(error) => Err(error),
+    }
+}
+
+/// See its use. Restoring fills the memory first, at the disk's speed; such a process has no guest
+/// yet and nothing is lost by ending it.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(2);
