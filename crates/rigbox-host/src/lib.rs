@@ -1,1 +1,29 @@
 //! The host agent: records, plans and steps that make a workspace what it should be.
+//!
+//! ```text
+//! control ── assignments ──▶ agent ──▶ one task a workspace ──▶ plan ──▶ execute
+//!         ◀── observations ─┘                │ record (durable)      │ disk net cgroup vmm
+//! ```
+//!
+//! Owns every kernel object and file of the workspaces of one data directory. Invariants: a side
+//! effect is on record before it is made and until it is gone; VMs outlive this process; nothing
+//! here holds a key of a provider or the password of a database.
+//! Does not choose what should run, and does not know users.
+
+pub mod config;
+pub mod fault;
+pub mod observe;
+pub mod plan;
+pub mod record;
+pub mod step;
+pub mod trouble;
+
+mod clock;
+mod durable;
+mod exec;
+mod layout;
+mod lock;
+
+pub use config::Config;
+pub use layout::{Layout, LayoutError};
+pub use lock::{DataLock, LockError};

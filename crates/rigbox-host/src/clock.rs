@@ -1,0 +1,52 @@
+//! The clock and the randomness of this crate: the only place that reads either.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rigbox_types::Timestamp;
+use rigbox_vmm::ProcessId;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Ticks a second in `/proc/<pid>/stat`: fixed for user space on Linux, whatever the kernel's own.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// The time of day. It may jump: nothing here measures a wait with it.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(i64::try_from(micros()).unwrap_or(i64::MAX))
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Time since the machine booted, including sleep; it never jumps.
+pub(crate) fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// How long a process of this boot of the machine has existed.
+pub(crate) fn age(process: &ProcessId) -> Duration {
+    let ticks = process.start_time_ticks;
+    let nanos = (ticks % TICKS_PER_SECOND).saturating_mul(1_000_000_000 / TICKS_PER_SECOND);
+    let started = Duration::from_secs(ticks / TICKS_PER_SECOND) + Duration::from_nanos(nanos);
+    since_boot().saturating_sub(started)
+}
+
+/// A random byte, to spread retries. Without randomness they are not spread.
+pub(crate) fn jitter() -> u8 {
+    let mut byte = [0];
+    match getrandom::fill(&mut byte) {
+        Ok(()) => byte[0],
+        Err(_) => 0,
+    }
+}
+
+/// Two random bytes, for the id of a DNS query.
+pub(crate) fn random_u16() -> std::io::Result<u16> {
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
+    Ok(u16::from_ne_bytes(bytes))
+}

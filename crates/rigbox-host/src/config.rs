@@ -1,0 +1,306 @@
+//! The host agent's configuration: one TOML file, typed, unknown keys refused.
+//! Does not read the environment and holds no secret.
+
+use std::{fs, io, net::Ipv4Addr, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_fabric::Address;
+use rigbox_types::{HostId, RegionName};
+use rigbox_vmm::{DriverChoice, DriverConfig, IoLimits};
+use serde::Deserialize;
+
+use crate::Layout;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The data directory.
+    pub data: Utf8PathBuf,
+    /// Which host this is.
+    pub id: HostId,
+    /// The region it serves.
+    pub region: RegionName,
+    /// Where control listens for hosts.
+    pub control: Address,
+    /// Where this host listens for control.
+    pub listen: Address,
+    /// The socket for dials on this machine; none: `run/host/dial.sock` below the data directory.
+    #[serde(default)]
+    pub dial: Option<Utf8PathBuf>,
+    /// The user that control and edge run as on this machine; none: root only.
+    #[serde(default)]
+    pub control_uid: Option<u32>,
+    /// Certificate, key and CA where an address is not a unix socket.
+    #[serde(default)]
+    pub identity_dir: Option<Utf8PathBuf>,
+    /// Drivers and their tools.
+    #[serde(default)]
+    pub vmm: Vmm,
+    /// Namespaces and addresses.
+    #[serde(default)]
+    pub network: Network,
+    /// Disks.
+    #[serde(default)]
+    pub disk: Disk,
+    /// What may be promised; each one left out is measured at start.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// What one workspace may use at most.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long things may take.
+    #[serde(default)]
+    pub times: Times,
+}
+
+/// Drivers and their tools.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vmm {
+    /// Which driver.
+    #[serde(default)]
+    pub driver: DriverChoice,
+    /// QEMU, where it is not Debian's.
+    #[serde(default)]
+    pub qemu: Option<Utf8PathBuf>,
+    /// Firecracker, where it is not in `/usr/local/bin`.
+    #[serde(default)]
+    pub firecracker: Option<Utf8PathBuf>,
+    /// The jailer, where it is not in `/usr/local/bin`.
+    #[serde(default)]
+    pub jailer: Option<Utf8PathBuf>,
+    /// The trampoline, where it is not beside the agent.
+    #[serde(default)]
+    pub launcher: Option<Utf8PathBuf>,
+}
+
+/// Namespaces and addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Addresses of the veth pairs, two a workspace; none: a free range of 10.192.0.0/10.
+    pub cidr: Option<String>,
+    /// Namespaces that are made before they are needed. Making one takes about 50 ms; eight cover
+    /// a burst of starts without a noticeable cost at rest.
+    pub pool_size: u32,
+    /// Resolvers for the guests; empty: those of the machine's `/etc/resolv.conf`.
+    pub resolvers: Vec<Ipv4Addr>,
+    /// First user id of the VMMs; each workspace has its own above it.
+    pub first_uid: u32,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { cidr: None, pool_size: 8, resolvers: Vec::new(), first_uid: 2_000_000 }
+    }
+}
+
+/// Disks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disk {
+    /// Size of the pool file in GiB, where one is made; none: 70 % of what is free then. The file
+    /// is sparse.
+    pub pool_gib: Option<u32>,
+    /// Whether a pool file is made where the data directory has no reflinks. Without one, disks are
+    /// copied, which takes seconds instead of milliseconds.
+    pub pool: PoolChoice,
+    /// Free space below which no disk is made or grown, in MiB: the file system and the running
+    /// guests need room.
+    pub reserve_mib: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { pool_gib: None, pool: PoolChoice::Auto, reserve_mib: 256 }
+    }
+}
+
+/// Whether there is a pool file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolChoice {
+    /// Where the data directory has no reflinks.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+}
+
+/// What may be promised.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// Virtual CPUs; none: 16 for each CPU, because most workspaces idle.
+    pub vcpus: Option<u32>,
+    /// Memory in MiB; none: what the machine has, less an eighth and at least 1 GiB for the rest.
+    pub memory_mib: Option<u64>,
+    /// Disk in MiB; none: the size of the file system that disks are on.
+    pub disk_mib: Option<u64>,
+}
+
+/// What one workspace may use at most. None is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes a second to and from its disk.
+    pub disk_bps: Option<u64>,
+    /// Operations a second on its disk.
+    pub disk_iops: Option<u64>,
+    /// Bytes a second, each way, on its network.
+    pub net_bps: Option<u64>,
+}
+
+impl Limits {
+    /// Those that the VMM enforces.
+    #[must_use]
+    pub fn io(&self) -> IoLimits {
+        IoLimits { disk_bps: self.disk_bps, disk_iops: self.disk_iops, net_bps: self.net_bps }
+    }
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Times {
+    /// From the start of the VMM until the guest is ready. Emulated guests that boot ten at once
+    /// on two cores were measured at under a minute.
+    pub boot_ms: u64,
+    /// For the guest's orderly shutdown. systemd gives a unit 90 s by default; a user who waits for
+    /// `stop` will not.
+    pub shutdown_ms: u64,
+    /// For the reaction to the power button.
+    pub power_ms: u64,
+    /// How long a VM must have been ready for earlier failures to be forgotten.
+    pub settle_ms: u64,
+    /// Between two sweeps.
+    pub sweep_ms: u64,
+    /// Between two reports, where nothing changes.
+    pub report_ms: u64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            boot_ms: 180_000,
+            shutdown_ms: 30_000,
+            power_ms: 5_000,
+            settle_ms: 60_000,
+            sweep_ms: 60_000,
+            report_ms: 10_000,
+        }
+    }
+}
+
+impl Times {
+    pub(crate) fn boot(&self) -> Duration {
+        Duration::from_millis(self.boot_ms)
+    }
+
+    pub(crate) fn shutdown(&self) -> Duration {
+        Duration::from_millis(self.shutdown_ms)
+    }
+
+    pub(crate) fn power(&self) -> Duration {
+        Duration::from_millis(self.power_ms)
+    }
+
+    pub(crate) fn settle(&self) -> Duration {
+        Duration::from_millis(self.settle_ms)
+    }
+
+    pub(crate) fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+
+    pub(crate) fn report(&self) -> Duration {
+        Duration::from_millis(self.report_ms)
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path} is not a configuration of a host")]
+    Parse {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// As [`ConfigError`].
+    pub fn read(path: &Utf8Path) -> Result<Self, ConfigError> {
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        let text = fs::read_to_string(path).map_err(read)?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: source.into() })
+    }
+
+    /// Where dials on this machine are answered.
+    #[must_use]
+    pub fn dial_path(&self) -> Utf8PathBuf {
+        self.dial.clone().unwrap_or_else(|| self.data.join("run/host/dial.sock"))
+    }
+
+    /// What the drivers need to know.
+    #[must_use]
+    pub fn driver(&self, layout: &Layout) -> DriverConfig {
+        let jails = layout.pool_dir().join("jail");
+        let mut driver = DriverConfig::new(jails, layout.host_dir().join("probe.json"));
+        driver.driver = self.vmm.driver;
+        driver.launcher = self.vmm.launcher.clone();
+        if let Some(qemu) = &self.vmm.qemu {
+            driver.qemu.clone_from(qemu);
+        }
+        if let Some(firecracker) = &self.vmm.firecracker {
+            driver.firecracker.clone_from(firecracker);
+        }
+        if let Some(jailer) = &self.vmm.jailer {
+            driver.jailer.clone_from(jailer);
+        }
+        driver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "data = '/d'\nid = 'host-aaaaaaaa'\nregion = 'local'\n\
+        control = 'unix:/d/c.sock'\nlisten = 'unix:/d/h.sock'\n";
+
+    #[test]
+    fn the_least_configuration_has_defaults_for_the_rest() {
+        let config: Config = toml::from_str(LEAST).unwrap();
+        assert_eq!(config.dial_path(), "/d/run/host/dial.sock");
+        assert_eq!(config.times, Times::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        for wrong in ["pool = 1", "[network]\npoolsize = 1", "[times]\nboot_s = 1"] {
+            assert!(toml::from_str::<Config>(&format!("{LEAST}{wrong}\n")).is_err(), "{wrong}");
+        }
+    }
+}

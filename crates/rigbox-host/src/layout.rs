@@ -1,0 +1,231 @@
+//! Names: every path below the data directory and every kernel object of this instance.
+//! Invariant: kernel objects carry the instance's tag, so that platforms live side by side and each
+//! finds and removes only its own. Makes nothing but directories and the tag.
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_types::WorkspaceId;
+
+use crate::durable;
+
+/// Length of the tag: with the longest slot, `rb<tag>v<slot>` still fits a network interface's 15.
+const TAG_LEN: usize = 4;
+
+/// The data directory of one instance and its tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    data: Utf8PathBuf,
+    tag: String,
+}
+
+/// Why the layout could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// A file or directory could not be made or read.
+    #[error("prepare {path}")]
+    Io {
+        /// Which one.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The tag file does not hold a tag.
+    #[error("{path} must hold {TAG_LEN} lower-case letters or digits")]
+    InvalidTag {
+        /// Which file.
+        path: Utf8PathBuf,
+    },
+}
+
+impl Layout {
+    /// Opens the data directory; makes it, and its tag, where they do not exist.
+    ///
+    /// # Errors
+    /// As [`LayoutError`].
+    pub fn open(data: &Utf8Path) -> Result<Self, LayoutError> {
+        let io = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| LayoutError::Io { path, source }
+        };
+        fs::create_dir_all(data).map_err(io(data))?;
+        let data = data.canonicalize_utf8().map_err(io(data))?;
+        let path = data.join("instance");
+        let tag = match durable::read(&path).map_err(io(&path))? {
+            Some(content) => String::from_utf8_lossy(&content).trim().to_owned(),
+            None => {
+                let tag = random_tag().map_err(io(&path))?;
+                durable::write(&path, tag.as_bytes()).map_err(io(&path))?;
+                tag
+            }
+        };
+        let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        if tag.len() != TAG_LEN || !tag.bytes().all(valid) {
+            return Err(LayoutError::InvalidTag { path });
+        }
+        let layout = Self { data, tag };
+        layout.make_directories()?;
+        Ok(layout)
+    }
+
+    fn make_directories(&self) -> Result<(), LayoutError> {
+        let private = [self.host_dir(), self.records_dir(), self.vm_runs_dir()];
+        for path in private.iter().chain([&self.data.join("run"), &self.images_dir()]) {
+            let io = |source| LayoutError::Io { path: path.clone(), source };
+            fs::create_dir_all(path).map_err(io)?;
+        }
+        for path in &private {
+            let io = |source| LayoutError::Io { path: path.clone(), source };
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> &Utf8Path {
+        &self.data
+    }
+
+    /// Four characters that all kernel objects of this instance carry.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// What only the host agent reads.
+    #[must_use]
+    pub fn host_dir(&self) -> Utf8PathBuf {
+        self.data.join("host")
+    }
+
+    /// One directory a workspace.
+    #[must_use]
+    pub fn records_dir(&self) -> Utf8PathBuf {
+        self.data.join("host/workspaces")
+    }
+
+    /// Record and console of one workspace.
+    #[must_use]
+    pub fn workspace_dir(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
+        self.records_dir().join(workspace.as_str())
+    }
+
+    /// The durable record of one workspace.
+    #[must_use]
+    pub fn record(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
+        self.workspace_dir(workspace).join("record.json")
+    }
+
+    /// The bounded log of the guest's console.
+    #[must_use]
+    pub fn console(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
+        self.workspace_dir(workspace).join("console.log")
+    }
+
+    /// Sockets of all VMs. Short, because a socket's path holds 107 bytes.
+    #[must_use]
+    pub fn vm_runs_dir(&self) -> Utf8PathBuf {
+        self.data.join("run/vm")
+    }
+
+    /// Sockets of one VM.
+    #[must_use]
+    pub fn vm_run_dir(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
+        self.vm_runs_dir().join(workspace.as_str())
+    }
+
+    /// Built images.
+    #[must_use]
+    pub fn images_dir(&self) -> Utf8PathBuf {
+        self.data.join("images")
+    }
+
+    /// Guest kernels.
+    #[must_use]
+    pub fn kernels_dir(&self) -> Utf8PathBuf {
+        self.data.join("kernels")
+    }
+
+    /// Where disks are: a mounted pool file, or a plain directory where the file system has reflinks.
+    #[must_use]
+    pub fn pool_dir(&self) -> Utf8PathBuf {
+        self.data.join("pool")
+    }
+
+    /// The pool's file, where there is one.
+    #[must_use]
+    pub fn pool_file(&self) -> Utf8PathBuf {
+        self.data.join("pool.xfs")
+    }
+
+    /// Locked by the agent that owns the data directory.
+    #[must_use]
+    pub fn lock(&self) -> Utf8PathBuf {
+        self.data.join("host/lock")
+    }
+
+    /// Counts the starts of the agent.
+    #[must_use]
+    pub fn incarnation(&self) -> Utf8PathBuf {
+        self.data.join("host/incarnation")
+    }
+
+    /// The range of addresses of this instance.
+    #[must_use]
+    pub fn network(&self) -> Utf8PathBuf {
+        self.data.join("host/network.json")
+    }
+
+    /// The name of a slot's namespace.
+    #[must_use]
+    pub fn netns(&self, slot: u32) -> String {
+        format!("{}{slot}", self.netns_prefix())
+    }
+
+    /// What the names of all our namespaces begin with.
+    #[must_use]
+    pub fn netns_prefix(&self) -> String {
+        format!("rb-{}-", self.tag)
+    }
+
+    /// The host's end of a slot's veth pair.
+    #[must_use]
+    pub fn veth(&self, slot: u32) -> String {
+        format!("{}{slot}", self.veth_prefix())
+    }
+
+    /// What the names of all our veths begin with.
+    #[must_use]
+    pub fn veth_prefix(&self) -> String {
+        format!("rb{}v", self.tag)
+    }
+
+    /// The nft table in the host's namespace.
+    #[must_use]
+    pub fn nft_table(&self) -> String {
+        format!("rigbox_{}", self.tag)
+    }
+
+    /// The cgroup above those of all workspaces.
+    #[must_use]
+    pub fn cgroup(&self) -> String {
+        format!("rigbox-{}", self.tag)
+    }
+}
+
+/// Where the kernel's names for network namespaces are.
+pub(crate) const NETNS_DIR: &str = "/run/netns";
+
+/// The path by which a namespace is entered.
+pub(crate) fn netns_path(name: &str) -> Utf8PathBuf {
+    Utf8Path::new(NETNS_DIR).join(name)
+}
+
+fn random_tag() -> io::Result<String> {
+    let mut bytes = [0; TAG_LEN / 2];
+    getrandom::fill(&mut bytes).map_err(io::Error::from)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

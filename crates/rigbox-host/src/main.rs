@@ -1,0 +1,3 @@
+//! The host agent.
+
+fn main() {}

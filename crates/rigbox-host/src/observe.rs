@@ -1,0 +1,76 @@
+//! What the host says of one workspace: a pure function of record, assignment and reality.
+//! Invariant: an answer to an assignment never shows what an older one brought (a restart that has
+//! not happened yet is not `running`). Does not derive what users read (see `types::state`).
+
+use rigbox_types::{Desired, Failure, Observed, host::Assignment};
+
+use crate::{
+    plan::{Reality, VmState},
+    record::{DiskState, Record},
+    trouble::Verdict,
+};
+
+/// What is seen now.
+#[must_use]
+pub fn observe(record: &Record, assignment: &Assignment, reality: &Reality) -> Observed {
+    let trouble = record.trouble.as_ref().filter(|trouble| trouble.applies(assignment));
+    if trouble.is_some_and(|trouble| trouble.verdict == Verdict::GivenUp) {
+        return Observed::Failed;
+    }
+    match assignment.desired {
+        Desired::Deleted if record.is_empty() && record.revision == 0 => Observed::Absent,
+        Desired::Deleted => Observed::Deleting,
+        Desired::Running => towards_running(record, assignment, reality),
+        Desired::Stopped | Desired::Suspended => towards_rest(record),
+    }
+}
+
+/// What is reported with it: why it failed, or what is being tried again.
+#[must_use]
+pub fn failure(record: &Record, assignment: &Assignment, observed: Observed) -> Option<Failure> {
+    let trouble = record.trouble.as_ref().filter(|trouble| trouble.applies(assignment))?;
+    match observed {
+        // It runs: whatever failed on the way here is over.
+        Observed::Running => None,
+        Observed::Absent
+        | Observed::Preparing
+        | Observed::Booting
+        | Observed::Stopping
+        | Observed::Stopped
+        | Observed::Suspended
+        | Observed::Deleting
+        | Observed::Failed => Some(trouble.failure.clone()),
+    }
+}
+
+fn towards_running(record: &Record, assignment: &Assignment, reality: &Reality) -> Observed {
+    match &record.vm {
+        Some(vm) if vm.ending.is_some() || vm.generation < assignment.restart_generation => {
+            Observed::Stopping
+        }
+        Some(vm) => match (reality.vm, &vm.told) {
+            (VmState::Runs, Some(_)) => Observed::Running,
+            (VmState::Runs, None) | (VmState::Unreachable | VmState::Gone, Some(_) | None) => {
+                Observed::Booting
+            }
+        },
+        None => match record.disk.as_ref().map(|disk| disk.state) {
+            Some(DiskState::Made) => Observed::Booting,
+            Some(DiskState::Making) | None => Observed::Preparing,
+        },
+    }
+}
+
+fn towards_rest(record: &Record) -> Observed {
+    if record.vm.is_some() || record.slot.is_some() || record.cgroup.is_some() {
+        return Observed::Stopping;
+    }
+    match record.disk.as_ref().map(|disk| disk.state) {
+        Some(DiskState::Made) => Observed::Stopped,
+        Some(DiskState::Making) => Observed::Stopping,
+        None => Observed::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests;
