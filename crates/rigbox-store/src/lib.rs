@@ -1,1 +1,109 @@
-//! The only SQL: engine, transactions, one module per resource, change feed, migrations.
+//! The only SQL of Rigbox: one module per resource over SQLite (embedded) or PostgreSQL.
+//! Owns every durable fact of the control zone. Invariants: a call that returned is on disk; every
+//! change of a workspace has its own revision, and revisions become visible in their order; what
+//! is counted is counted in the transaction that adds to it.
+//! Does not decide policy, make ids or know HTTP: limits, ids and edits are brought by the caller.
+
+pub mod accounts;
+pub mod api_keys;
+pub mod clock;
+pub mod feed;
+pub mod hosts;
+pub mod idempotency;
+pub mod service_specs;
+pub mod settings;
+pub mod setup_scripts;
+pub mod workspaces;
+
+mod engine;
+mod error;
+mod migrate;
+mod page;
+mod row;
+mod tx;
+mod url;
+
+use std::sync::Arc;
+
+pub use clock::{Clock, SystemClock};
+use engine::Engine;
+pub use error::{Amount, OpenError, Over, Scope, StoreError};
+pub use page::{Page, PageRequest};
+pub use url::{InvalidStoreUrl, StoreUrl};
+
+/// The open store. Cheap to clone; clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+}
+
+impl Store {
+    /// Opens the database, makes it where it is an embedded one, and brings its schema up to date:
+    /// one process at a time, while others go on.
+    ///
+    /// # Errors
+    /// Where it cannot be reached or written, or has a schema newer than this program knows.
+    pub async fn open(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let engine = Engine::open(url, clock).await?;
+        Ok(Self { engine: Arc::new(engine) })
+    }
+
+    /// Ends all connections; calls under way end first. Subscriptions end.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
+    /// Workspaces.
+    #[must_use]
+    pub fn workspaces(&self) -> workspaces::Workspaces<'_> {
+        workspaces::Workspaces { engine: &self.engine }
+    }
+
+    /// The change stream of workspaces.
+    #[must_use]
+    pub fn feed(&self) -> feed::Feed<'_> {
+        feed::Feed { engine: &self.engine }
+    }
+
+    /// Machines that run workspaces.
+    #[must_use]
+    pub fn hosts(&self) -> hosts::Hosts<'_> {
+        hosts::Hosts { engine: &self.engine }
+    }
+
+    /// Owners of things.
+    #[must_use]
+    pub fn accounts(&self) -> accounts::Accounts<'_> {
+        accounts::Accounts { engine: &self.engine }
+    }
+
+    /// API keys.
+    #[must_use]
+    pub fn api_keys(&self) -> api_keys::ApiKeys<'_> {
+        api_keys::ApiKeys { engine: &self.engine }
+    }
+
+    /// Setup scripts.
+    #[must_use]
+    pub fn setup_scripts(&self) -> setup_scripts::SetupScripts<'_> {
+        setup_scripts::SetupScripts { engine: &self.engine }
+    }
+
+    /// Service specs.
+    #[must_use]
+    pub fn service_specs(&self) -> service_specs::ServiceSpecs<'_> {
+        service_specs::ServiceSpecs { engine: &self.engine }
+    }
+
+    /// Answers to requests that carry an `Idempotency-Key`.
+    #[must_use]
+    pub fn idempotency(&self) -> idempotency::Idempotency<'_> {
+        idempotency::Idempotency { engine: &self.engine }
+    }
+
+    /// The installation's settings.
+    #[must_use]
+    pub fn settings(&self) -> settings::Settings<'_> {
+        settings::Settings { engine: &self.engine }
+    }
+}

@@ -1,0 +1,5 @@
+CREATE TABLE IF NOT EXISTS accounts (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    standing TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL
+);

@@ -1,0 +1,5 @@
+CREATE TABLE IF NOT EXISTS settings (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    value TEXT COLLATE "C" NOT NULL,
+    updated_at BIGINT NOT NULL
+);

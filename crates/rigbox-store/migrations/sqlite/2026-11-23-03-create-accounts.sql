@@ -1,0 +1,5 @@
+CREATE TABLE IF NOT EXISTS accounts (
+    id TEXT NOT NULL PRIMARY KEY,
+    standing TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX IF NOT EXISTS workspaces_by_revision ON workspaces (host_id, revision);

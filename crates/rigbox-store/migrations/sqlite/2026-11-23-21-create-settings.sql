@@ -1,0 +1,5 @@
+CREATE TABLE IF NOT EXISTS settings (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;

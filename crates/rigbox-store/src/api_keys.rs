@@ -1,0 +1,208 @@
+//! API keys, without their secrets: a keyed hash, found by a prefix that is no secret.
+//! Writer and reader: control's authentication. Invariants: a key cannot be read out of the
+//! database, nor guessed against it without the hashing key, which is not in it; hashes are
+//! compared in constant time. Does not make keys and does not decide what one may do.
+
+mod hasher;
+
+use std::time::Duration;
+
+use rigbox_types::{AccountId, ApiKeyId, Timestamp, authz::Standing};
+use sqlx::any::AnyRow;
+
+use crate::{Page, PageRequest, StoreError, engine::Engine, page::Key, row::Columns};
+
+pub use hasher::{HasherError, KeyHash, KeyHasher};
+
+/// `last_used_at` moves in steps of this, so that a busy key does not write at each request.
+const USED_STEP: Duration = Duration::from_secs(60);
+
+const LIST: &str = "api-keys";
+
+macro_rules! columns {
+    () => {
+        "k.id, k.account_id, k.prefix, k.hash, k.name, k.created_at, k.expires_at, \
+         k.last_used_at, a.standing"
+    };
+}
+
+const INSERT: &str = "INSERT INTO api_keys (id, account_id, prefix, hash, name, created_at, \
+     expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const FIND: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.prefix = $1"
+);
+
+const LIST_OF_ACCOUNT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_keys k JOIN accounts a ON a.id = k.account_id \
+     WHERE k.account_id = $1 AND (k.created_at, k.id) < ($2, $3) \
+     ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
+);
+
+const DELETE: &str = "DELETE FROM api_keys WHERE account_id = $1 AND id = $2";
+
+const USED: &str = "UPDATE api_keys SET last_used_at = $2 \
+     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $3)";
+
+/// See the module.
+pub struct ApiKeys<'s> {
+    pub(crate) engine: &'s Engine,
+}
+
+/// A key to be kept.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// Its id, random.
+    pub id: ApiKeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The part of it that finds it; no secret.
+    pub prefix: String,
+    /// The keyed hash of the whole key.
+    pub hash: KeyHash,
+    /// For people.
+    pub name: Option<String>,
+    /// When it ends; none for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyRow {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What that account is on the platform.
+    pub standing: Standing,
+    /// The part of it that finds it.
+    pub prefix: String,
+    /// The keyed hash of the whole key.
+    pub hash: KeyHash,
+    /// For people.
+    pub name: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl ApiKeys<'_> {
+    /// Keeps a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where id or prefix is taken, [`StoreError::NotFound`] for an
+    /// unknown account.
+    pub async fn insert(&self, key: &NewApiKey) -> Result<(), StoreError> {
+        sqlx::query(INSERT)
+            .bind(key.id.to_string())
+            .bind(key.account.to_string())
+            .bind(key.prefix.as_str())
+            .bind(key.hash.as_bytes().to_vec())
+            .bind(key.name.clone())
+            .bind(self.engine.now().as_micros())
+            .bind(key.expires_at.map(|at| at.as_micros()))
+            .execute(&self.engine.write)
+            .await
+            .map_err(|error| {
+                if StoreError::is_foreign_key(&error) {
+                    StoreError::not_found("account", &key.account)
+                } else {
+                    StoreError::or_conflict(error, "API key", &key.id)
+                }
+            })?;
+        Ok(())
+    }
+
+    /// The key with this prefix, also one that has ended: the caller compares the hash first, so
+    /// that the answer tells a stranger nothing.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn find_by_prefix(&self, prefix: &str) -> Result<Option<ApiKeyRow>, StoreError> {
+        let row = sqlx::query(FIND).bind(prefix).fetch_optional(&self.engine.read).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// A page of the account's keys, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`].
+    pub async fn list(
+        &self,
+        account: AccountId,
+        page: &PageRequest,
+    ) -> Result<Page<ApiKeyRow>, StoreError> {
+        let after = page.after(LIST, [i64::MAX])?;
+        let [created_at] = after.numbers;
+        let rows = sqlx::query(LIST_OF_ACCOUNT)
+            .bind(account.to_string())
+            .bind(created_at)
+            .bind(after.id)
+            .bind(page.rows())
+            .fetch_all(&self.engine.read)
+            .await?;
+        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(LIST, rows, |row| Key {
+            numbers: [row.created_at.as_micros()],
+            id: row.id.to_string(),
+        }))
+    }
+
+    /// Forgets a key; from here on it is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the account has no such key.
+    pub async fn delete(&self, account: AccountId, id: ApiKeyId) -> Result<(), StoreError> {
+        let done = sqlx::query(DELETE)
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .execute(&self.engine.write)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::not_found("API key", &id));
+        }
+        Ok(())
+    }
+
+    /// Notes that a key was used, unless that was noted within the last minute.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn used(&self, key: &ApiKeyRow) -> Result<(), StoreError> {
+        let now = self.engine.now().as_micros();
+        let step = i64::try_from(USED_STEP.as_micros()).unwrap_or(i64::MAX);
+        let before = now.saturating_sub(step);
+        if key.last_used_at.is_some_and(|last| last.as_micros() >= before) {
+            return Ok(());
+        }
+        sqlx::query(USED)
+            .bind(key.id.to_string())
+            .bind(now)
+            .bind(before)
+            .execute(&self.engine.write)
+            .await?;
+        Ok(())
+    }
+}
+
+fn read(row: &AnyRow) -> Result<ApiKeyRow, StoreError> {
+    let columns = Columns::of("api_keys", row);
+    Ok(ApiKeyRow {
+        id: columns.parsed("id")?,
+        account: columns.parsed("account_id")?,
+        standing: columns.word("standing")?,
+        prefix: columns.raw("prefix")?,
+        hash: KeyHash::from_bytes(&columns.raw::<Vec<u8>>("hash")?)?,
+        name: columns.raw("name")?,
+        created_at: columns.moment("created_at")?,
+        expires_at: columns.moment_optional("expires_at")?,
+        last_used_at: columns.moment_optional("last_used_at")?,
+    })
+}

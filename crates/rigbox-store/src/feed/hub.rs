@@ -1,0 +1,153 @@
+//! Wakes watchers in this process. With PostgreSQL the wake-ups of all processes come in by LISTEN.
+//! Owns the listening task. Invariant: whoever may have missed a wake-up is told
+//! [`Wake::Everything`].
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rigbox_types::{HostId, WorkspaceId};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::PgListener;
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    task::AbortHandle,
+    time::sleep,
+};
+
+use crate::{StoreError, StoreUrl};
+
+/// The channel of NOTIFY.
+pub(crate) const CHANNEL: &str = "rigbox_workspaces";
+
+/// Wake-ups that a slow watcher may leave unread before it is told to look at everything.
+const UNREAD_MAX: usize = 1_024;
+
+/// Pause before listening again after the connection broke.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Something has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// This workspace, of this host: its desired or its observed side.
+    Workspace {
+        /// Which workspace.
+        workspace: WorkspaceId,
+        /// Whose it is.
+        host: HostId,
+    },
+    /// Wake-ups may have been missed: look at everything.
+    Everything,
+}
+
+/// A stream of wake-ups.
+pub struct Subscription(broadcast::Receiver<Wake>);
+
+impl Subscription {
+    /// The next wake-up; none once the store is closed. May be dropped while it waits.
+    pub async fn next(&mut self) -> Option<Wake> {
+        match self.0.recv().await {
+            Ok(wake) => Some(wake),
+            Err(RecvError::Lagged(_)) => Some(Wake::Everything),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Hands wake-ups on.
+pub(crate) struct Hub {
+    /// None once closed, which ends the subscriptions.
+    sender: Mutex<Option<broadcast::Sender<Wake>>>,
+    listening: Option<AbortHandle>,
+}
+
+impl Hub {
+    pub(crate) async fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        let (sender, _) = broadcast::channel(UNREAD_MAX);
+        let listening = match url {
+            StoreUrl::Sqlite(_) => None,
+            StoreUrl::Postgres(address) => {
+                // Listens before it returns: what is committed from now on is heard.
+                let listener = listen(address).await?;
+                let task = relay(listener, address.clone(), sender.clone());
+                Some(tokio::spawn(task).abort_handle())
+            }
+        };
+        Ok(Self { sender: Mutex::new(Some(sender)), listening })
+    }
+
+    pub(crate) fn publish(&self, wake: Wake) {
+        if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
+            // An error says that nobody watches.
+            drop(sender.send(wake));
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*sender {
+            Some(sender) => Subscription(sender.subscribe()),
+            None => Subscription(broadcast::channel(1).1),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        if let Some(task) = &self.listening {
+            task.abort();
+        }
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+async fn listen(address: &SecretString) -> Result<PgListener, StoreError> {
+    let mut listener = PgListener::connect(address.expose_secret()).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// Hands notifications on for as long as the store lives; connects again when the connection broke.
+async fn relay(mut listener: PgListener, address: SecretString, sender: broadcast::Sender<Wake>) {
+    loop {
+        match listener.try_recv().await {
+            Ok(Some(note)) => {
+                let wake = parse(note.payload()).unwrap_or(Wake::Everything);
+                drop(sender.send(wake));
+                continue;
+            }
+            // The connection broke; it is made again by the next call.
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "wake-ups of the database are not heard");
+                sleep(LISTEN_PAUSE).await;
+                match listen(&address).await {
+                    Ok(again) => listener = again,
+                    Err(_) => continue,
+                }
+            }
+        }
+        drop(sender.send(Wake::Everything));
+    }
+}
+
+impl fmt::Display for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
+            Self::Everything => f.write_str("everything"),
+        }
+    }
+}
+
+/// Reads what another process has sent.
+fn parse(text: &str) -> Option<Wake> {
+    let (workspace, host) = text.split_once(' ')?;
+    Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
+}

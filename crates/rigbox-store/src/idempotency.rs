@@ -1,0 +1,206 @@
+//! Answers to requests that carry an `Idempotency-Key`, so that a repeat gets the first answer.
+//!
+//! ```text
+//! (none) ── begin ──> claimed ── finish ──> answered ── 24 h ──> (none)
+//!                      │  ^ begin, when the claim is older than 2 min: claim + 1
+//!                      └──┴ abandon ──> (none)
+//! ```
+//!
+//! Writer and reader: control. Invariants: one claim at a time works on a key; what a claim has
+//! made is noted in the transaction that made it, so that whoever takes the key over finds it
+//! instead of making a second one. Does not hash requests and does not know what an answer means.
+
+use std::time::Duration;
+
+use rigbox_types::{AccountId, limits::IDEMPOTENCY_HOURS};
+
+use crate::{StoreError, engine::Engine, row::Columns, tx::Tx};
+
+/// How long a request may work before a repeat of it takes over: longer than any request lives.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(120);
+
+const EXPIRE_ONE: &str =
+    "DELETE FROM idempotency_keys WHERE account_id = $1 AND name = $2 AND created_at < $3";
+
+const CLAIM: &str = "INSERT INTO idempotency_keys \
+     (account_id, name, request_hash, claim, claimed_at, created_at) \
+     VALUES ($1, $2, $3, 1, $4, $4) ON CONFLICT (account_id, name) DO NOTHING";
+
+const GET: &str = "SELECT request_hash, claim, claimed_at, made, status, body \
+     FROM idempotency_keys WHERE account_id = $1 AND name = $2";
+
+const TAKE_OVER: &str = "UPDATE idempotency_keys SET claim = claim + 1, claimed_at = $4 \
+     WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL";
+
+const NOTE_MADE: &str = "UPDATE idempotency_keys SET made = $4 \
+     WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL";
+
+const FINISH: &str = "UPDATE idempotency_keys SET status = $4, body = $5 \
+     WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL";
+
+const ABANDON: &str = "DELETE FROM idempotency_keys \
+     WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL AND made IS NULL";
+
+const EXPIRE: &str = "DELETE FROM idempotency_keys WHERE created_at < $1";
+
+/// See the module.
+pub struct Idempotency<'s> {
+    pub(crate) engine: &'s Engine,
+}
+
+/// The right to work on a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    account: AccountId,
+    name: String,
+    number: i64,
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// Work on it, then [`Idempotency::finish`] or [`Idempotency::abandon`].
+    Work {
+        /// The right to do so.
+        claim: Claim,
+        /// What an interrupted attempt has made already: answer with it, do not make another.
+        made: Option<String>,
+    },
+    /// The first one is still being worked on.
+    InFlight,
+    /// Answer this.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// The document.
+        body: String,
+    },
+    /// The key was used for another request.
+    Mismatch,
+}
+
+impl Idempotency<'_> {
+    /// Claims a key for the request with this hash.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn begin(
+        &self,
+        account: AccountId,
+        key: &str,
+        request_hash: &[u8; 32],
+    ) -> Result<Begin, StoreError> {
+        let now = self.engine.now().as_micros();
+        let mut tx = self.engine.begin().await?;
+        sqlx::query(EXPIRE_ONE)
+            .bind(account.to_string())
+            .bind(key)
+            .bind(now.saturating_sub(kept()))
+            .execute(tx.on())
+            .await?;
+        let claimed = sqlx::query(CLAIM)
+            .bind(account.to_string())
+            .bind(key)
+            .bind(request_hash.to_vec())
+            .bind(now)
+            .execute(tx.on())
+            .await?;
+        let begin = if claimed.rows_affected() > 0 {
+            let claim = Claim { account, name: key.to_owned(), number: 1 };
+            Begin::Work { claim, made: None }
+        } else {
+            join(&mut tx, (account, key), request_hash, now).await?
+        };
+        tx.commit().await?;
+        Ok(begin)
+    }
+
+    /// Keeps the answer.
+    ///
+    /// # Errors
+    /// [`StoreError::ClaimLost`] where a repeat has taken over.
+    pub async fn finish(&self, claim: &Claim, status: u16, body: &str) -> Result<(), StoreError> {
+        let done = claimed(FINISH, claim)
+            .bind(i64::from(status))
+            .bind(body.to_owned())
+            .execute(&self.engine.write)
+            .await?;
+        if done.rows_affected() == 0 { Err(StoreError::ClaimLost) } else { Ok(()) }
+    }
+
+    /// Gives the key back: the request was refused for a reason that may pass, and made nothing.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn abandon(&self, claim: &Claim) -> Result<(), StoreError> {
+        claimed(ABANDON, claim).execute(&self.engine.write).await?;
+        Ok(())
+    }
+
+    /// Forgets what is older than 24 h. To be called now and then.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn forget(&self) -> Result<(), StoreError> {
+        let before = self.engine.now().as_micros().saturating_sub(kept());
+        sqlx::query(EXPIRE).bind(before).execute(&self.engine.write).await?;
+        Ok(())
+    }
+}
+
+/// Notes in a transaction that makes something what it makes.
+pub(crate) async fn note_made(
+    tx: &mut Tx<'_>,
+    claim: &Claim,
+    made: &str,
+) -> Result<(), StoreError> {
+    let noted = claimed(NOTE_MADE, claim).bind(made.to_owned()).execute(tx.on()).await?;
+    if noted.rows_affected() == 0 { Err(StoreError::ClaimLost) } else { Ok(()) }
+}
+
+/// What a repeat gets.
+async fn join(
+    tx: &mut Tx<'_>,
+    (account, key): (AccountId, &str),
+    request_hash: &[u8; 32],
+    now: i64,
+) -> Result<Begin, StoreError> {
+    let query = sqlx::query(GET).bind(account.to_string()).bind(key);
+    let Some(row) = query.fetch_optional(tx.on()).await? else {
+        // Abandoned or expired in this very moment.
+        return Ok(Begin::InFlight);
+    };
+    let columns = Columns::of("idempotency_keys", &row);
+    if columns.raw::<Vec<u8>>("request_hash")? != request_hash {
+        return Ok(Begin::Mismatch);
+    }
+    if let Some(status) = columns.number_optional("status")? {
+        return Ok(Begin::Answered { status, body: columns.raw("body")? });
+    }
+    let timeout = i64::try_from(CLAIM_TIMEOUT.as_micros()).unwrap_or(i64::MAX);
+    if columns.raw::<i64>("claimed_at")? >= now.saturating_sub(timeout) {
+        return Ok(Begin::InFlight);
+    }
+    let mut claim = Claim { account, name: key.to_owned(), number: columns.raw("claim")? };
+    let taken = claimed(TAKE_OVER, &claim).bind(now).execute(tx.on()).await?;
+    if taken.rows_affected() == 0 {
+        return Ok(Begin::InFlight);
+    }
+    claim.number += 1;
+    // Read after the claim is ours: the former one may have made something just before.
+    let query = sqlx::query(GET).bind(account.to_string()).bind(key);
+    let row = query.fetch_one(tx.on()).await?;
+    let made = Columns::of("idempotency_keys", &row).raw("made")?;
+    Ok(Begin::Work { claim, made })
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// A statement about the key of a claim.
+fn claimed(text: &'static str, claim: &Claim) -> Query {
+    sqlx::query(text).bind(claim.account.to_string()).bind(claim.name.clone()).bind(claim.number)
+}
+
+fn kept() -> i64 {
+    i64::from(IDEMPOTENCY_HOURS) * 3_600 * 1_000_000
+}

@@ -1,0 +1,58 @@
+//! The list of schema changes, oldest first. A new one is added at the end, in both folders.
+
+use crate::engine::Kind;
+
+/// One schema change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migration {
+    /// Its file's name, without ending; the date orders it.
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+macro_rules! migrations {
+    ($engine:literal, $($name:literal)*) => {
+        &[$(Migration {
+            name: $name,
+            text: include_str!(concat!("../../migrations/", $engine, "/", $name, ".sql")),
+        },)*]
+    };
+}
+
+macro_rules! both {
+    ($($name:literal)*) => {
+        const SQLITE: &[Migration] = migrations!("sqlite", $($name)*);
+        const POSTGRES: &[Migration] = migrations!("postgres", $($name)*);
+    };
+}
+
+both! {
+    "2026-11-23-01-create-feed"
+    "2026-11-23-02-start-feed"
+    "2026-11-23-03-create-accounts"
+    "2026-11-23-04-accounts-one-operator"
+    "2026-11-23-05-create-api-keys"
+    "2026-11-23-06-api-keys-by-account"
+    "2026-11-23-07-create-hosts"
+    "2026-11-23-08-create-workspaces"
+    "2026-11-23-09-workspaces-by-account"
+    "2026-11-23-10-workspaces-by-age"
+    "2026-11-23-11-workspaces-by-host"
+    "2026-11-23-12-workspaces-by-revision"
+    "2026-11-23-13-create-removals"
+    "2026-11-23-14-removals-by-host"
+    "2026-11-23-15-create-setup-scripts"
+    "2026-11-23-16-setup-scripts-by-account"
+    "2026-11-23-17-create-service-specs"
+    "2026-11-23-18-service-specs-by-account"
+    "2026-11-23-19-create-idempotency-keys"
+    "2026-11-23-20-idempotency-keys-by-age"
+    "2026-11-23-21-create-settings"
+}
+
+pub(crate) fn all(kind: Kind) -> &'static [Migration] {
+    match kind {
+        Kind::Sqlite => SQLITE,
+        Kind::Postgres => POSTGRES,
+    }
+}

@@ -1,0 +1,149 @@
+//! Applies what a host reports. Invariants: an observation is applied only if it is newer than the
+//! last one and the host has the workspace; the observation that a workspace is gone, when that is
+//! what is wanted, removes its row in the same transaction.
+
+use rigbox_types::{Desired, HostId, Observed as State, host::Observation};
+
+use super::Workspaces;
+use crate::{
+    StoreError,
+    feed::Wake,
+    row::{json, json_optional, word},
+    tx::Tx,
+};
+
+/// A generation that was never wanted is of another database: it says nothing about this one.
+const UPDATE: &str = "UPDATE workspaces SET observed = $5, observed_generation = $6, failure = $7, \
+     ready_at = $8, setup = $9, observed_at = $10, sequence_incarnation = $3, sequence_count = $4, \
+     updated_at = CASE WHEN updated_at < $11 THEN $11 ELSE updated_at END \
+     WHERE id = $1 AND host_id = $2 AND generation >= $6 \
+     AND (sequence_incarnation, sequence_count) < ($3, $4)";
+
+const DELETE: &str = "DELETE FROM workspaces \
+     WHERE id = $1 AND host_id = $2 AND desired = $3 AND generation = $4 \
+     AND (sequence_incarnation, sequence_count) < ($5, $6)";
+
+const REMOVAL: &str = "INSERT INTO removals (revision, host_id, workspace_id, removed_at) \
+     VALUES ($1, $2, $3, $4)";
+
+const EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1 AND host_id = $2";
+
+/// What became of one observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Observed {
+    /// It is what is known now.
+    Applied,
+    /// The workspace is gone, as was wanted, and so is its row.
+    Removed,
+    /// Something newer is known already.
+    Stale,
+    /// This host has no such workspace.
+    Unknown,
+}
+
+impl Workspaces<'_> {
+    /// Applies observations of `host`, all or none, and says for each what became of it.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn observe(
+        &self,
+        host: &HostId,
+        observations: &[Observation],
+    ) -> Result<Vec<Observed>, StoreError> {
+        let now = self.engine.now().as_micros();
+        let mut tx = self.engine.begin().await?;
+        // The counter is taken before any row, and rows in the order of their ids: two reports
+        // then never wait for each other in a circle.
+        if observations.iter().any(may_remove) {
+            tx.revision().await?;
+        }
+        let mut ordered: Vec<_> = observations.iter().enumerate().collect();
+        ordered.sort_by(|(_, left), (_, right)| left.workspace.cmp(&right.workspace));
+        let mut outcomes = vec![Observed::Unknown; observations.len()];
+        for (at, observation) in ordered {
+            let outcome = if may_remove(observation) {
+                remove_or_update(&mut tx, host, observation, now).await?
+            } else {
+                update(&mut tx, host, observation, now).await?
+            };
+            if let Some(slot) = outcomes.get_mut(at) {
+                *slot = outcome;
+            }
+        }
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+}
+
+fn may_remove(observation: &Observation) -> bool {
+    observation.observed == State::Absent
+}
+
+async fn remove_or_update(
+    tx: &mut Tx<'_>,
+    host: &HostId,
+    observation: &Observation,
+    now: i64,
+) -> Result<Observed, StoreError> {
+    let revision = tx.revision().await?;
+    let id = observation.workspace.as_str();
+    let deleted = sqlx::query(DELETE)
+        .bind(id)
+        .bind(host.as_str())
+        .bind(word(&Desired::Deleted)?)
+        .bind(crate::row::count(observation.generation.0))
+        .bind(crate::row::count(observation.sequence.incarnation))
+        .bind(crate::row::count(observation.sequence.count))
+        .execute(tx.on())
+        .await?;
+    if deleted.rows_affected() == 0 {
+        return update(tx, host, observation, now).await;
+    }
+    sqlx::query(REMOVAL)
+        .bind(crate::row::count(revision.0))
+        .bind(host.as_str())
+        .bind(id)
+        .bind(now)
+        .execute(tx.on())
+        .await?;
+    wake(tx, host, observation);
+    Ok(Observed::Removed)
+}
+
+async fn update(
+    tx: &mut Tx<'_>,
+    host: &HostId,
+    observation: &Observation,
+    now: i64,
+) -> Result<Observed, StoreError> {
+    let updated = sqlx::query(UPDATE)
+        .bind(observation.workspace.as_str())
+        .bind(host.as_str())
+        .bind(crate::row::count(observation.sequence.incarnation))
+        .bind(crate::row::count(observation.sequence.count))
+        .bind(word(&observation.observed)?)
+        .bind(crate::row::count(observation.generation.0))
+        .bind(json_optional(observation.failure.as_ref())?)
+        .bind(observation.ready_at.map(|at| at.as_micros()))
+        .bind(json(&observation.setup)?)
+        .bind(observation.observed_at.as_micros())
+        .bind(now)
+        .execute(tx.on())
+        .await?;
+    if updated.rows_affected() > 0 {
+        wake(tx, host, observation);
+        return Ok(Observed::Applied);
+    }
+    let known = sqlx::query(EXISTS)
+        .bind(observation.workspace.as_str())
+        .bind(host.as_str())
+        .fetch_optional(tx.on())
+        .await?;
+    Ok(if known.is_some() { Observed::Stale } else { Observed::Unknown })
+}
+
+fn wake(tx: &mut Tx<'_>, host: &HostId, observation: &Observation) {
+    let workspace = observation.workspace.clone();
+    tx.wake(Wake::Workspace { workspace, host: host.clone() });
+}
