@@ -1,0 +1,39 @@
+//! A machine with room for a few.
+
+use rigbox_tests::platform::{Options, Platform};
+use serde_json::json;
+
+#[test]
+fn fifty_creates_at_once_on_a_machine_with_room_for_five_make_five() {
+    // The tiny template asks for 256 MiB.
+    let options = Options { host: "memory_mib = 1280".to_owned(), ..Options::default() };
+    let platform = Platform::start_with(&options).unwrap();
+    let client = platform.client().unwrap();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..50)
+            .map(|n| {
+                let client = &client;
+                scope.spawn(move || {
+                    let body =
+                        json!({"name": format!("ws-{n}"), "template_id": "tiny", "ram_mb": 256});
+                    client.post("/workspaces", &body).unwrap()
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert_eq!((made.len(), refused.len()), (5, 45));
+    for answer in refused {
+        assert_eq!(answer.text_at("/error/code"), "capacity_exhausted", "{}", answer.text);
+        assert!(answer.at("/error/details/retry_after_s").is_number(), "{}", answer.text);
+    }
+    for answer in made {
+        let id = answer.text_at("/vm/id");
+        platform.act(&id, "start").unwrap();
+    }
+    for answer in answers.iter().filter(|answer| answer.status == 201) {
+        platform.wait_status(&answer.text_at("/vm/id"), "running").unwrap();
+    }
+}

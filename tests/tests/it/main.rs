@@ -1,0 +1,15 @@
+//! The product as its users meet it. Every test has a platform of its own, boots real micro-VMs
+//! and must leave the machine as it found it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails loudly and says with which seed"
+)]
+
+mod adoption;
+mod capacity;
+mod contract;
+mod isolation;
+mod kills;
+mod lifecycle;
