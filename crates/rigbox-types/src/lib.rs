@@ -12,6 +12,7 @@ pub mod host;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod nearest;
 pub mod openapi;
 pub mod state;
 pub mod time;

@@ -1,3 +1,35 @@
 //! The server binary: configuration, roles, supervisor, operator commands.
+//! Holds no logic that a role needs: `control` lives in its crate, `host` in its own executable.
 
-fn main() {}
+mod api;
+mod cli;
+mod config;
+mod control;
+mod data;
+mod doctor;
+mod down;
+mod files;
+mod host;
+mod layout;
+mod listen;
+mod logs;
+mod output;
+mod process;
+mod role;
+mod state;
+mod supervise;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Finds the known name that somebody probably meant. Pure.
+
+/// Longest part of an unknown name that is compared, so that a stranger cannot buy quadratic work.
+const COMPARED_MAX_LEN: usize = 64;
+
+/// The known name that is nearest to `name`: case and punctuation aside, the fewest edits away.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name: String = letters(name).take(COMPARED_MAX_LEN).collect();
+    known.into_iter().min_by_key(|known| distance(&name, &letters(known).collect::<String>()))
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase())
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_needs_the_fewest_edits() {
+        let known = ["ram_mb", "vcpu_count", "disk_size_mb"];
+        for (name, expected) in
+            [("RAM", "ram_mb"), ("diskSize", "disk_size_mb"), ("cpus", "vcpu_count")]
+        {
+            assert_eq!(nearest(name, known), Some(expected), "{name}");
+        }
+        assert_eq!(nearest("x", []), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! The supervisor as a client of its own API: just enough HTTP to see that it answers and to make
+//! the first workspace.
+//! Invariant: every request has a time limit and an answer a size limit. The key is never logged.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rigbox_types::{
+    api::{
+        accounts::CapacityResponse,
+        error::ApiErrorBody,
+        workspaces::{GetWorkspaceResponse, ListWorkspacesResponse},
+    },
+    id::WorkspaceId,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+
+/// How long the API may take to answer anything that is asked here.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest answer that is read: a page of workspaces with their environments left out.
+const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where every path begins.
+const BASE: &str = "/api/v1";
+
+/// Why the API did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Nothing answered, or not in time.
+    #[error("no answer from the API at {address}: {reason}")]
+    Silent {
+        /// Where it should be.
+        address: SocketAddr,
+        /// What happened instead.
+        reason: String,
+    },
+    /// It said no.
+    #[error("the API refuses {what}: {message}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The status of the answer.
+        status: StatusCode,
+        /// Why not.
+        message: String,
+    },
+    /// The answer is not what it should be.
+    #[error("the API's answer to {what} cannot be read")]
+    Unreadable {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// The API, as whoever installed the platform.
+pub(crate) struct Api {
+    address: SocketAddr,
+    key: Option<SecretString>,
+}
+
+impl Api {
+    /// At an address, with a key where there is one yet.
+    pub(crate) fn new(address: SocketAddr, key: Option<SecretString>) -> Self {
+        Self { address, key }
+    }
+
+    /// What there is room for. Needs no key.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn capacity(&self) -> Result<CapacityResponse, CallError> {
+        self.call(Method::GET, "/capacity", None).await
+    }
+
+    /// The newest workspaces.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn workspaces(&self) -> Result<ListWorkspacesResponse, CallError> {
+        self.call(Method::GET, "/workspaces?max_results=200", None).await
+    }
+
+    /// One workspace.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn workspace(
+        &self,
+        id: &WorkspaceId,
+    ) -> Result<GetWorkspaceResponse, CallError> {
+        self.call(Method::GET, &format!("/workspaces/{id}"), None).await
+    }
+
+    /// Makes a workspace, not started yet.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn workspace_create(
+        &self,
+        name: &str,
+        template: &str,
+    ) -> Result<GetWorkspaceResponse, CallError> {
+        let body = json!({ "name": name, "template_id": template });
+        self.call(Method::POST, "/workspaces", Some(body)).await
+    }
+
+    /// Starts a workspace.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn workspace_start(
+        &self,
+        id: &WorkspaceId,
+    ) -> Result<GetWorkspaceResponse, CallError> {
+        self.call(Method::POST, &format!("/workspaces/{id}/start"), None).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T, CallError> {
+        let what = format!("{method} {path}");
+        let silent = |reason: String| CallError::Silent { address: self.address, reason };
+        let exchange = timeout(ANSWER_TIMEOUT, self.exchange(method, path, body)).await;
+        let (status, bytes) = exchange
+            .map_err(|_| silent(format!("none within {} s", ANSWER_TIMEOUT.as_secs())))?
+            .map_err(|error| silent(format!("{error:#}")))?;
+        if !status.is_success() {
+            let message = serde_json::from_slice::<ApiErrorBody>(&bytes)
+                .map_or_else(|_| status.to_string(), |body| body.error.message);
+            return Err(CallError::Refused { what, status, message });
+        }
+        serde_json::from_slice(&bytes).map_err(|source| CallError::Unreadable { what, source })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let stream = TcpStream::connect(self.address).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{BASE}{path}"))
+            .header(header::HOST, self.address.to_string());
+        if let Some(key) = &self.key {
+            let value = format!("Bearer {}", key.expose_secret());
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let answer = async {
+            let response = sender.send_request(request.body(Full::new(bytes))?).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("read the answer: {error}"))?;
+            drop(sender);
+            Ok::<_, anyhow::Error>((status, body.to_bytes()))
+        };
+        let (answer, ended) = tokio::join!(answer, connection);
+        // What the connection says matters only where there is no answer.
+        answer.or_else(|error| ended.map_err(Into::into).and(Err(error)))
+    }
+}

@@ -1,0 +1,164 @@
+//! The command line. Data goes to stdout, everything else to stderr; exit code 0 is done, 1 refused
+//! or failed, 2 wrong use.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{self, Config, DOCUMENTED, Source},
+    control, doctor, down, host,
+    layout::{DEFAULT_DATA, Install, Layout},
+    output,
+    up::{self, Up},
+};
+
+/// A cloud of your own workspaces, each of them a micro-VM, on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "rigbox", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the platform here and stay; ends with its first workspace running.
+    Up {
+        #[command(flatten)]
+        place: Place,
+        /// Listen there for the API instead of where the configuration says.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// Go to the background once everything runs.
+        #[arg(long)]
+        detach: bool,
+        /// This is the process in the background.
+        #[arg(long, hide = true)]
+        background: bool,
+    },
+    /// End the platform and every workspace, and leave nothing on the machine but data.
+    Down {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Check this machine; every finding comes with its remedy.
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build and list images.
+    Image {
+        #[command(flatten)]
+        place: Place,
+        /// As `rigbox image --help` says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Run the role that answers the API (started by `up`).
+    Control(RoleArguments),
+    /// Run the role that runs workspaces (started by `up`).
+    Host(RoleArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Check the configuration file without starting anything.
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the configuration in force.
+    Show {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the documented file of all defaults.
+    Defaults,
+}
+
+/// Which platform.
+#[derive(Debug, Args)]
+struct Place {
+    /// Directory of everything that the platform keeps.
+    #[arg(long, value_name = "DIR", env = "RIGBOX_DATA", default_value = DEFAULT_DATA)]
+    data: Utf8PathBuf,
+    /// Configuration file; without it <DATA>/rigbox.toml or /etc/rigbox/rigbox.toml.
+    #[arg(long, value_name = "FILE", env = "RIGBOX_CONFIG")]
+    config: Option<Utf8PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RoleArguments {
+    /// The role's own configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Utf8PathBuf,
+    /// End when this process does, which must have started this one.
+    #[arg(long, value_name = "PID")]
+    parent: Option<u32>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Says what was refused or failed.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Verb::Up { place, listen, detach, background } => {
+            let options = up::Options { detach, background };
+            with_platform(&place, listen, |up, _| up::run(up, options))
+        }
+        Verb::Down { place } => with_platform(&place, None, |up, _| down::run(up)),
+        Verb::Doctor { place, json } => with_platform(&place, None, |up, _| doctor::run(up, json)),
+        Verb::Image { place, arguments } => {
+            with_platform(&place, None, |up, _| match up::image(up, &arguments)? {})
+        }
+        Verb::Config { verb } => config_verb(&verb),
+        Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
+        Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},
+    }
+}
+
+fn config_verb(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        ConfigVerb::Check { place } => with_platform(place, None, |_, source| {
+            output::note(&match source {
+                Source::File(path) => format!("{path} is in order"),
+                Source::Defaults => "there is no configuration file; all defaults".to_owned(),
+            });
+            Ok(ExitCode::SUCCESS)
+        }),
+        ConfigVerb::Show { place } => with_platform(place, None, |up, _| {
+            output::data(toml::to_string(up.config)?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }),
+        ConfigVerb::Defaults => {
+            output::data(DOCUMENTED.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn with_platform<T>(
+    place: &Place,
+    listen: Option<SocketAddr>,
+    act: impl FnOnce(&Up<'_>, &Source) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let layout = Layout::new(&place.data)?;
+    let (mut config, source): (Config, _) =
+        config::load(place.config.as_deref(), &layout.configs())?;
+    if let Some(listen) = listen {
+        config.api.listen = listen;
+    }
+    let install = Install::find()?;
+    act(&Up { layout: &layout, install: &install, config: &config }, &source)
+}

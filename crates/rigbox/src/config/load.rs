@@ -1,0 +1,133 @@
+//! Reads the configuration file and says what is wrong with it: file, line, key, nearest key.
+//! Does not repeat values in errors: a file may have been given by mistake that holds a secret.
+
+use std::{fs, io};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_types::{WorkspaceName, nearest::nearest};
+
+use super::Config;
+
+/// Where the configuration came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A file.
+    File(Utf8PathBuf),
+    /// There is no file: all defaults.
+    Defaults,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A key that does not exist.
+    #[error("{path}, line {line}: unknown key {key}, the nearest known one is {nearest}")]
+    UnknownKey {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Where in it.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What was probably meant.
+        nearest: String,
+    },
+    /// Anything else about its form.
+    #[error("{path}, line {line}: {reason}")]
+    Form {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value that its type allows and we do not.
+    #[error("{path}: {key} {reason}")]
+    Value {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Reads the first of the candidates that exists; a file that was asked for must exist.
+///
+/// # Errors
+/// Names the file, the line and the key.
+pub(crate) fn load(
+    asked: Option<&Utf8Path>,
+    candidates: &[Utf8PathBuf],
+) -> Result<(Config, Source), ConfigError> {
+    let path = asked.or_else(|| {
+        candidates.iter().map(Utf8PathBuf::as_path).find(|candidate| candidate.exists())
+    });
+    let Some(path) = path else { return Ok((Config::default(), Source::Defaults)) };
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(path, &text).map(|config| (config, Source::File(path.to_owned())))
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(path: &Utf8Path, text: &str) -> Result<Config, ConfigError> {
+    let config = toml::from_str(text).map_err(|error| explain(path, text, &error))?;
+    check(path, &config)?;
+    Ok(config)
+}
+
+fn explain(path: &Utf8Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+    let said = error.message();
+    let quoted: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+    if said.starts_with("unknown field")
+        && let Some((key, known)) = quoted.split_first()
+        && let Some(nearest) = nearest(key, known.iter().copied())
+    {
+        let (key, nearest) = ((*key).to_owned(), nearest.to_owned());
+        return ConfigError::UnknownKey { path: path.to_owned(), line, key, nearest };
+    }
+    // The first line says what; the rest would quote the file.
+    let reason = said.lines().next().unwrap_or_default().to_owned();
+    ConfigError::Form { path: path.to_owned(), line, reason }
+}
+
+fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
+    let wrong = |key, reason: &str| {
+        Err(ConfigError::Value { path: path.to_owned(), key, reason: reason.to_owned() })
+    };
+    let name = &config.first.workspace;
+    if !name.is_empty()
+        && let Err(error) = name.parse::<WorkspaceName>()
+    {
+        return wrong("first.workspace", &error.to_string());
+    }
+    if config.control.uid == Some(0) {
+        return wrong("control.uid", "must not be root: control holds keys and needs no rights");
+    }
+    for (key, file) in [
+        ("control.database_url_file", config.control.database_url_file.as_ref()),
+        ("images.recipes", config.images.recipes.as_ref()),
+        ("images.guest", config.images.guest.as_ref()),
+        ("host.qemu", Some(&config.host.qemu)),
+        ("host.firecracker", Some(&config.host.firecracker)),
+        ("host.jailer", Some(&config.host.jailer)),
+    ] {
+        if file.is_some_and(|file| !file.is_absolute()) {
+            return wrong(key, "must be an absolute path");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What an operator may choose: typed, every key with a default that `default.toml` explains.
+//! Invariant: a value of these types was checked; no later code refuses it for its form.
+//! Does not find the data directory (see `layout`) and holds no secret, only files with secrets.
+
+mod load;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use camino::Utf8PathBuf;
+use rigbox_types::{ImageName, RegionName};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{Source, load};
+
+/// The documented file of all defaults.
+pub(crate) const DOCUMENTED: &str = include_str!("default.toml");
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The region that this machine serves.
+    pub(crate) region: RegionName,
+    /// The HTTP API.
+    pub(crate) api: ApiConfig,
+    /// The role `control`.
+    pub(crate) control: ControlConfig,
+    /// The role `host`.
+    pub(crate) host: HostConfig,
+    /// What new workspaces start from.
+    pub(crate) images: ImagesConfig,
+    /// The first workspace.
+    pub(crate) first: FirstConfig,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ApiConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+}
+
+/// The role `control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ControlConfig {
+    /// Log filter.
+    pub(crate) log: String,
+    /// The user that it becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    /// File with the URL of a PostgreSQL database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database_url_file: Option<Utf8PathBuf>,
+}
+
+/// The role `host`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HostConfig {
+    /// Log filter.
+    pub(crate) log: String,
+    /// What runs micro-VMs.
+    pub(crate) driver: DriverChoice,
+    /// QEMU's full system emulator.
+    pub(crate) qemu: Utf8PathBuf,
+    /// Firecracker.
+    pub(crate) firecracker: Utf8PathBuf,
+    /// Firecracker's jailer.
+    pub(crate) jailer: Utf8PathBuf,
+    /// Memory that may be promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_mib: Option<u64>,
+    /// Virtual CPUs that may be promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vcpus: Option<u32>,
+    /// Size of the pool file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pool_gib: Option<u32>,
+    /// The network between namespaces and the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<String>,
+    /// DNS servers that workspaces ask; empty: the machine's.
+    pub(crate) resolvers: Vec<Ipv4Addr>,
+    /// Most bytes a second to and from the disk of one workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_bps: Option<u64>,
+    /// Most operations a second on the disk of one workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_iops: Option<u64>,
+    /// Most bytes a second, each way, on the network of one workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) net_bps: Option<u64>,
+    /// How long a workspace may take to be ready.
+    pub(crate) boot_s: u32,
+    /// How long a guest may take to shut down.
+    pub(crate) shutdown_s: u32,
+    /// Time between two sweeps.
+    pub(crate) sweep_s: u32,
+}
+
+/// Which driver the host uses. The words are those of its own configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DriverChoice {
+    /// Firecracker where it is installed and KVM works, else QEMU.
+    #[default]
+    Auto,
+    /// Firecracker or nothing.
+    Firecracker,
+    /// QEMU, with KVM where it works.
+    Qemu,
+    /// QEMU with emulation.
+    QemuTcg,
+}
+
+/// What new workspaces start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ImagesConfig {
+    /// Made ready before the platform starts.
+    pub(crate) ready: Vec<ImageName>,
+    /// Folder of recipes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recipes: Option<Utf8PathBuf>,
+    /// Folder of the guest's programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) guest: Option<Utf8PathBuf>,
+}
+
+/// The workspace that the first start ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FirstConfig {
+    /// Its name; empty for none.
+    pub(crate) workspace: String,
+    /// Its template.
+    pub(crate) template: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            region: "local".parse().expect("a lower-case word is a region name"),
+            api: ApiConfig::default(),
+            control: ControlConfig::default(),
+            host: HostConfig::default(),
+            images: ImagesConfig::default(),
+            first: FirstConfig::default(),
+        }
+    }
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
+    }
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), uid: None, database_url_file: None }
+    }
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            driver: DriverChoice::default(),
+            qemu: "/usr/bin/qemu-system-x86_64".into(),
+            firecracker: "/usr/local/bin/firecracker".into(),
+            jailer: "/usr/local/bin/jailer".into(),
+            memory_mib: None,
+            vcpus: None,
+            pool_gib: None,
+            network: None,
+            resolvers: Vec::new(),
+            disk_bps: None,
+            disk_iops: None,
+            net_bps: None,
+            boot_s: 180,
+            shutdown_s: 30,
+            sweep_s: 60,
+        }
+    }
+}
+
+impl Default for ImagesConfig {
+    fn default() -> Self {
+        let base = "base".parse().expect("a lower-case word is an image name");
+        Self { ready: vec![base], recipes: None, guest: None }
+    }
+}
+
+impl Default for FirstConfig {
+    fn default() -> Self {
+        Self { workspace: "hello".to_owned(), template: "base".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

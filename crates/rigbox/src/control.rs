@@ -1,0 +1,99 @@
+//! The role `control`: reads its file, takes the API's socket, gives root up and runs.
+//! Invariant: no thread is started and no byte of a client is read before root is given up.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use anyhow::{Context, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rigbox_types::RegionName;
+use serde::{Deserialize, Serialize};
+
+use crate::role;
+
+/// The file that `rigbox up` writes for this role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ControlFile {
+    /// The user that the role becomes.
+    pub(crate) uid: u32,
+    /// The region of the installation.
+    pub(crate) region: RegionName,
+    /// Where clients reach the API.
+    pub(crate) api_url: String,
+    /// Where it listens, where no socket is handed over.
+    pub(crate) listen: SocketAddr,
+    /// Where hosts reach it.
+    pub(crate) internal: String,
+    /// Directory of the installation's own secrets.
+    pub(crate) secrets: Utf8PathBuf,
+    /// Where the first API key goes.
+    pub(crate) admin_key_file: Utf8PathBuf,
+    /// The embedded database.
+    pub(crate) database: Utf8PathBuf,
+    /// File with the URL of a PostgreSQL database, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database_url_file: Option<Utf8PathBuf>,
+}
+
+/// Runs the role until SIGTERM.
+///
+/// # Errors
+/// Says which step of the start failed, or why it ended.
+pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> {
+    role::follow(parent)?;
+    let text = std::fs::read_to_string(config).with_context(|| format!("read {config}"))?;
+    let file: ControlFile = toml::from_str(&text).with_context(|| format!("read {config}"))?;
+    let listener = listener(&file)?;
+    // Read as root: the file of a secret need not be readable for the role's user.
+    let database_url = match &file.database_url_file {
+        Some(path) => Some(secret(path)?),
+        None => None,
+    };
+    give_root_up(file.uid)?;
+    // Becoming another user undoes it.
+    role::follow(parent)?;
+    serve(&file, listener, database_url)
+}
+
+/// The socket that was handed over as standard input, or a new one.
+fn listener(file: &ControlFile) -> anyhow::Result<TcpListener> {
+    let input = std::io::stdin();
+    if rustix::net::sockopt::socket_acceptconn(input.as_fd()).unwrap_or(false) {
+        let socket: OwnedFd =
+            input.as_fd().try_clone_to_owned().context("take the API's socket")?;
+        return Ok(TcpListener::from(socket));
+    }
+    TcpListener::bind(file.listen).with_context(|| format!("listen on {}", file.listen))
+}
+
+fn secret(path: &Utf8Path) -> anyhow::Result<secrecy::SecretString> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(text.trim().to_owned().into())
+}
+
+/// Becomes a user without any right, for good, and can gain none by executing anything.
+fn give_root_up(uid: u32) -> anyhow::Result<()> {
+    rustix::thread::set_no_new_privs(true).context("give up gaining rights")?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    if uid == 0 {
+        bail!("control must not run as root");
+    }
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    setgroups(&[]).context("give up root's groups")?;
+    setresgid(group, group, group).context("give up root's group")?;
+    setresuid(user, user, user).context("give up root")
+}
+
+fn serve(
+    _file: &ControlFile,
+    _listener: TcpListener,
+    _database_url: Option<secrecy::SecretString>,
+) -> anyhow::Result<()> {
+    bail!("control is not linked")
+}

@@ -1,0 +1,155 @@
+//! Makes the data directory of a platform what its roles expect: directories with their owners, the
+//! tag, the id of this machine, and a configuration file to edit.
+//! Invariant: doing it again changes nothing that is there.
+
+use anyhow::{Context, bail};
+use rigbox_types::{HostId, id::RANDOM_LEN};
+
+use crate::{
+    config::{Config, DOCUMENTED},
+    files,
+    layout::Layout,
+};
+
+/// Characters of a tag: lower-case hexadecimal.
+const TAG_LEN: usize = 4;
+
+/// The first of the users that control processes become: far above what distributions, containers
+/// and systemd give out, below the sign bit that some file systems choke on.
+const CONTROL_UID_FIRST: u32 = 1_900_000_000;
+
+/// What is fixed for the life of a platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Platform {
+    /// What all its kernel objects carry.
+    pub(crate) tag: String,
+    /// This machine.
+    pub(crate) host: HostId,
+    /// The user that control becomes.
+    pub(crate) control_uid: u32,
+}
+
+/// Makes or completes the data directory.
+///
+/// # Errors
+/// Names what could not be made or read.
+pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platform> {
+    let tag = instance_tag(layout)?;
+    let control_uid = control_uid(&tag, config)?;
+    for (path, mode) in layout.folders() {
+        let of_control = path == layout.control() || path == layout.control_run();
+        files::folder(&path, mode, of_control.then_some(control_uid))?;
+    }
+    if files::read(&layout.config())?.is_none() {
+        files::write(&layout.config(), commented().as_bytes(), files::PLAIN, None)?;
+    }
+    Ok(Platform { tag, host: host_id(layout)?, control_uid })
+}
+
+/// What was fixed, of a platform that was prepared before; none where it was not.
+///
+/// # Errors
+/// Where a file is damaged.
+pub(crate) fn existing(layout: &Layout, config: &Config) -> anyhow::Result<Option<Platform>> {
+    if files::read(&layout.instance())?.is_none() || files::read(&layout.host_id())?.is_none() {
+        return Ok(None);
+    }
+    prepare(layout, config).map(Some)
+}
+
+fn instance_tag(layout: &Layout) -> anyhow::Result<String> {
+    let path = layout.instance();
+    if let Some(text) = files::read(&path)? {
+        let tag = text.trim().to_owned();
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if tag.len() != TAG_LEN || !tag.bytes().all(hex) {
+            bail!("{path} does not hold the tag of a platform (4 lower-case hexadecimal digits)");
+        }
+        return Ok(tag);
+    }
+    files::folder(layout.data(), 0o711, None)?;
+    let mut bytes = [0; TAG_LEN / 2];
+    getrandom::fill(&mut bytes).context("random bytes for the platform's tag")?;
+    let tag: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::write(&path, tag.as_bytes(), files::PLAIN, None)?;
+    Ok(tag)
+}
+
+fn control_uid(tag: &str, config: &Config) -> anyhow::Result<u32> {
+    if let Some(uid) = config.control.uid {
+        return Ok(uid);
+    }
+    let number = u32::from_str_radix(tag, 16).context("the platform's tag as a number")?;
+    Ok(CONTROL_UID_FIRST + number)
+}
+
+fn host_id(layout: &Layout) -> anyhow::Result<HostId> {
+    let path = layout.host_id();
+    if let Some(text) = files::read(&path)? {
+        return text.trim().parse().with_context(|| format!("read {path}"));
+    }
+    let mut random = [0; RANDOM_LEN];
+    getrandom::fill(&mut random).context("random bytes for this machine's id")?;
+    let id = HostId::from_random(random);
+    files::write(&path, id.as_str().as_bytes(), files::PLAIN, None)?;
+    Ok(id)
+}
+
+/// The documented file with every value commented out, so that a later version's defaults apply to
+/// whoever has not chosen.
+fn commented() -> String {
+    DOCUMENTED
+        .lines()
+        .map(|line| match line {
+            "" => "\n".to_owned(),
+            line if line.starts_with(['#', '[']) => format!("{line}\n"),
+            line => format!("# {line}\n"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::config;
+
+    /// The user that runs the test, because only root may give files away.
+    fn config_of_this_user() -> Config {
+        let mut config = Config::default();
+        config.control.uid = Some(rustix::process::geteuid().as_raw());
+        config
+    }
+
+    #[test]
+    fn a_second_start_finds_what_the_first_one_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path().join("data").to_str().unwrap().into()).unwrap();
+        assert_eq!(existing(&layout, &config_of_this_user()).unwrap(), None);
+        let first = prepare(&layout, &config_of_this_user()).unwrap();
+        std::fs::write(layout.config(), "region = \"mine\"\n").unwrap();
+        let second = prepare(&layout, &config_of_this_user()).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(std::fs::read_to_string(layout.config()).unwrap(), "region = \"mine\"\n");
+        assert_eq!(std::fs::metadata(layout.control()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_file_to_edit_says_nothing_until_it_is_edited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rigbox.toml");
+        std::fs::write(&path, commented()).unwrap();
+        let (read, _) = config::load(Some(path.to_str().unwrap().into()), &[]).unwrap();
+        assert_eq!(read, Config::default());
+    }
+
+    #[test]
+    fn a_damaged_tag_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path().to_str().unwrap().into()).unwrap();
+        std::fs::write(layout.instance(), "../x").unwrap();
+        assert!(prepare(&layout, &Config::default()).is_err());
+        assert_eq!(std::fs::read_to_string(layout.instance()).unwrap(), "../x");
+    }
+}

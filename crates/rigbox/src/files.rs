@@ -1,0 +1,92 @@
+//! Small durable files: written whole or not at all, with the mode they are meant to have.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+};
+
+use anyhow::Context;
+use camino::Utf8Path;
+
+/// For root alone.
+pub(crate) const SECRET: u32 = 0o600;
+/// For everybody to read.
+pub(crate) const PLAIN: u32 = 0o644;
+
+/// Replaces a file: temporary file, fsync, rename. The owner can be another user from the first
+/// moment on at which the file has its name.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn write(
+    path: &Utf8Path,
+    contents: &[u8],
+    mode: u32,
+    owner: Option<u32>,
+) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    replace(path, &temporary, contents, mode, owner).with_context(|| format!("write {path}"))
+}
+
+fn replace(
+    path: &Utf8Path,
+    temporary: &Utf8Path,
+    contents: &[u8],
+    mode: u32,
+    owner: Option<u32>,
+) -> io::Result<()> {
+    // Left by a write that was cut off; it never had its name.
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    file.write_all(contents)?;
+    if let Some(uid) = owner {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(uid))?;
+    }
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    let folder = path.parent().unwrap_or_else(|| Utf8Path::new("/"));
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Makes a directory, or gives the one that is there its mode and owner.
+///
+/// # Errors
+/// Names the directory.
+pub(crate) fn folder(path: &Utf8Path, mode: u32, owner: Option<u32>) -> anyhow::Result<()> {
+    let made = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(mode).create(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let uid = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        std::os::unix::fs::chown(path, Some(uid), Some(uid))
+    };
+    made().with_context(|| format!("make the directory {path}"))
+}
+
+/// Contents of a file; none where there is no such file.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn read(path: &Utf8Path) -> anyhow::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {path}")),
+    }
+}
+
+/// Removes a file; success where there is none.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn remove(path: &Utf8Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {path}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,230 @@
+//! Keeps one process per role running: starts it, writes its identity down, carries its log, and
+//! starts it again with growing pauses when it ends.
+//! Invariant: a role ends when its supervisor does (the kernel sees to it, see `role`), so no two
+//! supervisors ever have a role of the same platform at once. Workspaces belong to no role's process.
+
+use std::{
+    net::TcpListener,
+    os::fd::OwnedFd,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    layout::{Install, Layout, Role},
+    logs::{BoundedLog, Tail, pump},
+    output,
+    process::Identity,
+    state::{ROLE_PATIENCE, RunningRole, State},
+};
+
+/// The first pause before a role is started again; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+
+/// The longest pause: an operator who mended what was wrong does not want to wait.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// A role that ran this long was well: the next pause is the first one again.
+const WELL_AFTER: Duration = Duration::from_secs(30);
+
+/// What is known of a role.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health {
+    /// How often it ended by itself.
+    pub(crate) ended: u32,
+    /// How it ended last.
+    pub(crate) last_end: String,
+}
+
+/// The supervisor's own state file, changed whenever a role starts or ends.
+pub(crate) struct Recorder {
+    layout: Layout,
+    state: Mutex<State>,
+}
+
+impl Recorder {
+    /// Writes the first state.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub(crate) fn new(layout: &Layout, state: State) -> anyhow::Result<Self> {
+        state.write(layout)?;
+        Ok(Self { layout: layout.clone(), state: Mutex::new(state) })
+    }
+
+    /// Changes the state and writes it. A full disk does not stop the platform: what is not
+    /// written down is found by its command line.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        if let Err(error) = state.write(&self.layout) {
+            output::note(&format!("note: {error:#}"));
+        }
+    }
+}
+
+/// One role to keep running.
+pub(crate) struct Keeper<'a> {
+    role: Role,
+    layout: &'a Layout,
+    install: &'a Install,
+    recorder: &'a Recorder,
+    log_filter: &'a str,
+    /// The API's socket, for the role that serves it.
+    listener: Option<&'a TcpListener>,
+    health: watch::Sender<Health>,
+    tail: Tail,
+}
+
+impl<'a> Keeper<'a> {
+    /// Of a role that is not started yet.
+    pub(crate) fn new(
+        role: Role,
+        (layout, install): (&'a Layout, &'a Install),
+        recorder: &'a Recorder,
+        log_filter: &'a str,
+        listener: Option<&'a TcpListener>,
+    ) -> Self {
+        let (health, _) = watch::channel(Health::default());
+        let tail = Tail::default();
+        Self { role, layout, install, recorder, log_filter, listener, health, tail }
+    }
+
+    /// How the role is, now and later.
+    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Keeps it running until `stop`, then ends it.
+    ///
+    /// # Errors
+    /// Where it cannot be started at all, or does not end.
+    pub(crate) async fn keep(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut pause = PAUSE_FIRST;
+        while !stop.is_cancelled() {
+            let started = Instant::now();
+            let mut child = self.start()?;
+            let carried = self.carry_log(&mut child)?;
+            let ended = stop.run_until_cancelled(child.wait()).await;
+            let Some(status) = ended else {
+                let ended = self.end(&mut child).await;
+                // Ends with the role; whatever else holds the pipe is not waited for.
+                drop(timeout(PAUSE_FIRST, carried).await);
+                self.recorder.change(|state| state.roles.retain(|role| role.role != self.role));
+                return ended;
+            };
+            let status = status.with_context(|| format!("wait for the role {}", self.name()))?;
+            if started.elapsed() >= WELL_AFTER {
+                pause = PAUSE_FIRST;
+            }
+            self.note_end(&status.to_string(), pause);
+            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                return Ok(());
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        let config = self.layout.role_config(self.role);
+        let mut command = Command::new(self.install.own());
+        command
+            .args([self.name(), "--config", config.as_str()])
+            .args(["--parent", &std::process::id().to_string()])
+            .env_clear()
+            .envs(environment())
+            .env("RIGBOX_LOG", self.log_filter)
+            .stdin(self.standard_input()?)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C on the terminal is for the supervisor, which ends its roles in order.
+            .process_group(0);
+        let child = command.spawn().with_context(|| format!("start the role {}", self.name()))?;
+        if let Some(process) = child.id().and_then(|pid| Identity::of(pid).ok()) {
+            let running = RunningRole { role: self.role, process };
+            self.recorder.change(|state| {
+                state.roles.retain(|role| role.role != self.role);
+                state.roles.push(running);
+            });
+        }
+        Ok(child)
+    }
+
+    fn standard_input(&self) -> anyhow::Result<Stdio> {
+        let Some(listener) = self.listener else { return Ok(Stdio::null()) };
+        let copy = listener.try_clone().context("hand the API's socket over")?;
+        Ok(Stdio::from(OwnedFd::from(copy)))
+    }
+
+    fn carry_log(&self, child: &mut Child) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+        let from = child.stderr.take().context("the log of a role that was just started")?;
+        let path = self.layout.log(self.name());
+        let log = BoundedLog::open(&path);
+        let log =
+            log.inspect_err(|error| output::note(&format!("note: open {path}: {error}"))).ok();
+        Ok(tokio::spawn(pump(from, log, self.tail.clone())))
+    }
+
+    /// Politely first. A role answers to SIGTERM by letting what is under way end.
+    async fn end(&self, child: &mut Child) -> anyhow::Result<()> {
+        if let Some(pid) = child.id()
+            && let Ok(pid) = i32::try_from(pid)
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            // The child was not waited for yet, so its pid is still its own.
+            match rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error).context("signal a role"),
+            }
+        }
+        if timeout(ROLE_PATIENCE, child.wait()).await.is_err() {
+            output::note(&format!("{} did not end by itself and was killed", self.name()));
+            child.kill().await.with_context(|| format!("kill the role {}", self.name()))?;
+        }
+        Ok(())
+    }
+
+    fn note_end(&self, status: &str, pause: Duration) {
+        let log = self.layout.log(self.name());
+        output::note(&format!(
+            "{} ended ({status}) and is started again in {:.1} s; its log is {log}",
+            self.name(),
+            pause.as_secs_f32(),
+        ));
+        self.health.send_modify(|health| {
+            health.ended = health.ended.saturating_add(1);
+            status.clone_into(&mut health.last_end);
+        });
+    }
+
+    /// The end of its log and where the rest is, for an error.
+    pub(crate) fn explain(&self) -> String {
+        let mut lines: Vec<String> =
+            self.tail.lines().iter().map(|line| format!("  {line}")).collect();
+        let log = self.layout.log(self.name());
+        lines.push(format!("hint: its whole log is {log}; rigbox doctor checks the machine"));
+        lines.join("\n")
+    }
+
+    /// Its role's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.role.as_str()
+    }
+}
+
+/// What a role sees of the supervisor's environment: where programs are, and our own variables.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let ours = std::env::vars().filter(|(name, _)| name.starts_with("RIGBOX_"));
+    ours.chain([("PATH".to_owned(), PATH.to_owned())])
+}

@@ -1,0 +1,175 @@
+//! `rigbox up`: from whatever state the data directory is in to a platform that works, with its
+//! first workspace running; then keeps the roles running until it is told to end.
+//! Invariant: every step finds what an earlier, interrupted `up` left and goes on from there.
+//! Starts no micro-VM itself and stops none: workspaces outlive it.
+
+mod configs;
+mod context;
+mod detach;
+mod first;
+mod images;
+mod panel;
+mod ready;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    data::{self, Platform},
+    files,
+    layout::{Install, Layout, Role},
+    listen, output,
+    process::Identity,
+    state::{self, Lock, Phase, State},
+    supervise::{Keeper, Recorder},
+};
+
+pub(crate) use configs::write_host as write_host_config;
+pub(crate) use images::image;
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Go to the background once everything runs.
+    pub(crate) detach: bool,
+    /// This is the process in the background.
+    pub(crate) background: bool,
+}
+
+/// A platform and what it is made of.
+pub(crate) struct Up<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) install: &'a Install,
+    pub(crate) config: &'a Config,
+}
+
+/// Brings the platform up and stays until it is told to end.
+///
+/// # Errors
+/// Names the step that failed and what to do about it.
+pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
+    require_root("up")?;
+    files::folder(up.layout.data(), 0o711, None)?;
+    files::folder(&up.layout.run(), 0o711, None)?;
+    if options.detach {
+        return detach::run(up);
+    }
+    if options.background {
+        detach::leave_the_terminal()?;
+    }
+    let lock = Lock::take(up.layout)?;
+    let leftovers = state::running_roles(up.layout)?;
+    if !leftovers.is_empty() {
+        output::note("ending the roles of a supervisor that is gone; workspaces keep running");
+        state::end_roles(&leftovers)?;
+    }
+    let platform = data::prepare(up.layout, up.config)?;
+    let listener = listen::bind(up.config.api.listen, &up.layout.config())?;
+    let address = listener.local_addr().context("the API's address")?;
+    configs::write(up, &platform, address)?;
+    let recorder = Recorder::new(
+        up.layout,
+        State {
+            supervisor: Identity::own().context("the identity of this process")?,
+            phase: Phase::Starting,
+            api: format!("http://{address}"),
+            roles: Vec::new(),
+        },
+    )?;
+    // One thread: the kernel ties a role to the thread that started it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let done = runtime.block_on(Box::pin(stay(up, &platform, &listener, &recorder)));
+    files::remove(&up.layout.state())?;
+    drop(lock);
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Refuses to go on as anybody but root.
+///
+/// # Errors
+/// Says what root is needed for.
+pub(crate) fn require_root(verb: &str) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "`rigbox {verb}` needs root: it makes network namespaces, mounts and cgroups\n\
+             hint: sudo rigbox {verb}"
+        );
+    }
+    Ok(())
+}
+
+async fn stay(
+    up: &Up<'_>,
+    platform: &Platform,
+    listener: &TcpListener,
+    recorder: &Recorder,
+) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(watch_signals(stop.clone())?);
+    images::ensure(up, &stop).await?;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    let parts = (up.layout, up.install);
+    let control =
+        Keeper::new(Role::Control, parts, recorder, &up.config.control.log, Some(listener));
+    let host = Keeper::new(Role::Host, parts, recorder, &up.config.host.log, None);
+    let address = listener.local_addr().context("the API's address")?;
+    let bring_up = async {
+        let done = bring_up(up, address, (&control, &host), &stop).await;
+        match done {
+            Ok(()) => recorder.change(|state| state.phase = Phase::Ready),
+            // The platform stays as far as it came only where it came far enough to be of use.
+            Err(_) => stop.cancel(),
+        }
+        done
+    };
+    let (control, host, brought_up) = tokio::join!(control.keep(&stop), host.keep(&stop), bring_up);
+    output::note(&format!(
+        "the platform has ended; workspaces keep running (platform {}). `rigbox up` takes them \
+         over again, `rigbox down` ends them",
+        platform.tag
+    ));
+    brought_up.and(control).and(host)
+}
+
+async fn bring_up(
+    up: &Up<'_>,
+    address: SocketAddr,
+    (control, host): (&Keeper<'_>, &Keeper<'_>),
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(api) = ready::wait(up, address, (control, host), stop).await? else { return Ok(()) };
+    let rig = context::write(up, address).await;
+    panel::show(up, address, rig.as_deref());
+    // A first workspace that fails leaves a platform that works: it can be looked into and tried
+    // again, so it is said and not an end.
+    if let Err(error) = first::ensure(up, &api, stop).await {
+        output::error(&error);
+    }
+    Ok(())
+}
+
+/// The first SIGINT or SIGTERM asks the platform to end; ending has time limits of its own.
+fn watch_signals(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        output::note("ending the platform");
+        stop.cancel();
+    })
+}

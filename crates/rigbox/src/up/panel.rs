@@ -1,0 +1,53 @@
+//! What one sees when the platform works: where it is, and what to type next.
+
+use std::net::SocketAddr;
+
+use camino::Utf8Path;
+
+use super::Up;
+use crate::output;
+
+/// Shows it. `rig` is set where the invoking user's `rig` was signed in.
+pub(super) fn show(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) {
+    for line in lines(up, address, rig) {
+        output::data(&line);
+    }
+}
+
+fn lines(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) -> Vec<String> {
+    let layout = up.layout;
+    let logs = layout.log("control");
+    let logs = logs.parent().unwrap_or_else(|| Utf8Path::new("/"));
+    let first = Some(up.config.first.workspace.as_str()).filter(|name| !name.is_empty());
+    let mut lines = vec![
+        String::new(),
+        "Rigbox is up.".to_owned(),
+        format!("  API        http://{address}/api/v1"),
+        format!("  admin key  {} (only root can read it)", layout.admin_key()),
+        format!("  data       {}", layout.data()),
+        format!("  logs       {logs}"),
+        String::new(),
+    ];
+    match rig {
+        Some(user) => {
+            lines.push(format!("rig is signed in for {user}. Type, in another terminal:"))
+        }
+        None => {
+            lines.push("Type, in another terminal:".to_owned());
+            lines.push(format!("  export RIGBOX_API_URL=http://{address}"));
+            lines.push(format!("  sudo cat {} | rig login --import-token -", layout.admin_key()));
+        }
+    }
+    lines.push("  rig status".to_owned());
+    lines.extend(first.map(|name| format!("  rig shell {name}")));
+    lines.push("  rig workspace spawn --name another".to_owned());
+    let data = layout.data();
+    let option =
+        if data == crate::layout::DEFAULT_DATA { String::new() } else { format!(" --data {data}") };
+    lines.push(String::new());
+    lines.push(format!(
+        "Ctrl-C ends the platform and leaves workspaces running; `rigbox down{option}` ends all."
+    ));
+    lines.push(String::new());
+    lines
+}
