@@ -8,6 +8,8 @@
 )]
 
 mod adoption;
+mod bad_days;
+mod base;
 mod capacity;
 mod contract;
 mod isolation;
