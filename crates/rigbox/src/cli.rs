@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use anyhow::bail;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
@@ -52,10 +53,9 @@ enum Verb {
         json: bool,
     },
     /// Build and list images.
+    #[command(disable_help_flag = true)]
     Image {
-        #[command(flatten)]
-        place: Place,
-        /// As `rigbox image --help` says.
+        /// As `rigbox image --help` says; also --data and --config, as everywhere.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -97,6 +97,36 @@ struct Place {
     config: Option<Utf8PathBuf>,
 }
 
+impl Place {
+    /// Reads our own options out of arguments that are otherwise for another program.
+    fn taken_from(arguments: &mut Vec<String>) -> anyhow::Result<Self> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let data = taken(arguments, "--data")?.or_else(|| variable("RIGBOX_DATA"));
+        let config = taken(arguments, "--config")?.or_else(|| variable("RIGBOX_CONFIG"));
+        Ok(Self {
+            data: data.unwrap_or_else(|| DEFAULT_DATA.to_owned()).into(),
+            config: config.map(Utf8PathBuf::from),
+        })
+    }
+}
+
+/// Removes `--name value` or `--name=value`, and returns the value.
+fn taken(arguments: &mut Vec<String>, name: &str) -> anyhow::Result<Option<String>> {
+    let with_value = format!("{name}=");
+    let Some(at) = arguments.iter().position(|word| word == name || word.starts_with(&with_value))
+    else {
+        return Ok(None);
+    };
+    let word = arguments.remove(at);
+    if let Some(value) = word.strip_prefix(&with_value) {
+        return Ok(Some(value.to_owned()));
+    }
+    if at == arguments.len() {
+        bail!("{name} needs a value");
+    }
+    Ok(Some(arguments.remove(at)))
+}
+
 #[derive(Debug, Args)]
 struct RoleArguments {
     /// The role's own configuration file.
@@ -119,7 +149,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Down { place } => with_platform(&place, None, |up, _| down::run(up)),
         Verb::Doctor { place, json } => with_platform(&place, None, |up, _| doctor::run(up, json)),
-        Verb::Image { place, arguments } => {
+        Verb::Image { mut arguments } => {
+            let place = Place::taken_from(&mut arguments)?;
             with_platform(&place, None, |up, _| match up::image(up, &arguments)? {})
         }
         Verb::Config { verb } => config_verb(&verb),
@@ -161,4 +192,30 @@ fn with_platform<T>(
     }
     let install = Install::find()?;
     act(&Up { layout: &layout, install: &install, config: &config }, &source)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn our_options_are_taken_wherever_they_stand() {
+        for words in [
+            &["build", "tiny", "--data", "/d", "--fresh"][..],
+            &["--data=/d", "build", "tiny", "--fresh"],
+        ] {
+            let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let place = Place::taken_from(&mut words).unwrap();
+            assert_eq!(place.data, "/d");
+            assert_eq!(words, ["build", "tiny", "--fresh"]);
+        }
+        assert!(Place::taken_from(&mut vec!["build".to_owned(), "--data".to_owned()]).is_err());
+    }
 }

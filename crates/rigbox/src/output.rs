@@ -1,23 +1,22 @@
-//! What a person reads: data on stdout, everything else on stderr. The only module that prints.
+//! What a person reads: data on stdout, everything else on stderr. The only module that prints. A
+//! reader that went away (`rigbox doctor | head`) is no error.
 //! Works without colour and without a terminal: a line that changes in place on a terminal is
 //! printed once per change elsewhere.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one module that prints")]
-
 use std::io::{IsTerminal as _, Write as _};
 
 /// A line of data.
 pub(crate) fn data(line: &str) {
-    println!("{line}");
+    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 /// A line about what is going on.
 pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// An error with its causes, and what to do about it on lines that begin with `hint:`.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    note(&format!("error: {error:#}"));
 }
 
 /// A line that shows how something slow stands: rewritten in place on a terminal.
@@ -52,7 +51,7 @@ impl Progress {
     /// Leaves the line as it is and goes to the next one.
     pub(crate) fn end(&mut self) {
         if !self.shown.is_empty() && std::io::stderr().is_terminal() {
-            eprintln!();
+            note("");
         }
         self.shown.clear();
     }

@@ -69,7 +69,7 @@ fn network() -> Vec<Finding> {
         ),
         (
             "veth pairs",
-            &["ip", "link", "add", "a", "type", "veth", "peer", "name", "b"],
+            &["ip", "link", "add", "name", "veth0", "type", "veth", "peer", "name", "veth1"],
             "modprobe veth",
         ),
         (
