@@ -23,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask <task> [arguments]
   test [filter]      every check, then every test (all arguments go to nextest)
   check              format, clippy, deny, tidy
   tidy               arrows between crates, sizes, house rules, docs
+  docs               pages that are made from code
   deny               licences, bans, sources, advisories
   guest              the static programs that run inside a workspace
   release            the executables of the platform, optimised";
@@ -50,6 +51,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "test" => test::all(&repo, rest)?,
         "check" => test::checks(&repo)?,
         "tidy" => tidy::run(&repo)?,
+        "docs" => tidy::write_limits(&repo)?,
         "deny" => deny::run(&repo)?,
         "guest" => build::guest(&repo)?,
         "release" => build::platform(&repo)?,

@@ -2,12 +2,15 @@
 
 mod arrows;
 mod docs;
+mod limits;
 mod migrations;
 mod sources;
 
 use anyhow::bail;
 
 use crate::repo::Repo;
+
+pub(crate) use limits::write as write_limits;
 
 /// One thing that breaks a rule, as a sentence with the place in it.
 pub(crate) type Breach = String;
@@ -19,6 +22,7 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
     breaches.extend(sources::check(repo, &files)?);
     breaches.extend(migrations::check(repo, &files)?);
     breaches.extend(docs::check(repo, &files)?);
+    breaches.extend(limits::check(repo)?);
     if !breaches.is_empty() {
         bail!("{} house rules broken:\n  {}", breaches.len(), breaches.join("\n  "));
     }
