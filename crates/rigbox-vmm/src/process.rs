@@ -33,12 +33,11 @@ impl ProcessId {
     /// Whether it runs. A zombie does not.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        Stat::read(self.pid)
-            .is_ok_and(|stat| stat.start_time_ticks == self.start_time_ticks && !stat.is_dead())
-            && boot_id().is_ok_and(|boot| boot == self.boot)
+        self.stat().is_some_and(|stat| !stat.is_dead())
     }
 
-    /// A descriptor that means this process and no later one with its pid; none if it is gone.
+    /// A descriptor that means this process and no later one with its pid; none if it is gone. Of a
+    /// process that has ended but was not reaped there still is one.
     pub fn open(&self) -> io::Result<Option<OwnedFd>> {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             return Ok(None);
@@ -50,7 +49,7 @@ impl ProcessId {
         };
         // Looked at after the descriptor is open: if the pid is still the same process now, it was
         // when the descriptor was made.
-        Ok(self.is_alive().then_some(fd))
+        Ok(self.stat().is_some().then_some(fd))
     }
 
     /// Waits until it is gone.
@@ -77,6 +76,14 @@ impl ProcessId {
         }))
     }
 
+    /// What `/proc` says of it, if it is there.
+    fn stat(&self) -> Option<Stat> {
+        let stat = Stat::read(self.pid).ok()?;
+        let same = stat.start_time_ticks == self.start_time_ticks
+            && boot_id().is_ok_and(|boot| boot == self.boot);
+        same.then_some(stat)
+    }
+
     fn proc_path(&self) -> camino::Utf8PathBuf {
         format!("/proc/{}", self.pid).into()
     }
@@ -98,6 +105,7 @@ fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// What we read of `/proc/<pid>/stat`.
 struct Stat {
     state: char,
+    threads: u32,
     start_time_ticks: u64,
 }
 
@@ -111,13 +119,16 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        // `state` is field 3; field 22 is 18 after the one that follows it.
-        let start_time_ticks = fields.nth(18)?.parse().ok()?;
-        Some(Self { state, start_time_ticks })
+        // `state` is field 3, so this is field 20, and field 22 is the second after it.
+        let threads = fields.nth(16)?.parse().ok()?;
+        let start_time_ticks = fields.nth(1)?.parse().ok()?;
+        Some(Self { state, threads, start_time_ticks })
     }
 
+    /// The state is that of the first thread, which may be a zombie while others still hold the tap
+    /// and the disk.
     fn is_dead(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 

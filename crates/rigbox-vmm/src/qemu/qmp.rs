@@ -14,7 +14,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest},
     net::UnixStream,
@@ -126,7 +126,7 @@ impl Qmp {
     /// Asks what the virtual machine does.
     pub(super) async fn run_state(&mut self) -> Result<RunState, VmmError> {
         let answer = self.answer(&Command::QueryStatus, None).await?;
-        serde_json::from_str::<Status>(answer.get())
+        serde_json::from_value::<Status>(answer)
             .map(|answer| answer.status)
             .map_err(|error| protocol("query-status", &error.to_string()))
     }
@@ -165,7 +165,7 @@ impl Qmp {
         &mut self,
         command: &Command<'_>,
         fd: Option<BorrowedFd<'_>>,
-    ) -> Result<Box<RawValue>, VmmError> {
+    ) -> Result<Value, VmmError> {
         let mut line = serde_json::to_vec(command)
             .map_err(|error| protocol("a command", &error.to_string()))?;
         line.push(b'\n');
@@ -238,7 +238,7 @@ enum Message {
     },
     Answer {
         #[serde(rename = "return")]
-        answer: Box<RawValue>,
+        answer: Value,
     },
 }
 

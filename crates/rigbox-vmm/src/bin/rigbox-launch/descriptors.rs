@@ -11,13 +11,14 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::{Failure, place};
 
-/// Marks every descriptor beyond the standard streams to be closed by `execve`, whatever the parent
-/// forgot to mark. What is meant to be inherited is unmarked one by one afterwards.
-#[expect(unsafe_code, reason = "rustix has no close_range, and /proc would be a race with itself")]
-pub(crate) fn close_others_on_exec() -> std::io::Result<()> {
-    // SAFETY: with CLOSE_RANGE_CLOEXEC the call closes nothing: it sets a flag, so no descriptor
-    // that some owner holds becomes invalid. It takes no pointers.
-    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+/// Closes every descriptor beyond the standard streams: what the parent forgot to mark would pass to
+/// the VMM, and would stand in the way of the numbers of a specification. Must be the first thing
+/// that the process does.
+#[expect(unsafe_code, reason = "there is no safe way to close what one does not own")]
+pub(crate) fn close_inherited() -> std::io::Result<()> {
+    // SAFETY: nothing in this process owns a descriptor above 2 yet: this is called first in `main`,
+    // with one thread, and the standard library opens none before it. The call takes no pointers.
+    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
@@ -83,6 +84,3 @@ fn listen(path: &Utf8Path) -> Result<OwnedFd, Failure> {
         .map_err(Failure::at(format!("close {path} to others")))?;
     Ok(listener.into())
 }
-
-/// `CLOSE_RANGE_CLOEXEC` of the kernel's headers, which the libc crate types differently.
-const CLOSE_RANGE_CLOEXEC: libc::c_int = 1 << 2;

@@ -22,7 +22,9 @@ use std::{
 use rigbox_vmm::launch::{FD_MIN, LaunchSpec, REPORT_MAX_BYTES, SPEC_MAX_BYTES};
 
 fn main() -> ExitCode {
-    let Ok(report) = move_report_away() else { return ExitCode::FAILURE };
+    let Ok(report) = descriptors::close_inherited().and_then(|()| move_report_away()) else {
+        return ExitCode::FAILURE;
+    };
     let spec = match read_spec() {
         Ok(Some(spec)) => spec,
         // The parent is gone or has changed its mind.
@@ -85,7 +87,6 @@ fn read_spec() -> Result<Option<LaunchSpec>, Failure> {
 }
 
 fn launch(spec: &LaunchSpec) -> Result<Infallible, Failure> {
-    descriptors::close_others_on_exec().map_err(Failure::at("mark descriptors"))?;
     let mut inherited = descriptors::open(spec)?;
     if let Some(memory) = &spec.memory {
         inherited.push(memory::make(memory)?);

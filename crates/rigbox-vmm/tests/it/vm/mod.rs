@@ -1,0 +1,3 @@
+//! Tests that boot something, which the test runner puts into a serial group.
+
+mod qemu;
