@@ -43,10 +43,3 @@ pub(crate) fn jitter() -> u8 {
         Err(_) => 0,
     }
 }
-
-/// Two random bytes, for the id of a DNS query.
-pub(crate) fn random_u16() -> std::io::Result<u16> {
-    let mut bytes = [0; 2];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
-    Ok(u16::from_ne_bytes(bytes))
-}

@@ -15,14 +15,20 @@ pub mod fault;
 pub mod observe;
 pub mod plan;
 pub mod record;
+pub mod relay;
 pub mod step;
 pub mod trouble;
 
+mod cgroup;
 mod clock;
+mod disk;
 mod durable;
 mod exec;
 mod layout;
 mod lock;
+mod net;
+
+mod task;
 
 pub use config::Config;
 pub use layout::{Layout, LayoutError};

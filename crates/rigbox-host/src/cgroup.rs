@@ -1,0 +1,312 @@
+//! Owns the cgroups of workspaces: what one may use of CPU, memory, processes and disk.
+//! Works with version 1, version 2 and both at once: each controller is taken from where it is.
+//! Invariants: a process is put in before it runs; nothing is ever left frozen (freezing is not
+//! used at all, a frozen process of version 1 cannot be killed). Does not choose limits.
+
+mod hierarchy;
+
+use std::{fs, io, thread, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_types::WorkspaceId;
+
+use crate::{config, record::CgroupNote, trouble::StepError};
+
+use hierarchy::{Controller, Hierarchies, Version};
+
+/// Period of the CPU quota.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// CPU beyond its vCPUs that a VMM may use for its own threads, in percent of one CPU.
+const CPU_OVERHEAD_PERCENT: u64 = 20;
+
+/// Weight of one vCPU in version 2, of the 1 to 10,000 that the kernel takes; 100 is its default.
+const WEIGHT_PER_VCPU: u64 = 100;
+
+/// Processes and threads of a VMM: QEMU has one a vCPU and up to 64 for the disk.
+const PIDS_MAX: u32 = 256;
+
+/// How often it is looked whether a cgroup is empty, and the pause between: five seconds in all.
+const REMOVE_TRIES: u32 = 500;
+const REMOVE_PAUSE: Duration = Duration::from_millis(10);
+
+/// The cgroups of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroups {
+    hierarchies: Hierarchies,
+    parent: String,
+    io: IoLimit,
+}
+
+/// How fast the disks' device may be used by one workspace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IoLimit {
+    pub(crate) device: Option<u64>,
+    pub(crate) limits: config::Limits,
+}
+
+/// A cgroup that could not be made, changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CgroupError {
+    #[error("{action} {path}")]
+    Io {
+        action: &'static str,
+        path: Utf8PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the kernel has no cgroup controller {controller}")]
+    NoController { controller: &'static str },
+    #[error("processes in {path} do not end")]
+    Busy { path: Utf8PathBuf },
+}
+
+impl From<CgroupError> for StepError {
+    fn from(error: CgroupError) -> Self {
+        use rigbox_types::failure::FailureCode;
+
+        match &error {
+            CgroupError::NoController { controller } => {
+                let message =
+                    format!("the host's kernel cannot limit {controller}: enable its cgroup");
+                Self::caused(FailureCode::HostUnsupported, message, error)
+            }
+            CgroupError::Io { .. } | CgroupError::Busy { .. } => {
+                let message = "the workspace's limits could not be set or removed";
+                Self::caused(FailureCode::HostError, message, error)
+            }
+        }
+    }
+}
+
+impl Cgroups {
+    /// Finds the controllers. Fails where one that protects the others is missing.
+    pub(crate) fn open(parent: String, io: IoLimit) -> Result<Self, CgroupError> {
+        let hierarchies = Hierarchies::read().map_err(failed("read", "/proc/self/mountinfo"))?;
+        for controller in [Controller::Cpu, Controller::Memory, Controller::Pids] {
+            if hierarchies.of(controller).is_none() {
+                return Err(CgroupError::NoController { controller: controller.name() });
+            }
+        }
+        Ok(Self { hierarchies, parent, io })
+    }
+
+    /// Makes the cgroup of a workspace, or sets other limits.
+    pub(crate) fn make(
+        &self,
+        workspace: &WorkspaceId,
+        limits: CgroupNote,
+    ) -> Result<(), CgroupError> {
+        for (version, root) in self.hierarchies.roots() {
+            let parent = root.join(&self.parent);
+            let dir = parent.join(workspace.as_str());
+            make_dir(&parent)?;
+            if version == Version::Two {
+                for level in [root, &parent] {
+                    self.delegate(level)?;
+                }
+            }
+            make_dir(&dir)?;
+        }
+        self.limit_cpu(workspace, limits)?;
+        self.limit_memory(workspace, limits)?;
+        self.set(workspace, Controller::Pids, &[("pids.max", PIDS_MAX.to_string())])?;
+        self.limit_io(workspace)
+    }
+
+    /// Moves a process in. Memory that it has already is not moved, so it is put in early.
+    pub(crate) fn enter(&self, workspace: &WorkspaceId, pid: u32) -> Result<(), CgroupError> {
+        for (_, root) in self.hierarchies.roots() {
+            let path = root.join(&self.parent).join(workspace.as_str()).join("cgroup.procs");
+            fs::write(&path, pid.to_string()).map_err(failed("enter", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is still in the cgroup, waits until it is empty, removes it.
+    pub(crate) fn remove(&self, workspace: &str) -> Result<(), CgroupError> {
+        for (_, root) in self.hierarchies.roots() {
+            remove_dir(&root.join(&self.parent).join(workspace))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the cgroup above those of the workspaces, which are gone.
+    pub(crate) fn remove_parent(&self) -> Result<(), CgroupError> {
+        for (_, root) in self.hierarchies.roots() {
+            remove_dir(&root.join(&self.parent))?;
+        }
+        Ok(())
+    }
+
+    /// Names of the cgroups that are there.
+    pub(crate) fn names(&self) -> Result<Vec<String>, CgroupError> {
+        let mut names = Vec::new();
+        for (_, root) in self.hierarchies.roots() {
+            let parent = root.join(&self.parent);
+            let entries = match parent.read_dir_utf8() {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed("list", &parent)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(failed("list", &parent))?;
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    names.push(entry.file_name().to_owned());
+                }
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Processes in one of our cgroups.
+    pub(crate) fn processes(&self, name: &str) -> Vec<u32> {
+        let mut all: Vec<u32> = (self.hierarchies.roots().iter())
+            .flat_map(|(_, root)| read_processes(&root.join(&self.parent).join(name)))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Lets the children of a cgroup of version 2 have the controllers that are there.
+    fn delegate(&self, dir: &Utf8Path) -> Result<(), CgroupError> {
+        let path = dir.join("cgroup.subtree_control");
+        for controller in Controller::ALL {
+            if self.hierarchies.of(controller).is_some_and(|(version, _)| version == Version::Two) {
+                let word = format!("+{}", controller.v2_name());
+                fs::write(&path, word).map_err(failed("write", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limit_cpu(&self, workspace: &WorkspaceId, limits: CgroupNote) -> Result<(), CgroupError> {
+        let vcpus = u64::from(limits.vcpus);
+        let quota = CPU_PERIOD_US * vcpus + CPU_PERIOD_US * CPU_OVERHEAD_PERCENT / 100;
+        let weight = (WEIGHT_PER_VCPU * vcpus).to_string();
+        let one = [
+            ("cpu.cfs_period_us", CPU_PERIOD_US.to_string()),
+            ("cpu.cfs_quota_us", quota.to_string()),
+            ("cpu.shares", (1024 * vcpus).to_string()),
+        ];
+        let two = [("cpu.max", format!("{quota} {CPU_PERIOD_US}")), ("cpu.weight", weight)];
+        self.set_either(workspace, Controller::Cpu, (&one, &two))
+    }
+
+    fn limit_memory(&self, workspace: &WorkspaceId, limits: CgroupNote) -> Result<(), CgroupError> {
+        let bytes = limits.memory_mib.saturating_mul(1024 * 1024).to_string();
+        let one = [("memory.limit_in_bytes", bytes.clone())];
+        let two = [("memory.max", bytes)];
+        self.set_either(workspace, Controller::Memory, (&one, &two))
+    }
+
+    fn limit_io(&self, workspace: &WorkspaceId) -> Result<(), CgroupError> {
+        let limits = &self.io.limits;
+        let Some(device) = self.io.device else { return Ok(()) };
+        let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+        let mut one = Vec::new();
+        let mut words = vec![device.clone()];
+        if let Some(bps) = limits.disk_bps {
+            one.push(("blkio.throttle.read_bps_device", format!("{device} {bps}")));
+            one.push(("blkio.throttle.write_bps_device", format!("{device} {bps}")));
+            words.extend([format!("rbps={bps}"), format!("wbps={bps}")]);
+        }
+        if let Some(iops) = limits.disk_iops {
+            one.push(("blkio.throttle.read_iops_device", format!("{device} {iops}")));
+            one.push(("blkio.throttle.write_iops_device", format!("{device} {iops}")));
+            words.extend([format!("riops={iops}"), format!("wiops={iops}")]);
+        }
+        if one.is_empty() {
+            return Ok(());
+        }
+        let two = [("io.max", words.join(" "))];
+        // Partitions have no limit of their own in some kernels; the VMM limits the disk as well.
+        if let Err(error) = self.set_either(workspace, Controller::Io, (&one, &two)) {
+            tracing::warn!(%workspace, error = %StepError::from(error).chain(), "disk not limited");
+        }
+        Ok(())
+    }
+
+    fn set_either(
+        &self,
+        workspace: &WorkspaceId,
+        controller: Controller,
+        (one, two): (&[(&str, String)], &[(&str, String)]),
+    ) -> Result<(), CgroupError> {
+        let version = self.hierarchies.of(controller).map(|(version, _)| version);
+        match version {
+            Some(Version::One) => self.set(workspace, controller, one),
+            Some(Version::Two) => self.set(workspace, controller, two),
+            None => Ok(()),
+        }
+    }
+
+    fn set(
+        &self,
+        workspace: &WorkspaceId,
+        controller: Controller,
+        values: &[(&str, String)],
+    ) -> Result<(), CgroupError> {
+        let Some((_, root)) = self.hierarchies.of(controller) else { return Ok(()) };
+        let dir = root.join(&self.parent).join(workspace.as_str());
+        for (name, value) in values {
+            let path = dir.join(name);
+            fs::write(&path, value).map_err(failed("write", &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn failed(
+    action: &'static str,
+    path: impl AsRef<Utf8Path>,
+) -> impl FnOnce(io::Error) -> CgroupError {
+    let path = path.as_ref().to_owned();
+    move |source| CgroupError::Io { action, path, source }
+}
+
+fn make_dir(path: &Utf8Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed("make", path)(error)),
+    }
+}
+
+fn remove_dir(path: &Utf8Path) -> Result<(), CgroupError> {
+    for _ in 0..REMOVE_TRIES {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Err(error) => return Err(failed("remove", path)(error)),
+        }
+        for pid in read_processes(path) {
+            end(pid);
+        }
+        thread::sleep(REMOVE_PAUSE);
+    }
+    Err(CgroupError::Busy { path: path.to_owned() })
+}
+
+/// Ends a process that was read from a cgroup of ours a moment ago.
+fn end(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+        return;
+    };
+    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => tracing::warn!(?pid, %error, "process in a cgroup of ours not ended"),
+    }
+}
+
+fn read_processes(dir: &Utf8Path) -> Vec<u32> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

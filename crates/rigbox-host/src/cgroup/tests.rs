@@ -1,0 +1,46 @@
+use super::*;
+
+/// The cgroup of one test; gone afterwards.
+struct World(Cgroups);
+
+impl World {
+    fn new(name: &str) -> Self {
+        let parent = format!("rigbox-test-{}-{name}", std::process::id());
+        Self(Cgroups::open(parent, IoLimit::default()).unwrap())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for name in self.0.names().unwrap() {
+            self.0.remove(&name).unwrap();
+        }
+        self.0.remove_parent().unwrap();
+    }
+}
+
+#[test]
+fn a_cgroup_is_made_limited_entered_and_removed_with_what_is_in_it() {
+    let world = World::new("life");
+    let workspace = WorkspaceId::from_random([3; 8]);
+    let limits = CgroupNote { vcpus: 2, memory_mib: 64 };
+    world.0.make(&workspace, limits).unwrap();
+    world.0.make(&workspace, CgroupNote { memory_mib: 128, ..limits }).unwrap();
+    let (version, root) = world.0.hierarchies.of(Controller::Memory).unwrap();
+    let name = match version {
+        Version::One => "memory.limit_in_bytes",
+        Version::Two => "memory.max",
+    };
+    let path = root.join(&world.0.parent).join(workspace.as_str()).join(name);
+    assert_eq!(fs::read_to_string(path).unwrap().trim(), (128 * 1024 * 1024).to_string());
+
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    world.0.enter(&workspace, child.id()).unwrap();
+    assert_eq!(world.0.processes(workspace.as_str()), [child.id()]);
+    assert_eq!(world.0.names().unwrap(), [workspace.as_str()]);
+    // A zombie is in no cgroup, so the removal does not wait for us to reap it.
+    world.0.remove(workspace.as_str()).unwrap();
+    assert!(!child.wait().unwrap().success());
+    world.0.remove(workspace.as_str()).unwrap();
+    assert!(world.0.names().unwrap().is_empty());
+}

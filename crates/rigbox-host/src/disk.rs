@@ -1,0 +1,209 @@
+//! Owns the disks of workspaces: one raw ext4 file each, cloned from an image's template.
+//! Invariants: a disk appears under its name only when it is whole; it only ever grows; nothing is
+//! made when the storage is nearly full. Deletes happen one at a time, in the order of arrival.
+//! Does not count promises (see `admission`) and never looks into a disk that a VM has open.
+
+mod copy;
+mod error;
+mod grow;
+mod pool;
+mod template;
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    sync::Arc,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_types::{ImageName, WorkspaceId};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Layout,
+    config::{self, PoolChoice},
+    durable,
+    fault::{self, Point},
+    plan::Presence,
+    task::blocking,
+};
+
+pub(crate) use error::DiskError;
+pub(crate) use pool::{is_mounted, unmount};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The disks of one data directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Disks {
+    layout: Layout,
+    reserve_mib: u64,
+    /// One delete at a time: the queue is fair, and as long as there are workspaces.
+    deletes: Arc<Semaphore>,
+    /// One template at a time: the second start with an image waits for the first.
+    templates: Arc<Semaphore>,
+}
+
+/// What a new disk is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct CloneOrder {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) image: ImageName,
+    pub(crate) size_mib: u32,
+    pub(crate) uid: u32,
+}
+
+impl Disks {
+    /// Opens the storage; makes and mounts a pool file where the file system has no reflinks.
+    pub(crate) async fn open(layout: &Layout, config: &config::Disk) -> Result<Self, DiskError> {
+        pool::open(layout, config).await?;
+        for dir in [workspaces_dir(layout), template::dir(layout)] {
+            fs::create_dir_all(&dir).map_err(DiskError::file("make", &dir))?;
+            let private = fs::Permissions::from_mode(0o711);
+            fs::set_permissions(&dir, private).map_err(DiskError::file("make", &dir))?;
+        }
+        Ok(Self {
+            layout: layout.clone(),
+            reserve_mib: config.reserve_mib,
+            deletes: Arc::new(Semaphore::new(1)),
+            templates: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// The disk of a workspace.
+    pub(crate) fn path(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
+        workspaces_dir(&self.layout).join(format!("{workspace}.ext4"))
+    }
+
+    pub(crate) fn presence(&self, workspace: &WorkspaceId) -> Presence {
+        if self.path(workspace).exists() { Presence::There } else { Presence::Missing }
+    }
+
+    /// Size and owner of a disk that no record names; none where there is none.
+    pub(crate) fn found(&self, workspace: &WorkspaceId) -> Option<(u32, u32)> {
+        let metadata = fs::metadata(self.path(workspace)).ok()?;
+        Some((u32::try_from(metadata.len() / MIB).ok()?, metadata.uid()))
+    }
+
+    /// Names of all files that disks are in, with what they would be the disk of.
+    pub(crate) fn files(&self) -> io::Result<Vec<(Utf8PathBuf, Option<WorkspaceId>)>> {
+        let mut all = Vec::new();
+        for entry in workspaces_dir(&self.layout).read_dir_utf8()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let stem = name.strip_suffix(".new").unwrap_or(name).strip_suffix(".ext4");
+            all.push((entry.path().to_owned(), stem.and_then(|stem| stem.parse().ok())));
+        }
+        Ok(all)
+    }
+
+    /// Size of the file system that disks are on, in MiB.
+    pub(crate) fn capacity_mib(&self) -> Result<u64, DiskError> {
+        let dir = workspaces_dir(&self.layout);
+        let stat = statvfs(&dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize) / MIB)
+    }
+
+    /// The device that disks are on, for cgroups.
+    pub(crate) fn device(&self) -> Option<u64> {
+        fs::metadata(workspaces_dir(&self.layout)).ok().map(|metadata| metadata.dev())
+    }
+
+    /// Makes a disk from its image, at least as large as asked for. A disk that is there already is
+    /// whole, because it only got its name when it was.
+    pub(crate) async fn clone_image(&self, order: CloneOrder) -> Result<u32, DiskError> {
+        let disk = self.path(&order.workspace);
+        if !disk.exists() {
+            self.check_room()?;
+            let turn = self.templates.acquire().await.map_err(|_| DiskError::Closed)?;
+            let (source, _) = template::prepare(&self.layout, &order.image, order.size_mib).await?;
+            drop(turn);
+            let target = disk.clone();
+            blocking(move || clone(&source, &target, order.uid)).await?;
+        }
+        let length = fs::metadata(&disk).map_err(DiskError::file("look at", &disk))?.len();
+        Ok(u32::try_from(length / MIB).unwrap_or(u32::MAX))
+    }
+
+    /// Makes a disk that no VM has open larger, and its file system with it.
+    pub(crate) async fn grow(
+        &self,
+        workspace: &WorkspaceId,
+        size_mib: u32,
+    ) -> Result<(), DiskError> {
+        self.check_room()?;
+        let disk = self.path(workspace);
+        self.classify(grow::grow(&disk, u64::from(size_mib) * MIB).await)
+    }
+
+    /// Removes a disk, whole or half made. One that is not there is success.
+    pub(crate) async fn delete(&self, workspace: &WorkspaceId) -> Result<(), DiskError> {
+        let _turn = self.deletes.acquire().await.map_err(|_| DiskError::Closed)?;
+        let disk = self.path(workspace);
+        blocking(move || {
+            for path in [half_made(&disk), disk] {
+                durable::remove(&path).map_err(DiskError::file("remove", &path))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn check_room(&self) -> Result<(), DiskError> {
+        let dir = workspaces_dir(&self.layout);
+        let stat = statvfs(&dir)?;
+        let free_mib = stat.f_bavail.saturating_mul(stat.f_frsize) / MIB;
+        if free_mib < self.reserve_mib {
+            return Err(DiskError::Full { free_mib, reserve_mib: self.reserve_mib });
+        }
+        Ok(())
+    }
+
+    /// A tool that fails when the storage is full does not say so in a way that could be relied on.
+    fn classify<T>(&self, result: Result<T, DiskError>) -> Result<T, DiskError> {
+        match result {
+            Err(DiskError::Tool { .. }) => {
+                self.check_room()?;
+                result
+            }
+            other => other,
+        }
+    }
+}
+
+fn workspaces_dir(layout: &Layout) -> Utf8PathBuf {
+    layout.pool_dir().join("workspaces")
+}
+
+fn half_made(disk: &Utf8Path) -> Utf8PathBuf {
+    format!("{disk}.new").into()
+}
+
+fn clone(source: &Utf8Path, disk: &Utf8Path, uid: u32) -> Result<(), DiskError> {
+    let half = half_made(disk);
+    durable::remove(&half).map_err(DiskError::file("remove", &half))?;
+    let made = copy::copy(source, &half).and_then(|file| {
+        fault::point(Point::DiskCloneHalf);
+        let owner = DiskError::file("give away", &half);
+        std::os::unix::fs::fchown(&file, Some(uid), Some(uid)).map_err(owner)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .and_then(|()| file.sync_all())
+            .map_err(DiskError::file("write", &half))?;
+        fs::rename(&half, disk).map_err(DiskError::file("name", disk))?;
+        durable::sync_parent(disk).map_err(DiskError::file("name", disk))
+    });
+    if made.is_err()
+        && let Err(error) = durable::remove(&half)
+    {
+        tracing::warn!(path = %half, %error, "half-made disk stays until the next try");
+    }
+    made
+}
+
+fn statvfs(path: &Utf8Path) -> Result<rustix::fs::StatVfs, DiskError> {
+    rustix::fs::statvfs(path.as_std_path())
+        .map_err(|error| DiskError::file("measure", path)(error.into()))
+}
+
+#[cfg(test)]
+mod tests;

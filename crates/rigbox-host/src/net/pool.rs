@@ -1,0 +1,195 @@
+//! Namespaces that are made before they are needed, and who has which.
+//! Invariant: a slot is free, ready, or taken by one workspace. Only names of this instance are
+//! touched. Does not know workspaces beyond their slots (records do).
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rigbox_types::host::Egress;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{NetError, address::Cidr, enter::Namespace, namespace, rules};
+use crate::{
+    Layout,
+    exec::Run,
+    layout::{NETNS_DIR, netns_path},
+};
+
+/// Pause after a namespace could not be made.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The namespaces of one instance. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    cidr: Cidr,
+    size: usize,
+    state: Mutex<State>,
+    wanted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Made, and nobody's.
+    ready: BTreeSet<u32>,
+    /// Being made, or of a workspace.
+    taken: BTreeSet<u32>,
+}
+
+impl Pool {
+    /// A pool that knows the slots of all records.
+    pub(crate) fn new(layout: Layout, cidr: Cidr, size: u32, taken: BTreeSet<u32>) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let state = Mutex::new(State { ready: BTreeSet::new(), taken });
+        Self(Arc::new(Inner { layout, cidr, size, state, wanted: Notify::new() }))
+    }
+
+    /// Picks a slot, one with a namespace that is ready if there is one. The caller writes it down
+    /// before it uses it.
+    pub(crate) fn reserve(&self) -> Result<u32, NetError> {
+        let slot = self.0.with(|state| {
+            let slot = state.ready.pop_first().or_else(|| state.free(self.0.cidr.slots()));
+            if let Some(slot) = slot {
+                state.taken.insert(slot);
+            }
+            slot
+        });
+        self.0.wanted.notify_one();
+        slot.ok_or_else(|| NetError::NoFreeSlot { slots: self.0.cidr.slots() })
+    }
+
+    /// Gives a slot back that was never written down, or whose namespace is gone.
+    pub(crate) fn give_back(&self, slot: u32) {
+        self.0.with(|state| state.taken.remove(&slot));
+    }
+
+    /// Makes sure that the namespace of a slot is there, and opens it with its tap given away.
+    pub(crate) async fn make(&self, slot: u32, uid: u32) -> Result<Namespace, NetError> {
+        if !netns_path(&self.0.layout.netns(slot)).exists() {
+            namespace::make(&self.0.layout, self.0.cidr, slot).await?;
+        }
+        match namespace::take(&self.0.layout, slot, uid).await {
+            Ok(namespace) => Ok(namespace),
+            // Left half made by a former process.
+            Err(_) => {
+                namespace::make(&self.0.layout, self.0.cidr, slot).await?;
+                namespace::take(&self.0.layout, slot, uid).await
+            }
+        }
+    }
+
+    /// Removes the namespace of a slot.
+    pub(crate) async fn remove(&self, slot: u32) -> Result<(), NetError> {
+        namespace::remove(&self.0.layout, slot).await
+    }
+
+    /// Slots with a namespace or a veth that are neither ready nor taken.
+    pub(crate) fn strays(&self) -> io::Result<Vec<u32>> {
+        let there = there(&self.0.layout)?;
+        Ok(self.0.with(|state| {
+            let known = |slot: &u32| state.ready.contains(slot) || state.taken.contains(slot);
+            there.into_iter().filter(|slot| !known(slot)).collect()
+        }))
+    }
+
+    /// Slots that count as ready but whose namespace is gone; they count no longer.
+    pub(crate) fn drop_missing(&self) -> usize {
+        let layout = &self.0.layout;
+        let missing = self.0.with(|state| {
+            let before = state.ready.len();
+            state.ready.retain(|slot| netns_path(&layout.netns(*slot)).exists());
+            before - state.ready.len()
+        });
+        self.0.wanted.notify_one();
+        missing
+    }
+
+    /// Keeps namespaces ready until `shutdown`.
+    pub(crate) async fn fill(&self, shutdown: CancellationToken) {
+        loop {
+            let slot = self.0.with(|state| {
+                let slot = (state.ready.len() < self.0.size)
+                    .then(|| state.free(self.0.cidr.slots()))
+                    .flatten();
+                if let Some(slot) = slot {
+                    state.taken.insert(slot);
+                }
+                slot
+            });
+            let Some(slot) = slot else {
+                match shutdown.run_until_cancelled(self.0.wanted.notified()).await {
+                    Some(()) => continue,
+                    None => return,
+                }
+            };
+            let made = namespace::make(&self.0.layout, self.0.cidr, slot).await;
+            self.0.with(|state| {
+                state.taken.remove(&slot);
+                if made.is_ok() {
+                    state.ready.insert(slot);
+                }
+            });
+            if let Err(error) = made {
+                tracing::warn!(slot, error = %crate::trouble::StepError::from(error).chain(),
+                    "namespace not made ahead");
+                if shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
+                    return;
+                }
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// How many are ready.
+    pub(crate) fn ready(&self) -> usize {
+        self.0.with(|state| state.ready.len())
+    }
+}
+
+impl Inner {
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn free(&self, slots: u32) -> Option<u32> {
+        (0..slots).find(|slot| !self.ready.contains(slot) && !self.taken.contains(slot))
+    }
+}
+
+/// Replaces the egress policy of a namespace.
+pub(crate) async fn apply_egress(namespace: &Namespace, policy: &Egress) -> Result<(), NetError> {
+    let text = rules::egress(policy);
+    let nft = Run::new("nft", &["-f", "-"]).input(&text).within(namespace.fd());
+    nft.output().await.map(drop).map_err(NetError::tool("set", "egress rules"))
+}
+
+/// Slots of this instance that have a namespace or a veth.
+pub(crate) fn there(layout: &Layout) -> io::Result<BTreeSet<u32>> {
+    let mut slots = BTreeSet::new();
+    let places = [(NETNS_DIR, layout.netns_prefix()), ("/sys/class/net", layout.veth_prefix())];
+    for (dir, prefix) in places {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+            slots.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+    }
+    Ok(slots)
+}
