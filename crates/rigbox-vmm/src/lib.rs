@@ -10,6 +10,7 @@ mod config;
 pub mod console;
 mod error;
 mod files;
+mod firecracker;
 mod guest;
 pub mod launch;
 mod mac;

@@ -16,7 +16,9 @@ use rigbox_types::host::DriverName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DriverChoice, DriverConfig, Vmm, VmmError, machine,
+    DriverChoice, DriverConfig, Vmm, VmmError,
+    firecracker::Firecracker,
+    machine,
     qemu::{Accelerator, Qemu},
 };
 
@@ -108,9 +110,7 @@ pub fn driver(config: &DriverConfig, report: &ProbeReport) -> Result<Arc<dyn Vmm
     let name = report.driver.ok_or_else(|| none(&report.why))?;
     let launcher = config.launcher.clone().map_or_else(beside_this_program, Ok)?;
     let accelerator = match name {
-        DriverName::Firecracker => {
-            return Err(none("the Firecracker driver is not there yet"));
-        }
+        DriverName::Firecracker => return firecracker(config, report, launcher),
         DriverName::QemuKvm => Accelerator::Kvm,
         DriverName::QemuTcg => Accelerator::Tcg {
             cache_mib: config.tcg_cache_mib,
@@ -124,6 +124,24 @@ pub fn driver(config: &DriverConfig, report: &ProbeReport) -> Result<Arc<dyn Vmm
         version: tool.version.clone(),
         launcher,
         accelerator,
+    }))
+}
+
+fn firecracker(
+    config: &DriverConfig,
+    report: &ProbeReport,
+    launcher: Utf8PathBuf,
+) -> Result<Arc<dyn Vmm>, VmmError> {
+    let (Some(tool), Some(jailer)) = (&report.firecracker, &report.jailer) else {
+        let reason = "Firecracker or its jailer is not installed".to_owned();
+        return Err(VmmError::NoDriver { reason });
+    };
+    Ok(Arc::new(Firecracker {
+        program: tool.path.canonicalize_utf8().map_err(VmmError::file("find", &tool.path))?,
+        version: tool.version.clone(),
+        jailer: jailer.path.clone(),
+        jail_dir: config.jail_dir.clone(),
+        launcher,
     }))
 }
 
