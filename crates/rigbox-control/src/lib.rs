@@ -1,1 +1,96 @@
 //! The API: who may ask for what, and what the store says of it.
+//! Owns the public HTTP API, the internal one for hosts, authentication and placement. Invariants:
+//! a request is answered after what it changed is on disk; every request is authenticated and
+//! authorised by its row of the endpoint table; control never dials a host to change anything.
+//! Does not run a VM, speak SQL or know how a host works.
+
+mod account;
+mod authn;
+mod config;
+mod control;
+mod error;
+mod guest;
+mod hosts;
+mod http;
+mod keep;
+mod service_specs;
+mod setup_scripts;
+mod source;
+mod terminal;
+mod validate;
+mod workspaces;
+
+use std::{sync::Arc, time::Duration};
+
+use rigbox_fabric::{BindError, Listener, serve, task};
+use rigbox_store::{OpenError, Store, SystemClock, api_keys::HasherError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use authn::{Bootstrap, BootstrapError, bootstrap};
+pub use config::{Config, SshGateway};
+pub use source::NoRandom;
+
+use crate::{
+    authn::Authenticator,
+    control::{Control, Facts},
+};
+
+/// How long tasks may take to end once both listeners have.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why control did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The operator's account and key.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The hashing key of API keys.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
+    /// The internal listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
+}
+
+/// Serves the API on `public`, and hosts on the internal listener, until `shutdown`; then lets
+/// requests under way end. Everything that was answered is on disk.
+///
+/// # Errors
+/// Where something that is needed cannot be opened. Once it serves it does not fail.
+pub async fn run(
+    config: Config,
+    public: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let store = Store::open(&config.store, Arc::new(SystemClock)).await?;
+    if let Some(key_file) = &config.admin_key_file {
+        let found = bootstrap(&store, &config.secrets, key_file).await?;
+        if matches!(found, Bootstrap::Made(_)) {
+            tracing::info!(file = %key_file, "a key for the operator was made");
+        }
+    }
+    let authn = Authenticator::new(authn::hasher(&config.secrets)?);
+    let internal = Listener::bind(config.internal, &config.internal_auth).await?;
+    let facts = Facts { region: config.region, api_url: config.api_url, ssh: config.ssh };
+    let control = Control::new(store.clone(), facts, authn, config.host_auth, shutdown.clone())?;
+    let control = Arc::new(control);
+    tracing::info!(internal = %internal.address(), "control serves");
+    let keep = task::spawn("control.keep", keep::run(control.clone()));
+    tokio::join!(
+        http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
+        serve(internal, hosts::http::router(control), shutdown),
+    );
+    if tokio::time::timeout(DRAIN, keep).await.is_err() {
+        tracing::warn!("housekeeping did not end in time");
+    }
+    store.close().await;
+    Ok(())
+}

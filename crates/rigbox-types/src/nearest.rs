@@ -3,11 +3,17 @@
 /// Longest part of an unknown name that is compared, so that a stranger cannot buy quadratic work.
 const COMPARED_MAX_LEN: usize = 64;
 
-/// The known name that is nearest to `name`: case and punctuation aside, the fewest edits away.
+/// The known name that is nearest to `name`: case and punctuation aside, the fewest edits away,
+/// where a common run of letters (`cpu` of `vcpu_count`) makes up for edits around it.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: String = letters(name).take(COMPARED_MAX_LEN).collect();
-    known.into_iter().min_by_key(|known| distance(&name, &letters(known).collect::<String>()))
+    let farness = |known: &&str| {
+        let known: String = letters(known).collect();
+        // The longest run is never longer than the name.
+        2 * distance(&name, &known) + name.len() - longest_run(&name, &known)
+    };
+    known.into_iter().min_by_key(farness)
 }
 
 fn letters(text: &str) -> impl Iterator<Item = char> {
@@ -34,6 +40,21 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// How many characters the longest text has that is in both.
+fn longest_run(a: &str, b: &str) -> usize {
+    let mut longest = 0;
+    let mut row = vec![0; b.len()];
+    for from in a.chars() {
+        let mut diagonal = 0;
+        for (cell, to) in row.iter_mut().zip(b.chars()) {
+            let run = if from == to { diagonal + 1 } else { 0 };
+            longest = longest.max(run);
+            diagonal = std::mem::replace(cell, run);
+        }
+    }
+    longest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +67,7 @@ mod tests {
         {
             assert_eq!(nearest(name, known), Some(expected), "{name}");
         }
+        assert_eq!(nearest("nmae", ["image", "name"]), Some("name"));
         assert_eq!(nearest("x", []), None);
     }
 }

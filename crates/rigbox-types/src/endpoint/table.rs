@@ -20,10 +20,6 @@ use crate::{
             CreateSetupScriptRequest, SetupScriptResponse, SetupScriptsListResponse,
             UpdateSetupScriptRequest,
         },
-        ssh_keys::{
-            AddSshKeyRequest, ListWorkspaceSshKeysResponse, SshKey, SshKeysResponse,
-            SyncSshKeysResponse,
-        },
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
         workspaces::{
@@ -227,7 +223,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(Op::WorkspaceExec, "/api/v1/workspaces/{id}/exec", Right::WorkspaceEnter)
         .takes::<ExecRequest>()
         .streams(Payload::JsonOrLines(schema_of::<ExecResult>, schema_of::<ExecEvent>))
-        .errors(MISSING_OR_STATE),
+        .errors(MISSING_OR_STATE)
+        .never_replayed(),
     Endpoint::get(Op::WorkspaceFileRead, "/api/v1/workspaces/{id}/files", Right::WorkspaceEnter)
         .query(FILE)
         .streams(Payload::Bytes)
@@ -300,20 +297,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get(Op::WorkspaceEvents, "/api/v1/workspaces/{id}/events", Right::WorkspaceRead)
         .streams(Payload::Events(schema_of::<WorkspaceStatusEvent>))
         .errors(MISSING),
-    Endpoint::get(
-        Op::WorkspaceSshKeysList,
-        "/api/v1/workspaces/{id}/ssh-keys",
-        Right::WorkspaceRead,
-    )
-    .answers::<ListWorkspaceSshKeysResponse>(200)
-    .errors(MISSING),
-    Endpoint::post(
-        Op::WorkspaceSshKeysSync,
-        "/api/v1/workspaces/{id}/ssh-keys/sync",
-        Right::WorkspaceWrite,
-    )
-    .answers::<SyncSshKeysResponse>(200)
-    .errors(MISSING_OR_STATE),
     Endpoint::post(
         Op::TerminalTokenCreate,
         "/api/v1/workspaces/{id}/terminal-token",
@@ -358,19 +341,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<ServiceSpecResponse>(200)
         .errors(&[NotFound, Conflict]),
     Endpoint::delete(Op::ServiceSpecDelete, "/api/v1/service-specs/{id}", Right::AccountWrite)
-        .answers::<MessageResponse>(200)
-        .errors(MISSING),
-    Endpoint::get(Op::SshKeyList, "/api/v1/ssh-keys", Right::AccountRead)
-        .query(PAGE)
-        .rate(RateClass::Authentication)
-        .answers::<SshKeysResponse>(200),
-    Endpoint::post(Op::SshKeyCreate, "/api/v1/ssh-keys", Right::AccountWrite)
-        .rate(RateClass::Authentication)
-        .takes::<AddSshKeyRequest>()
-        .answers::<SshKey>(201)
-        .errors(&[Conflict, ErrorCode::QuotaExceeded]),
-    Endpoint::delete(Op::SshKeyDelete, "/api/v1/ssh-keys/{id}", Right::AccountWrite)
-        .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
         .errors(MISSING),
     Endpoint::get(Op::TemplateList, "/api/v1/templates", Right::Public)

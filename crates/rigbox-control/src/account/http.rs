@@ -1,0 +1,100 @@
+//! Handlers of the account and the installation.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, header};
+use rigbox_store::{PageRequest, workspaces::Owner};
+use rigbox_types::{
+    api::{
+        accounts::{
+            AiCredits, CapacityResponse, FeatureFlagsResponse, GetDashboardResponse,
+            GetUserLimitsResponse, ListRegionsResponse,
+        },
+        templates::TemplatesResponse,
+    },
+    openapi,
+};
+
+use super::{app, templates};
+use crate::{control::Control, error::ApiResult, http::access::ForAccount, workspaces::view};
+
+/// Parts of the product and whether this version has them.
+const FLAGS: &[(&str, bool)] = &[
+    ("workspaces", true),
+    ("terminal", true),
+    ("apps", false),
+    ("ai", false),
+    ("snapshots", false),
+    ("suspend", false),
+    ("volumes", false),
+];
+
+/// The templates.
+pub(crate) async fn template_list() -> Json<TemplatesResponse> {
+    Json(TemplatesResponse { templates: templates::all() })
+}
+
+/// What there is room for.
+pub(crate) async fn capacity_show(
+    State(control): State<Arc<Control>>,
+) -> ApiResult<Json<CapacityResponse>> {
+    app::capacity(&control).await.map(Json)
+}
+
+/// What the account may use and does use.
+pub(crate) async fn account_limits_show(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+) -> ApiResult<Json<GetUserLimitsResponse>> {
+    app::limits(&control, *about.account.target()).await.map(Json)
+}
+
+/// The regions.
+pub(crate) async fn account_regions_list(
+    State(control): State<Arc<Control>>,
+    _: ForAccount,
+) -> ApiResult<Json<ListRegionsResponse>> {
+    Ok(Json(ListRegionsResponse { regions: app::regions(&control).await? }))
+}
+
+/// Which parts of the product there are.
+pub(crate) async fn feature_flags_show(_: ForAccount) -> Json<FeatureFlagsResponse> {
+    let flags: BTreeMap<_, _> = FLAGS.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
+    Json(FeatureFlagsResponse { flags })
+}
+
+/// The account at a glance.
+pub(crate) async fn dashboard_show(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+) -> ApiResult<Json<GetDashboardResponse>> {
+    let account = *about.account.target();
+    let page =
+        control.store.workspaces().list(Owner::Account(account), &PageRequest::default()).await?;
+    let ssh = control.config.ssh.as_ref();
+    Ok(Json(GetDashboardResponse {
+        workspaces: page.items.iter().map(|row| view::vm(row, ssh)).collect(),
+        apps: Vec::new(),
+        limits: app::limits(&control, account).await?,
+        // Nobody has credits while nothing can be bought with them.
+        ai_credits: AiCredits {
+            mode: "managed".to_owned(),
+            remaining: 0.0,
+            remaining_micro: 0,
+            total: 0.0,
+            total_micro: 0,
+        },
+    }))
+}
+
+/// The OpenAPI document.
+pub(crate) async fn openapi_show(State(control): State<Arc<Control>>) -> Response {
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    let text = control.openapi.get_or_init(openapi::text).clone();
+    (json, text).into_response()
+}

@@ -1,0 +1,98 @@
+//! Who asks: API keys, known by a keyed hash.
+//! Owns a small cache of keys that were just verified. The hashing key lies outside the database,
+//! so that a stolen database opens nothing.
+//! Invariant: deny by default; a key's text is never stored, logged or compared in a time that
+//! depends on it. Does not decide what the caller may do.
+
+mod bootstrap;
+mod cache;
+mod key;
+
+use camino::Utf8Path;
+use http::{HeaderMap, header};
+use rigbox_store::{
+    Store,
+    api_keys::{HasherError, KeyHasher},
+};
+use rigbox_types::{Principal, api::error::ErrorCode};
+
+pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
+pub(crate) use key::ApiKey;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    source::now,
+};
+use cache::Cache;
+
+/// File of the hashing key within the directory of secrets.
+const HASHING_KEY: &str = "api-keys.key";
+
+/// Knows callers by their credentials.
+pub(crate) struct Authenticator {
+    hasher: KeyHasher,
+    cache: Cache,
+}
+
+/// Reads the hashing key of an installation, or makes it at the first start.
+pub(crate) fn hasher(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
+    KeyHasher::load_or_create(&secrets.join(HASHING_KEY))
+}
+
+impl Authenticator {
+    pub(crate) fn new(hasher: KeyHasher) -> Self {
+        Self { hasher, cache: Cache::new() }
+    }
+
+    /// Who sent a request with these headers.
+    pub(crate) async fn principal(
+        &self,
+        store: &Store,
+        headers: &HeaderMap,
+    ) -> ApiResult<Principal> {
+        let key = bearer(headers)?;
+        if let Some(principal) = self.cache.find(&key) {
+            return Ok(principal);
+        }
+        let found = store.api_keys().find_by_prefix(key.prefix()).await?;
+        let row = found.filter(|row| self.hasher.hash(key.text()) == row.hash).ok_or_else(wrong)?;
+        if row.expires_at.is_some_and(|end| end <= now()) {
+            return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
+        }
+        if let Err(error) = store.api_keys().used(&row).await {
+            // A note for people; no reason to refuse.
+            tracing::warn!(%error, "the use of an API key was not noted");
+        }
+        let principal =
+            Principal::Key { key: row.id, account: row.account, standing: row.standing };
+        self.cache.keep(&key, principal.clone());
+        Ok(principal)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {
+    let missing = || {
+        ApiError::new(
+            ErrorCode::Unauthenticated,
+            "credentials are missing: send the header 'Authorization: Bearer rb_…'",
+        )
+    };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(wrong());
+    }
+    let text = value.to_str().map_err(|_| wrong())?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    token.trim().parse().map_err(|_| wrong())
+}
+
+fn wrong() -> ApiError {
+    ApiError::new(ErrorCode::Unauthenticated, "this API key is not valid")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! What control is told at its start.
+
+use camino::Utf8PathBuf;
+use rigbox_fabric::{Address, ClientAuth, ServerAuth};
+use rigbox_store::StoreUrl;
+use rigbox_types::RegionName;
+
+/// Everything that [`run`](crate::run) needs besides its public listener.
+pub struct Config {
+    /// The database.
+    pub store: StoreUrl,
+    /// Directory of the installation's own secrets; only this process may read it.
+    pub secrets: Utf8PathBuf,
+    /// Where the operator's first key is written, if it is not there yet; none where somebody else
+    /// has called [`bootstrap`](crate::bootstrap).
+    pub admin_key_file: Option<Utf8PathBuf>,
+    /// Where hosts reach us.
+    pub internal: Address,
+    /// How hosts are known there.
+    pub internal_auth: ServerAuth,
+    /// How we are known to hosts.
+    pub host_auth: ClientAuth,
+    /// The region of a workspace whose maker does not say.
+    pub region: RegionName,
+    /// The API's public address, as clients and guests write it.
+    pub api_url: String,
+    /// The SSH gateway; none until there is one.
+    pub ssh: Option<SshGateway>,
+}
+
+/// Where the SSH gateway is: `<region>.<domain>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshGateway {
+    /// The installation's domain.
+    pub domain: String,
+    /// Its port.
+    pub port: u16,
+}

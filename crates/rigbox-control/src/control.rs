@@ -1,0 +1,117 @@
+//! What all requests share.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::{HeaderMap, HeaderValue, Uri};
+use rigbox_fabric::ClientAuth;
+use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
+use rigbox_types::{
+    Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authn::Authenticator,
+    config::SshGateway,
+    error::{ApiError, ApiResult},
+    guest::agent::{Agent, HostClients, check_running},
+    http::{access::ForWorkspace, entry::Places, params::Params},
+    source::{NoRandom, random},
+    terminal::TerminalTokens,
+};
+
+/// What of the configuration requests need.
+pub(crate) struct Facts {
+    pub(crate) region: RegionName,
+    pub(crate) api_url: String,
+    pub(crate) ssh: Option<SshGateway>,
+}
+
+/// See the module.
+pub(crate) struct Control {
+    pub(crate) store: Store,
+    pub(crate) config: Facts,
+    pub(crate) authn: Authenticator,
+    pub(crate) hosts: HostClients,
+    pub(crate) tokens: TerminalTokens,
+    pub(crate) places: Places,
+    /// The OpenAPI document, made when it is first asked for.
+    pub(crate) openapi: OnceLock<String>,
+    pub(crate) shutdown: CancellationToken,
+    /// Request ids: random at the start, then counting, so that they need no randomness each.
+    start: String,
+    requests: AtomicU64,
+}
+
+impl Control {
+    pub(crate) fn new(
+        store: Store,
+        config: Facts,
+        authn: Authenticator,
+        host_auth: ClientAuth,
+        shutdown: CancellationToken,
+    ) -> Result<Self, NoRandom> {
+        let mut start = String::from("req-");
+        for byte in random::<4>()? {
+            // Writing to a `String` cannot fail.
+            write!(start, "{byte:02x}").unwrap_or_default();
+        }
+        Ok(Self {
+            store,
+            config,
+            authn,
+            hosts: HostClients::new(host_auth),
+            tokens: TerminalTokens::new(),
+            places: Places::new(),
+            openapi: OnceLock::new(),
+            shutdown,
+            start,
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// A new request id.
+    pub(crate) fn request_id(&self) -> HeaderValue {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{}-{number}", self.start);
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("req"))
+    }
+
+    /// A workspace's row. Not a right to it.
+    pub(crate) async fn workspace(&self, id: &WorkspaceId) -> ApiResult<WorkspaceRow> {
+        match self.store.workspaces().get(id).await {
+            Err(StoreError::NotFound { .. }) => Err(ApiError::not_found("workspace")),
+            other => Ok(other?),
+        }
+    }
+
+    /// The agent of a workspace that runs.
+    pub(crate) async fn agent(&self, about: &ForWorkspace, verb: &str) -> ApiResult<Agent> {
+        check_running(about.row.status(), verb)?;
+        let host = self.store.hosts().get(&about.row.host).await?;
+        Ok(Agent::new(self.hosts.client(&host.id, &host.address)?, &about.id))
+    }
+
+    /// Who opens a terminal: by its token, else by the header.
+    pub(crate) async fn terminal_principal(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> ApiResult<Principal> {
+        let params = Params::read(Operation::TerminalOpen.endpoint(), uri)?;
+        let Some(token) = params.text("token") else {
+            return self.authn.principal(&self.store, headers).await;
+        };
+        let last = uri.path().rsplit('/').next().unwrap_or_default();
+        let taken = last.parse().ok().and_then(|id: WorkspaceId| self.tokens.take(token, &id));
+        taken.ok_or_else(|| {
+            ApiError::new(ErrorCode::Unauthenticated, "this terminal token is not valid any more")
+        })
+    }
+}

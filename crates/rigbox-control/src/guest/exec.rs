@@ -1,0 +1,133 @@
+//! `POST /workspaces/{id}/exec`: one document, lines as they come, or the frames of an upgrade.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{FromRequest as _, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rigbox_fabric::task;
+use rigbox_types::{
+    guest::{EXEC_UPGRADE, ExecRequest, ExecResult},
+    limits::EXEC_TIMEOUT_DEFAULT_S,
+};
+use tokio::io::copy_bidirectional;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult, Invalid},
+    guest::{
+        agent::{Agent, document},
+        stream::download,
+    },
+    http::{access::ForWorkspace, body::Document, entry::Place},
+};
+
+/// Runs a command.
+pub(crate) async fn workspace_exec(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+    mut request: Request,
+) -> ApiResult<Response> {
+    let upgraded = wants_upgrade(request.headers());
+    let client = upgraded.then(|| hyper::upgrade::on(&mut request));
+    let place = request.extensions().get::<Place>().cloned();
+    let Document(command) = Document::<ExecRequest>::from_request(request, &()).await?;
+    check(&command, upgraded)?;
+    let agent = control.agent(&about, "run a command").await?;
+    match client {
+        Some(client) => {
+            let guest = open_frames(&agent, "/exec", &command).await?;
+            let shutdown = control.shutdown.clone();
+            task::spawn("control.exec", async move {
+                join(client, guest, shutdown).await;
+                drop(place);
+            });
+            Ok(switching())
+        }
+        None => plain(&agent, command).await,
+    }
+}
+
+fn check(command: &ExecRequest, upgraded: bool) -> Result<(), Invalid> {
+    command.check().map_err(|error| Invalid::new(error.field, error.message))?;
+    if !upgraded && command.tty.is_some() {
+        return Err(Invalid::new("tty", "needs an upgrade to rigbox-exec, or the terminal"));
+    }
+    if !upgraded && command.detach {
+        return Err(Invalid::new("detach", "needs an upgrade to rigbox-exec"));
+    }
+    if upgraded && command.stream {
+        return Err(Invalid::new("stream", "goes without an upgrade"));
+    }
+    Ok(())
+}
+
+async fn plain(agent: &Agent, mut command: ExecRequest) -> ApiResult<Response> {
+    let stream = command.stream;
+    if !stream {
+        // Somebody waits for the document, so it must come to an end.
+        command.timeout_s.get_or_insert(EXEC_TIMEOUT_DEFAULT_S);
+    }
+    let body = serde_json::to_vec(&command).map_err(ApiError::internal)?;
+    let mut request = agent.request(http::Method::POST, "/exec", Body::from(body));
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(header::CONTENT_TYPE, json);
+    let answer = agent.open(request).await?;
+    if !stream {
+        return Ok(Json(document::<ExecResult>(answer).await?).into_response());
+    }
+    let mut response = Response::new(download(answer.into_body(), None));
+    let lines = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, lines);
+    Ok(response)
+}
+
+/// Asks the agent for the frames of an exec; gives the stream that carries them.
+pub(crate) async fn open_frames(
+    agent: &Agent,
+    path: &str,
+    command: &ExecRequest,
+) -> ApiResult<hyper::upgrade::Upgraded> {
+    let body = serde_json::to_vec(command).map_err(ApiError::internal)?;
+    let answer = agent.open_soon(agent.upgrade(path, Body::from(body))).await?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ApiError::unavailable("the workspace cannot stream a command", 2));
+    }
+    hyper::upgrade::on(answer)
+        .await
+        .map_err(|error| ApiError::unavailable("the connection broke", 2).because(error))
+}
+
+/// Carries bytes both ways until one side ends or the process does.
+async fn join(
+    client: hyper::upgrade::OnUpgrade,
+    guest: hyper::upgrade::Upgraded,
+    shutdown: CancellationToken,
+) {
+    let carry = async {
+        let mut client = TokioIo::new(client.await.ok()?);
+        copy_bidirectional(&mut client, &mut TokioIo::new(guest)).await.ok()
+    };
+    if shutdown.run_until_cancelled(carry).await.flatten().is_none() {
+        tracing::debug!("an exec stream was cut");
+    }
+}
+
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let asked = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    asked.is_some_and(|protocol| protocol.eq_ignore_ascii_case(EXEC_UPGRADE))
+}
+
+fn switching() -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(EXEC_UPGRADE));
+    response
+}

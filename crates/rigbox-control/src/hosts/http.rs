@@ -1,0 +1,140 @@
+//! The internal API: routes for hosts, on the fabric listener.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    response::Response,
+    routing::{any, get, post, put},
+};
+use futures_util::stream;
+use http::Method;
+use rigbox_fabric::{Body, Peer, task, watch::response};
+use rigbox_types::{
+    HostId, Revision,
+    api::error::ErrorCode,
+    host::{HostRegistration, HostReport, WatchEvent},
+};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{inside, watch};
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult},
+    http::entry::{identify, unknown_path, wrong_method},
+};
+
+/// Most observations of one report, as the document says.
+const OBSERVATIONS_MAX: usize = 256;
+/// Largest report: each observation has the tails of at most 32 scripts.
+const REPORT_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// The routes.
+pub(crate) fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/internal/v1/hosts/{id}", put(host_register))
+        .route("/internal/v1/hosts/{id}/assignments", get(host_watch))
+        .route("/internal/v1/hosts/{id}/reports", post(host_report))
+        .route("/internal/v1/hosts/{id}/guest-api/{workspace}/{*path}", any(guest_ask))
+        .layer(DefaultBodyLimit::max(REPORT_MAX_BYTES))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(control.clone(), identify))
+        .with_state(control)
+}
+
+/// Which revision a host has seen.
+#[derive(Debug, Deserialize)]
+struct After {
+    after: Option<Revision>,
+}
+
+async fn host_register(
+    State(control): State<Arc<Control>>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<HostId>,
+    Json(registration): Json<HostRegistration>,
+) -> ApiResult<()> {
+    check_peer(&peer, &id)?;
+    if registration.id != id {
+        return Err(ApiError::field("id", "must be the id of the path"));
+    }
+    control.store.hosts().register(&registration).await?;
+    tracing::info!(
+        host = %id,
+        driver = ?registration.driver,
+        version = registration.version,
+        "host registered"
+    );
+    Ok(())
+}
+
+async fn host_watch(
+    State(control): State<Arc<Control>>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<HostId>,
+    Query(After { after }): Query<After>,
+) -> ApiResult<Response<Body>> {
+    check_peer(&peer, &id)?;
+    control.store.hosts().seen(&id).await?;
+    let (events, queue) = mpsc::channel(watch::QUEUE);
+    let watch = watch::Watch { control, host: id, events };
+    task::spawn("control.watch", watch.run(after));
+    let events = stream::unfold(queue, |mut queue| async {
+        let event = queue.recv().await?;
+        Some((event, queue))
+    });
+    Ok(response(events, WatchEvent::Heartbeat))
+}
+
+async fn host_report(
+    State(control): State<Arc<Control>>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<HostId>,
+    Json(report): Json<HostReport>,
+) -> ApiResult<()> {
+    check_peer(&peer, &id)?;
+    if report.observations.len() > OBSERVATIONS_MAX {
+        let rule = format!("may have at most {OBSERVATIONS_MAX} entries");
+        return Err(ApiError::field("observations", rule));
+    }
+    control.store.hosts().report(&id, &report.promised, report.drift).await?;
+    if report.observations.is_empty() {
+        return Ok(());
+    }
+    let outcomes = control.store.workspaces().observe(&id, &report.observations).await?;
+    for (observation, outcome) in report.observations.iter().zip(outcomes) {
+        tracing::debug!(
+            host = %id,
+            workspace = %observation.workspace,
+            observed = ?observation.observed,
+            generation = observation.generation.0,
+            ?outcome,
+            "observation"
+        );
+    }
+    Ok(())
+}
+
+async fn guest_ask(
+    State(control): State<Arc<Control>>,
+    Extension(peer): Extension<Peer>,
+    Path((id, workspace, path)): Path<(HostId, String, String)>,
+    method: Method,
+) -> ApiResult<Response> {
+    check_peer(&peer, &id)?;
+    inside::answer(&control, &id, (&workspace, &path), &method).await
+}
+
+/// A host speaks for itself; on one machine the listener has let in only our own users.
+fn check_peer(peer: &Peer, id: &HostId) -> ApiResult<()> {
+    match peer {
+        Peer::Local { .. } => Ok(()),
+        Peer::Host(host) if host == id => Ok(()),
+        Peer::Host(_) | Peer::Control => {
+            Err(ApiError::new(ErrorCode::Forbidden, "this is another host's"))
+        }
+    }
+}

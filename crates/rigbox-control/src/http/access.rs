@@ -1,0 +1,140 @@
+//! What a handler takes instead of ids: proofs. The right comes from the endpoint's row, the facts
+//! from the store, the decision from `types::authz`.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use http::request::Parts;
+use rigbox_store::workspaces::WorkspaceRow;
+use rigbox_types::{
+    AccountId, Authorised, Principal, WorkspaceId,
+    api::error::ErrorCode,
+    authz::{Denied, Resource, authorise},
+    endpoint::Endpoint,
+};
+
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult},
+    http::params::Params,
+};
+
+/// What the entry knows of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    /// Who asks; none for a public endpoint.
+    pub(crate) principal: Option<Principal>,
+    /// What is asked.
+    pub(crate) endpoint: &'static Endpoint,
+    /// The query.
+    pub(crate) params: Params,
+}
+
+impl Access {
+    /// Who asks.
+    pub(crate) fn principal(&self) -> ApiResult<&Principal> {
+        self.principal
+            .as_ref()
+            .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated, "credentials are missing"))
+    }
+
+    /// The account that the caller acts for.
+    pub(crate) fn account(&self) -> ApiResult<AccountId> {
+        Ok(match self.principal()? {
+            Principal::Key { account, .. } | Principal::Guest { account, .. } => *account,
+        })
+    }
+}
+
+/// A request about the caller's own account.
+pub(crate) struct ForAccount {
+    /// The account, with the right of the endpoint's row.
+    pub(crate) account: Authorised<AccountId>,
+    /// The query.
+    pub(crate) params: Params,
+}
+
+/// A request about one workspace.
+pub(crate) struct ForWorkspace {
+    /// The workspace, with the right of the endpoint's row.
+    pub(crate) id: Authorised<WorkspaceId>,
+    /// Its row, as it was when the right was decided.
+    pub(crate) row: WorkspaceRow,
+    /// The query.
+    pub(crate) params: Params,
+}
+
+fn access(parts: &Parts) -> ApiResult<Access> {
+    parts.extensions.get::<Access>().cloned().ok_or_else(|| {
+        ApiError::internal("a handler was reached past the entry, which is a mistake in the router")
+    })
+}
+
+impl FromRequestParts<Arc<Control>> for ForAccount {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        let account = access.account()?;
+        let right = access.endpoint.right;
+        let account = authorise(access.principal()?, right, &Resource::Account(account), account)?;
+        Ok(Self { account, params: access.params })
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for ForWorkspace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        // A malformed id is an id of nothing.
+        let id: WorkspaceId = path_param(parts, control, "id").await?;
+        tracing::Span::current().record("workspace", id.as_str());
+        let row = control.workspace(&id).await?;
+        let resource = Resource::Workspace { id: id.clone(), owner: row.account };
+        let id = authorise(access.principal()?, access.endpoint.right, &resource, id).map_err(
+            |denied| match denied {
+                Denied::Unknown => ApiError::not_found("workspace"),
+                Denied::Forbidden => denied.into(),
+            },
+        )?;
+        Ok(Self { id, row, params: access.params })
+    }
+}
+
+/// A segment of the path, parsed. What does not parse names nothing: 404.
+pub(crate) async fn path_param<T: std::str::FromStr>(
+    parts: &mut Parts,
+    control: &Arc<Control>,
+    name: &str,
+) -> ApiResult<T> {
+    let missing = || ApiError::not_found("object");
+    let params = RawPathParams::from_request_parts(parts, control).await.map_err(|_| missing())?;
+    params
+        .iter()
+        .find(|(known, _)| *known == name)
+        .and_then(|(_, value)| value.parse().ok())
+        .ok_or_else(missing)
+}
+
+/// The last named segment of a path of the account's own things.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "id").await.map(Self)
+    }
+}
+
+/// The segment `{name}` of a path.
+pub(crate) struct Name(pub(crate) String);
+
+impl FromRequestParts<Arc<Control>> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "name").await.map(Self)
+    }
+}

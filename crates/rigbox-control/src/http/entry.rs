@@ -1,0 +1,179 @@
+//! The way of every request to its handler: an id, a place, the query, who asks.
+//! Invariant: a handler runs only for a caller that was authenticated, unless its row says
+//! `Public`; whatever happens, the answer has a request id and, if refused, the error document.
+//! Does not decide rights: handlers take proofs (see `access`).
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use rigbox_types::{
+    Right,
+    api::error::ErrorCode,
+    endpoint::{Endpoint, Method, Operation, Payload, Replay},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tracing::Instrument as _;
+
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult},
+    http::{access::Access, idempotency, params::Params},
+};
+
+/// Most requests under way whose answer is a document.
+const MAX_REQUESTS: usize = 256;
+/// Most open streams: events, logs, files, commands and terminals.
+const MAX_STREAMS: usize = 512;
+/// How long a request whose answer is a document may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// When to come again after all places were taken.
+const BUSY_RETRY_S: u32 = 1;
+/// Longest `X-Request-Id` that is taken over from a client.
+const REQUEST_ID_MAX_LEN: usize = 64;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bounds how much is under way.
+pub(crate) struct Places {
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+/// A place of a stream, for as long as the stream lasts.
+#[derive(Clone)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+
+impl Places {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
+    }
+
+    fn take(&self, endpoint: &Endpoint) -> ApiResult<Place> {
+        let places = if is_long(endpoint) { &self.streams } else { &self.requests };
+        places
+            .clone()
+            .try_acquire_owned()
+            .map(|permit| Place(Arc::new(permit)))
+            .map_err(|_| ApiError::unavailable("too many requests are under way", BUSY_RETRY_S))
+    }
+}
+
+/// Which endpoint a route belongs to, and everything it needs.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) control: Arc<Control>,
+    pub(crate) endpoint: &'static Endpoint,
+}
+
+/// Lets one request in.
+pub(crate) async fn enter(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let operation = gate.endpoint.operation.as_str();
+    tracing::Span::current().record("operation", operation);
+    admit(&gate, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn admit(gate: &Gate, mut request: Request, next: Next) -> ApiResult<Response> {
+    let Gate { control, endpoint } = gate;
+    let place = control.places.take(endpoint)?;
+    // Who asks comes before what is asked: a stranger learns nothing of the rules.
+    let principal = match endpoint.right {
+        Right::Public => None,
+        _ if endpoint.operation == Operation::TerminalOpen => {
+            Some(control.terminal_principal(request.uri(), request.headers()).await?)
+        }
+        _ => Some(control.authn.principal(&control.store, request.headers()).await?),
+    };
+    let params = Params::read(endpoint, request.uri())?;
+    let access = Access { principal, endpoint, params };
+    let key = idempotency::key(request.headers())?.filter(|_| endpoint.method == Method::Post);
+    if key.is_some() && endpoint.replay == Replay::Never {
+        // To take it and then do the thing twice would be worse than to refuse.
+        return Err(ApiError::field("Idempotency-Key", "answers of this endpoint are not kept"));
+    }
+    request.extensions_mut().insert(access.clone());
+    request.extensions_mut().insert(place.clone());
+    let response = match key {
+        Some(key) => idempotency::run(control, &access, key, request, next).await?,
+        None if is_long(endpoint) => next.run(request).await,
+        None => timeout(REQUEST_TIMEOUT, next.run(request))
+            .await
+            .map_err(|_| ApiError::unavailable("this took too long", BUSY_RETRY_S))?,
+    };
+    Ok(if endpoint.is_stream() { hold(response, place) } else { response })
+}
+
+/// Whether a request may take as long as its client wants, in one of the two directions.
+fn is_long(endpoint: &Endpoint) -> bool {
+    endpoint.is_stream() || matches!(endpoint.request, Payload::Bytes)
+}
+
+/// Keeps the place until the answer's body has ended.
+fn hold(response: Response, place: Place) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
+}
+
+/// The outermost layer: request id, span, and an answer even when a handler panics.
+pub(crate) async fn identify(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(request.headers()).unwrap_or_else(|| control.request_id());
+    let span = tracing::info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        operation = tracing::field::Empty,
+        workspace = tracing::field::Empty,
+    );
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response = answer.unwrap_or_else(|panic| {
+        span.in_scope(|| ApiError::internal(panic_text(&*panic)).into_response())
+    });
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(REQUEST_ID)?;
+    let text = value.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = !text.is_empty() && text.len() <= REQUEST_ID_MAX_LEN && text.bytes().all(plain);
+    fits.then(|| value.clone())
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("handler panicked: {}", text.unwrap_or_default())
+}
+
+/// No such path.
+pub(crate) async fn unknown_path() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "there is no such path; the API is under /api/v1")
+}
+
+/// The path is there, but not for this method.
+pub(crate) async fn wrong_method() -> ApiError {
+    ApiError::request("this path does not take this method").status(StatusCode::METHOD_NOT_ALLOWED)
+}

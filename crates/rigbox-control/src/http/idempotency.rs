@@ -1,0 +1,141 @@
+//! `Idempotency-Key`: the same key with the same request gives the first answer again, with another
+//! request 409. A request with a key runs to its end even when its client goes away, so that its
+//! answer can be kept.
+
+use std::{convert::Infallible, str::FromStr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Request},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http_body_util::BodyExt as _;
+use rigbox_fabric::task;
+use rigbox_store::idempotency::{Begin, Claim};
+use rigbox_types::limits::IDEMPOTENCY_KEY_MAX_LEN;
+use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
+
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult},
+    http::{access::Access, body},
+};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// When to come again while the first request is under way.
+const IN_FLIGHT_RETRY_S: u32 = 2;
+/// Largest answer that is kept. Only a command's output is larger.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// What a handler that makes something needs to make it once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Once {
+    /// The claim on the key, if the request has one: to be noted with what is made.
+    pub(crate) claim: Option<Claim>,
+    made: Option<String>,
+}
+
+impl Once {
+    /// What an interrupted attempt of this request has made already.
+    pub(crate) fn made<T: FromStr>(&self) -> Option<T> {
+        self.made.as_ref()?.parse().ok()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Once {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// The key of a request, if it has one.
+pub(crate) fn key(headers: &HeaderMap) -> ApiResult<Option<String>> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_MAX_LEN || values.next().is_some() {
+        let rule =
+            format!("must be one value of 1 to {IDEMPOTENCY_KEY_MAX_LEN} visible characters");
+        return Err(ApiError::field("Idempotency-Key", rule));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// Runs a request once.
+pub(crate) async fn run(
+    control: &Arc<Control>,
+    access: &Access,
+    key: String,
+    request: Request,
+    next: Next,
+) -> ApiResult<Response> {
+    let (mut parts, body) = request.into_parts();
+    let bytes = body::collect(parts.headers.clone(), body).await?;
+    let hash = request_hash(&parts, &bytes);
+    let begin = control.store.idempotency().begin(access.account()?, &key, &hash).await?;
+    let (claim, made) = match begin {
+        Begin::Work { claim, made } => (claim, made),
+        Begin::Answered { status, body } => return Ok(replay(status, body)),
+        Begin::InFlight => {
+            return Err(ApiError::conflict("a request with this Idempotency-Key is under way")
+                .retry_after(IN_FLIGHT_RETRY_S));
+        }
+        Begin::Mismatch => {
+            return Err(ApiError::conflict(
+                "this Idempotency-Key was used for another request; take a new one",
+            ));
+        }
+    };
+    parts.extensions.insert(Once { claim: Some(claim.clone()), made });
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let control = control.clone();
+    let work = async move { settle(&control, &claim, next.run(request).await).await };
+    let work = work.instrument(tracing::Span::current());
+    task::spawn("control.idempotent", work).await.map_err(ApiError::internal)?
+}
+
+/// Keeps the answer, or gives the key back where a repeat may fare better.
+async fn settle(control: &Control, claim: &Claim, response: Response) -> ApiResult<Response> {
+    let (parts, body) = response.into_parts();
+    let bytes = match body.collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => {
+            control.store.idempotency().abandon(claim).await?;
+            return Err(ApiError::internal(error));
+        }
+    };
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= ANSWER_MAX_BYTES);
+    let passing = parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS;
+    match text {
+        Some(text) if !passing => {
+            control.store.idempotency().finish(claim, parts.status.as_u16(), text).await?;
+        }
+        Some(_) | None => control.store.idempotency().abandon(claim).await?,
+    }
+    Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+fn replay(status: u16, body: String) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (status, [json, (REPLAYED, HeaderValue::from_static("true"))], body).into_response()
+}
+
+/// What makes two requests the same: method, path with query, body.
+fn request_hash(parts: &Parts, body: &[u8]) -> [u8; 32] {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut digest = Sha256::new();
+    for part in [parts.method.as_str().as_bytes(), target.as_bytes(), body] {
+        // The length keeps the parts apart.
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}

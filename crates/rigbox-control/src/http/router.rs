@@ -1,0 +1,110 @@
+//! The routes: one for each row of the endpoint table. A row without a handler does not compile, a
+//! handler without a row cannot be reached.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    handler::Handler,
+    middleware::from_fn_with_state,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
+
+use crate::{
+    account::http as account,
+    control::Control,
+    guest::{exec, files, live, logs, services},
+    http::entry::{Gate, enter, identify, unknown_path, wrong_method},
+    service_specs::http as service_specs,
+    setup_scripts::http as setup_scripts,
+    terminal::http as terminal,
+    workspaces::{events, http as workspaces},
+};
+
+type Route = MethodRouter<Arc<Control>>;
+
+/// The public API.
+pub(crate) fn router(control: Arc<Control>) -> Router {
+    let mut by_path: BTreeMap<&str, Route> = BTreeMap::new();
+    for endpoint in ENDPOINTS {
+        let gate = Gate { control: control.clone(), endpoint };
+        let route = route(endpoint.operation, filter(endpoint.method))
+            .route_layer(from_fn_with_state(gate, enter));
+        let routes = by_path.remove(endpoint.path).unwrap_or_default();
+        by_path.insert(endpoint.path, routes.merge(route));
+    }
+    by_path
+        .into_iter()
+        .fold(Router::new(), |router, (path, routes)| router.route(path, routes))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(control.clone(), identify))
+        .with_state(control)
+}
+
+fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Delete => MethodFilter::DELETE,
+    }
+}
+
+fn to<H, T>(filter: MethodFilter, handler: H) -> Route
+where
+    H: Handler<T, Arc<Control>>,
+    T: 'static,
+{
+    on(filter, handler)
+}
+
+/// The handler of each operation.
+fn route(operation: Op, filter: MethodFilter) -> Route {
+    match operation {
+        Op::WorkspaceList => to(filter, workspaces::workspace_list),
+        Op::WorkspaceCreate => to(filter, workspaces::workspace_create),
+        Op::WorkspaceShow => to(filter, workspaces::workspace_show),
+        Op::WorkspaceDelete => to(filter, workspaces::workspace_delete),
+        Op::WorkspaceStart => to(filter, workspaces::workspace_start),
+        Op::WorkspaceStop => to(filter, workspaces::workspace_stop),
+        Op::WorkspaceRestart => to(filter, workspaces::workspace_restart),
+        Op::WorkspaceCancel => to(filter, workspaces::workspace_cancel),
+        Op::WorkspaceRetry => to(filter, workspaces::workspace_retry),
+        Op::WorkspaceResourcesUpdate => to(filter, workspaces::workspace_resources_update),
+        Op::WorkspaceEnvUpdate => to(filter, workspaces::workspace_env_update),
+        Op::WorkspaceExec => to(filter, exec::workspace_exec),
+        Op::WorkspaceFileRead => to(filter, files::workspace_file_read),
+        Op::WorkspaceFileWrite => to(filter, files::workspace_file_write),
+        Op::WorkspaceFileDelete => to(filter, files::workspace_file_delete),
+        Op::WorkspaceFileList => to(filter, files::workspace_file_list),
+        Op::WorkspaceLogs => to(filter, logs::workspace_logs),
+        Op::WorkspaceLogsStream => to(filter, logs::workspace_logs_stream),
+        Op::WorkspaceMetrics => to(filter, live::workspace_metrics),
+        Op::WorkspacePortsList => to(filter, live::workspace_ports_list),
+        Op::WorkspaceServicesList => to(filter, services::workspace_services_list),
+        Op::WorkspaceServiceShow => to(filter, services::workspace_service_show),
+        Op::WorkspaceServiceLogs => to(filter, logs::workspace_service_logs),
+        Op::WorkspaceEvents => to(filter, events::workspace_events),
+        Op::TerminalTokenCreate => to(filter, terminal::terminal_token_create),
+        Op::TerminalOpen => to(filter, terminal::terminal_open),
+        Op::SetupScriptList => to(filter, setup_scripts::setup_script_list),
+        Op::SetupScriptCreate => to(filter, setup_scripts::setup_script_create),
+        Op::SetupScriptShow => to(filter, setup_scripts::setup_script_show),
+        Op::SetupScriptUpdate => to(filter, setup_scripts::setup_script_update),
+        Op::SetupScriptDelete => to(filter, setup_scripts::setup_script_delete),
+        Op::ServiceSpecList => to(filter, service_specs::service_spec_list),
+        Op::ServiceSpecCreate => to(filter, service_specs::service_spec_create),
+        Op::ServiceSpecShow => to(filter, service_specs::service_spec_show),
+        Op::ServiceSpecUpdate => to(filter, service_specs::service_spec_update),
+        Op::ServiceSpecDelete => to(filter, service_specs::service_spec_delete),
+        Op::TemplateList => to(filter, account::template_list),
+        Op::CapacityShow => to(filter, account::capacity_show),
+        Op::AccountLimitsShow => to(filter, account::account_limits_show),
+        Op::AccountRegionsList => to(filter, account::account_regions_list),
+        Op::FeatureFlagsShow => to(filter, account::feature_flags_show),
+        Op::DashboardShow => to(filter, account::dashboard_show),
+        Op::OpenapiShow => to(filter, account::openapi_show),
+    }
+}

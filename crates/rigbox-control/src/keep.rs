@@ -1,0 +1,24 @@
+//! Housekeeping: forgets what has served its time. Repeatable, and nothing depends on when it runs.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::control::Control;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Runs until the process ends.
+pub(crate) async fn run(control: Arc<Control>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while control.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = control.store.idempotency().forget().await {
+            tracing::warn!(%error, "old idempotency keys were not forgotten");
+        }
+        if let Err(error) = control.store.feed().forget().await {
+            tracing::warn!(%error, "old removals were not forgotten");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Handlers of workspaces: parse, authorise, call, convert.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use rigbox_store::workspaces::{Owner, WorkspaceRow};
+use rigbox_types::{
+    Status, WorkspaceId,
+    api::workspaces::{
+        CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
+        ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
+    },
+};
+
+use super::{app, create, rules::Request, view};
+use crate::{
+    control::Control,
+    error::ApiResult,
+    http::{
+        access::{ForAccount, ForWorkspace},
+        body::Document,
+        idempotency::Once,
+        page::page_request,
+    },
+    source::now,
+};
+
+type Answer = ApiResult<Json<GetWorkspaceResponse>>;
+
+/// Lists.
+pub(crate) async fn workspace_list(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+) -> ApiResult<Json<ListWorkspacesResponse>> {
+    let owner = Owner::Account(*about.account.target());
+    let page = control.store.workspaces().list(owner, &page_request(&about.params)).await?;
+    let ssh = control.config.ssh.as_ref();
+    let vms = page.items.iter().map(|row| view::vm(row, ssh)).collect();
+    Ok(Json(ListWorkspacesResponse { vms, next_cursor: page.next_cursor }))
+}
+
+/// Creates.
+pub(crate) async fn workspace_create(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+    once: Once,
+    Document(request): Document<CreateWorkspaceRequest>,
+) -> ApiResult<(StatusCode, Json<GetWorkspaceResponse>)> {
+    let row = match once.made::<WorkspaceId>() {
+        // An attempt that was cut off had made it already.
+        Some(id) => control.workspace(&id).await?,
+        None => {
+            let claim = once.claim.as_ref();
+            create::workspace_create(&control, &about.account, request, claim).await?
+        }
+    };
+    tracing::info!(workspace = %row.id, host = %row.host, "workspace created");
+    Ok((StatusCode::CREATED, answer(&control, &row)))
+}
+
+/// Shows.
+pub(crate) async fn workspace_show(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    Ok(answer(&control, &about.row))
+}
+
+/// Deletes.
+pub(crate) async fn workspace_delete(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> ApiResult<Json<MessageResponse>> {
+    let force = about.params.flag("force");
+    let row = app::workspace_ask(&control, &about.id, Request::Delete { force }).await?;
+    let message = format!("workspace {} is being deleted", row.name);
+    Ok(Json(MessageResponse { message }))
+}
+
+/// Boots.
+pub(crate) async fn workspace_start(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    ask(&control, &about, Request::Start { now: now() }).await
+}
+
+/// Shuts down.
+pub(crate) async fn workspace_stop(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    ask(&control, &about, Request::Stop).await
+}
+
+/// Shuts down and boots.
+pub(crate) async fn workspace_restart(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    ask(&control, &about, Request::Restart).await
+}
+
+/// Ends a start.
+pub(crate) async fn workspace_cancel(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    ask(&control, &about, Request::Cancel).await
+}
+
+/// Tries again.
+pub(crate) async fn workspace_retry(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> Answer {
+    ask(&control, &about, Request::Retry).await
+}
+
+/// Changes the size.
+pub(crate) async fn workspace_resources_update(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+    Document(request): Document<ResizeWorkspaceRequest>,
+) -> ApiResult<Json<ResizeWorkspaceResponse>> {
+    let row = app::workspace_resources_update(&control, &about.id, request).await?;
+    let message = if row.generation == about.row.generation {
+        "nothing to change".to_owned()
+    } else {
+        "the new size is used from the next start on".to_owned()
+    };
+    Ok(Json(ResizeWorkspaceResponse { message, vm: view::vm(&row, control.config.ssh.as_ref()) }))
+}
+
+/// Replaces the environment.
+pub(crate) async fn workspace_env_update(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+    Document(request): Document<UpdateWorkspaceEnvRequest>,
+) -> ApiResult<Json<MessageResponse>> {
+    let row = app::workspace_env_update(&control, &about.id, request).await?;
+    let message = if row.status() == Status::Running {
+        "environment replaced; new shells and services have it in a moment"
+    } else {
+        "environment replaced; the workspace has it from its next start on"
+    };
+    Ok(Json(MessageResponse { message: message.to_owned() }))
+}
+
+async fn ask(control: &Control, about: &ForWorkspace, request: Request) -> Answer {
+    let row = app::workspace_ask(control, &about.id, request).await?;
+    Ok(answer(control, &row))
+}
+
+fn answer(control: &Control, row: &WorkspaceRow) -> Json<GetWorkspaceResponse> {
+    Json(view::answer(row, control.config.ssh.as_ref()))
+}
