@@ -67,7 +67,6 @@ mod tests {
         {
             assert_eq!(nearest(name, known), Some(expected), "{name}");
         }
-        assert_eq!(nearest("nmae", ["image", "name"]), Some("name"));
         assert_eq!(nearest("x", []), None);
     }
 }
