@@ -146,7 +146,7 @@ fn egress_none_reaches_nothing_and_an_allow_list_only_what_is_listed() {
     let url = format!("http://{PUBLIC}/");
     let nothing = with_egress("nothing", json!({"mode": "none"}));
     assert!(!reaches(&platform, &nothing, &url));
-    let listed = with_egress("listed", json!({"mode": "allow", "cidrs": ["198.51.100.0/24"]}));
+    let listed = with_egress("listed", json!({"mode": "allow", "cidrs": ["11.198.51.0/24"]}));
     assert!(reaches(&platform, &listed, &url));
     let other = with_egress("other", json!({"mode": "allow", "cidrs": ["203.0.113.0/24"]}));
     assert!(!reaches(&platform, &other, &url));
