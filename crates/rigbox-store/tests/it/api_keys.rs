@@ -1,0 +1,120 @@
+use std::{os::unix::fs::PermissionsExt, thread};
+
+use camino::Utf8PathBuf;
+use rigbox_store::{
+    PageRequest, StoreError,
+    api_keys::{HasherError, KeyHash, KeyHasher, NewApiKey},
+};
+use rigbox_types::{ApiKeyId, Timestamp, authz::Standing};
+
+use crate::kit::{SECOND, World, account};
+
+fn hasher() -> (tempfile::TempDir, Utf8PathBuf, KeyHasher) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(dir.path().join("secrets/api-keys.key")).unwrap();
+    let hasher = KeyHasher::load_or_create(&path).unwrap();
+    (dir, path, hasher)
+}
+
+fn new_key(world: &World, n: u8, hash: KeyHash) -> NewApiKey {
+    NewApiKey {
+        id: ApiKeyId::from_random([n; 16]),
+        account: world.account,
+        prefix: format!("rb_{n}"),
+        hash,
+        name: Some("laptop".to_owned()),
+        expires_at: Some(Timestamp::from_micros(7)),
+    }
+}
+
+pub(crate) async fn a_key_is_found_by_its_prefix_and_known_by_its_hash(world: World) {
+    let keys = world.store.api_keys();
+    let (_dir, path, hasher) = hasher();
+    let new = new_key(&world, 1, hasher.hash(&"rb_1_secret".into()));
+    keys.insert(&new).await.unwrap();
+    assert_eq!(keys.find_by_prefix("rb_2").await.unwrap(), None);
+    let found = keys.find_by_prefix("rb_1").await.unwrap().unwrap();
+    assert_eq!((found.id, found.account, found.standing), (new.id, world.account, Standing::User));
+    assert_eq!((found.name, found.expires_at), (new.name.clone(), new.expires_at));
+    let again = KeyHasher::load_or_create(&path).unwrap();
+    assert_eq!(found.hash, again.hash(&"rb_1_secret".into()));
+    assert_ne!(found.hash, again.hash(&"rb_1_Secret".into()));
+
+    let twice = keys.insert(&NewApiKey { id: ApiKeyId::from_random([9; 16]), ..new.clone() }).await;
+    assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
+    let nobody = NewApiKey { account: account(99), ..new_key(&world, 3, new.hash) };
+    let nobody = keys.insert(&nobody).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
+}
+
+pub(crate) async fn a_key_belongs_to_one_account(world: World) {
+    let keys = world.store.api_keys();
+    let (_dir, _, hasher) = hasher();
+    for n in 0..5 {
+        keys.insert(&new_key(&world, n, hasher.hash(&"k".into()))).await.unwrap();
+        world.clock.turn(SECOND);
+    }
+    let mut page = PageRequest { limit: 2, cursor: None };
+    let mut seen = Vec::new();
+    loop {
+        let keys = keys.list(world.account, &page).await.unwrap();
+        seen.extend(keys.items.into_iter().map(|key| key.prefix));
+        page.cursor = keys.next_cursor;
+        if page.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["rb_4", "rb_3", "rb_2", "rb_1", "rb_0"]);
+    assert!(keys.list(account(2), &PageRequest::default()).await.unwrap().items.is_empty());
+    let id = ApiKeyId::from_random([0; 16]);
+    let foreign = keys.delete(account(2), id).await;
+    assert!(matches!(foreign, Err(StoreError::NotFound { .. })), "{foreign:?}");
+    keys.delete(world.account, id).await.unwrap();
+    assert_eq!(keys.find_by_prefix("rb_0").await.unwrap(), None);
+}
+
+pub(crate) async fn the_last_use_is_noted_to_the_minute(world: World) {
+    let keys = world.store.api_keys();
+    let (_dir, _, hasher) = hasher();
+    keys.insert(&new_key(&world, 1, hasher.hash(&"k".into()))).await.unwrap();
+    let find = async || keys.find_by_prefix("rb_1").await.unwrap().unwrap();
+    let never = find().await;
+    assert_eq!(never.last_used_at, None);
+    keys.used(&never).await.unwrap();
+    let first = find().await;
+    world.clock.turn(59 * SECOND);
+    keys.used(&first).await.unwrap();
+    // Also when the caller read the row long ago.
+    keys.used(&never).await.unwrap();
+    assert_eq!(find().await.last_used_at, first.last_used_at);
+    world.clock.turn(2 * SECOND);
+    keys.used(&first).await.unwrap();
+    assert!(find().await.last_used_at > first.last_used_at);
+}
+
+#[test]
+fn starts_at_once_end_up_with_one_hashing_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(dir.path().join("k")).unwrap();
+    let starts: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            thread::spawn(move || KeyHasher::load_or_create(&path).unwrap().hash(&"x".into()))
+        })
+        .collect();
+    let hashes: Vec<_> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_hashing_key_is_private_and_whole() {
+    let (_dir, path, _) = hasher();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let exposed = KeyHasher::load_or_create(&path);
+    assert!(matches!(exposed, Err(HasherError::Exposed { mode: 0o640, .. })));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&path, b"short").unwrap();
+    assert!(matches!(KeyHasher::load_or_create(&path), Err(HasherError::Length { .. })));
+}

@@ -1,0 +1,48 @@
+use rigbox_store::{StoreError, workspaces::Promised};
+use rigbox_types::host::Capacity;
+
+use crate::kit::{SECOND, UNLIMITED, World, host, registration};
+
+pub(crate) async fn a_host_registers_again_at_each_start(world: World) {
+    let hosts = world.store.hosts();
+    let first = hosts.get(&world.host).await.unwrap();
+    assert_eq!(first.capacity, registration(&world.host).capacity);
+    world.clock.turn(SECOND);
+    let mut registration = registration(&world.host);
+    registration.address = "https://host-1:7443".to_owned();
+    registration.capacity.memory_mib = u64::MAX;
+    let again = hosts.register(&registration).await.unwrap();
+    assert_eq!((again.created_at, &again.address), (first.created_at, &registration.address));
+    assert!(again.registered_at > first.registered_at);
+
+    world.clock.turn(SECOND);
+    let promised = Capacity { vcpus: 1, memory_mib: 2, disk_mib: 3 };
+    hosts.report(&world.host, &promised, 4).await.unwrap();
+    let reported = hosts.get(&world.host).await.unwrap();
+    assert_eq!((reported.reported, reported.drift), (promised, 4));
+    assert!(reported.seen_at > again.seen_at);
+    world.clock.turn(SECOND);
+    hosts.seen(&world.host).await.unwrap();
+    assert!(hosts.get(&world.host).await.unwrap().seen_at > reported.seen_at);
+    for missing in [
+        hosts.report(&host(9), &promised, 0).await,
+        hosts.seen(&host(9)).await,
+        hosts.get(&host(9)).await.map(|_| ()),
+    ] {
+        assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+    }
+}
+
+pub(crate) async fn what_is_promised_is_summed_from_the_workspaces(world: World) {
+    let (hosts, workspaces) = (world.store.hosts(), world.store.workspaces());
+    hosts.register(&registration(&host(2))).await.unwrap();
+    for _ in 0..3 {
+        workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    }
+    let three = Promised { workspaces: 3, vcpus: 6, memory_mib: 1_536, disk_mib: 3_072 };
+    let loads = hosts.loads().await.unwrap();
+    let loads: Vec<_> = loads.into_iter().map(|load| (load.host.id, load.promised)).collect();
+    assert_eq!(loads, [(world.host.clone(), three), (host(2), Promised::default())]);
+    assert_eq!(workspaces.promised_by_host(&world.host).await.unwrap(), three);
+    assert_eq!(workspaces.promised_to_account(world.account).await.unwrap(), three);
+}

@@ -1,0 +1,114 @@
+//! One suite for both engines: a real SQLite file, and a real PostgreSQL server that each test
+//! starts for itself.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+mod accounts;
+mod api_keys;
+mod bad_days;
+mod durability;
+mod feed;
+mod hosts;
+mod idempotency;
+mod kit;
+mod observe;
+mod postgres;
+mod schema;
+mod scripts;
+mod specs;
+mod workspaces;
+
+/// Makes each case a test of SQLite and a test of PostgreSQL.
+macro_rules! cases {
+    ($($module:ident: $($case:ident)*;)*) => {
+        mod on_sqlite {
+            $(mod $module { $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$module::$case(crate::kit::World::on_sqlite().await).await;
+                }
+            )* })*
+        }
+        mod on_postgres {
+            $(mod $module { $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$module::$case(crate::kit::World::on_postgres().await).await;
+                }
+            )* })*
+        }
+    };
+}
+
+cases! {
+    accounts:
+        many_starts_at_once_make_one_operator
+        a_user_is_made_once
+        a_setting_is_kept_and_the_first_one_wins;
+    api_keys:
+        a_key_is_found_by_its_prefix_and_known_by_its_hash
+        a_key_belongs_to_one_account
+        the_last_use_is_noted_to_the_minute;
+    bad_days:
+        a_value_that_cannot_be_read_names_its_column
+        calls_of_a_closed_store_say_so
+        a_transaction_that_is_dropped_has_no_effect;
+    durability:
+        what_a_killed_writer_was_promised_is_there;
+    feed:
+        a_reader_misses_nothing_while_many_write
+        many_changes_come_in_parts
+        a_removal_is_told_until_it_is_forgotten
+        a_position_of_another_database_is_a_gap
+        watchers_are_woken_by_every_change
+        a_watcher_that_sleeps_is_told_to_look_at_everything
+        the_whole_set_comes_in_parts;
+    hosts:
+        a_host_registers_again_at_each_start
+        what_is_promised_is_summed_from_the_workspaces;
+    idempotency:
+        a_repeat_gets_the_first_answer
+        another_request_with_the_same_key_is_a_mismatch
+        of_many_at_once_one_works
+        a_refused_request_gives_its_key_back
+        after_a_day_a_key_is_new
+        whoever_takes_over_finds_what_was_made
+        keys_of_two_accounts_are_two_keys;
+    observe:
+        only_a_newer_observation_of_the_right_host_counts
+        a_generation_that_was_never_wanted_is_not_believed
+        a_deleted_workspace_goes_when_the_host_has_nothing_of_it
+        a_report_is_applied_whole
+        reports_and_changes_at_once_do_not_block_each_other;
+    schema:
+        every_step_can_be_repeated
+        an_upgrade_from_any_point_ends_like_a_fresh_start
+        many_starts_at_once_make_one_schema
+        a_newer_schema_is_refused_and_left_alone;
+    scripts:
+        a_script_is_kept_changed_and_forgotten
+        scripts_are_listed_in_the_order_in_which_they_run
+        a_change_of_a_script_reaches_the_workspaces_that_have_it
+        scripts_of_another_account_do_not_exist;
+    specs:
+        a_spec_is_kept_changed_and_forgotten
+        a_name_of_a_spec_is_taken_once
+        a_change_of_a_spec_reaches_the_workspaces_that_have_it;
+    workspaces:
+        a_workspace_is_read_back_as_it_was_made
+        a_name_is_taken_once_within_an_account
+        what_it_needs_must_exist
+        of_many_at_once_as_many_are_made_as_the_host_has_room_for
+        of_many_at_once_as_many_are_made_as_the_account_may_have
+        a_change_has_its_own_generation_and_revision
+        an_edit_that_refuses_or_changes_nothing_writes_nothing
+        no_change_is_lost_when_many_change_at_once
+        growing_must_fit_and_shrinking_always_does
+        pages_are_stable_while_workspaces_come
+        a_list_shows_no_environment
+        a_clock_that_goes_back_makes_nothing_older;
+}
