@@ -44,11 +44,19 @@ pub fn leftovers(tag: &str, data: &Path) -> Result<BTreeSet<String>> {
         found.insert(format!("cgroup {line}"));
     }
     for (pid, command) in processes()? {
-        if command.contains(&*data) && pid != std::process::id() {
+        if pid != std::process::id() && (command.contains(&*data) || holds(pid, &data)) {
             found.insert(format!("process {pid} {command}"));
         }
     }
     Ok(found)
+}
+
+/// Whether a process has a file below `data` open: a VMM names no path in its arguments.
+fn holds(pid: u32, data: &str) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    files
+        .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+        .any(|target| target.to_string_lossy().starts_with(data))
 }
 
 /// Every process with its command line.
