@@ -16,14 +16,14 @@ use camino::Utf8Path;
 use rigbox_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use sqlx::{
-    AnyPool, Executor as _,
+    AnyConnection, AnyPool, Connection as _, Executor as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
 use crate::{Clock, OpenError, StoreError, StoreUrl, feed::Hub, migrate};
 
 /// How long a call waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reading connections of SQLite: more would only wait for the two cores of a small machine.
 const SQLITE_READERS: u32 = 4;
@@ -110,11 +110,22 @@ impl Engine {
 
 async fn pool(address: &str, session: &'static str, most: u32) -> Result<AnyPool, StoreError> {
     let options = AnyConnectOptions::from_str(address)?;
+    // A pool tries again until its time is over and then says only that; what is wrong is said by
+    // one connection without a pool.
+    let mut first = AnyConnection::connect_with(&options).await?;
+    first.execute(sqlx::raw_sql(session)).await?;
+    first.close().await?;
     let pool = AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) })
+        })
+        // SQLite ends a transaction by itself when the disk is full, and the driver then counts
+        // one that is not there: such a connection is replaced.
+        .before_acquire(|connection, _| {
+            let clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(clean) })
         })
         .connect_with(options)
         .await?;

@@ -123,11 +123,10 @@ impl fmt::Debug for KeyHash {
 fn create(path: &Utf8Path, key: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or_else(|| Utf8Path::new("."));
     fs::create_dir_all(dir)?;
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    // Two threads or processes at once must not write into the same file.
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let temporary = path.with_extension(format!("new-{:016x}", u64::from_ne_bytes(random)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(key)?;
     file.sync_all()?;

@@ -17,10 +17,11 @@ async fn run(world: &World, text: &'static str) {
 pub(crate) async fn a_value_that_cannot_be_read_names_its_column(world: World) {
     let workspaces = world.store.workspaces();
     let row = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    // In the order in which columns are read, the last one first.
     for (damage, column) in [
-        ("UPDATE workspaces SET desired = 'flying'", "workspaces.desired"),
         ("UPDATE workspaces SET setup = '{'", "workspaces.setup"),
         ("UPDATE workspaces SET vcpus = 256", "workspaces.vcpus"),
+        ("UPDATE workspaces SET desired = 'flying'", "workspaces.desired"),
         ("UPDATE workspaces SET generation = -1", "workspaces.generation"),
         ("UPDATE workspaces SET name = 'No Name'", "workspaces.name"),
     ] {

@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    slice::from_ref,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -198,7 +199,7 @@ pub(crate) async fn watchers_are_woken_by_every_change(world: World) {
     }
     let row = insert(&world).await;
     let running = observation(&row.id, 1, Observed::Running, (1, 1));
-    world.store.workspaces().observe(&world.host, &[running.clone()]).await.unwrap();
+    world.store.workspaces().observe(&world.host, from_ref(&running)).await.unwrap();
     // Told before: wakes nobody.
     world.store.workspaces().observe(&world.host, &[running]).await.unwrap();
     want(&world.store, &row.id, Desired::Deleted).await;

@@ -48,7 +48,7 @@ impl TestClock {
 
 /// What holds the database.
 pub(crate) enum Database {
-    Sqlite(tempfile::TempDir),
+    Sqlite { _dir: tempfile::TempDir },
     Postgres(Server),
 }
 
@@ -67,7 +67,7 @@ impl World {
     pub(crate) async fn on_sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(dir.path().join("a dir/rigbox #1.db")).unwrap();
-        Self::on(StoreUrl::Sqlite(path), Database::Sqlite(dir)).await
+        Self::on(StoreUrl::Sqlite(path), Database::Sqlite { _dir: dir }).await
     }
 
     pub(crate) async fn on_postgres() -> Self {

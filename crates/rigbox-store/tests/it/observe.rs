@@ -137,7 +137,7 @@ pub(crate) async fn reports_and_changes_at_once_do_not_block_each_other(world: W
                     observation(&row.id, 1, state, (1, n + 1))
                 })
                 .collect();
-            if n % 2 == 0 {
+            if n.is_multiple_of(2) {
                 report.reverse();
             }
             store.workspaces().observe(&host, &report).await.map(|_| ())

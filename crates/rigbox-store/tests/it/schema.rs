@@ -9,7 +9,7 @@ use crate::kit::{Database, TestClock, World, raw};
 /// The files of an engine: name and text, oldest first.
 fn migrations(world: &World) -> Vec<(String, String)> {
     let engine = match world.database {
-        Database::Sqlite(_) => "sqlite",
+        Database::Sqlite { .. } => "sqlite",
         Database::Postgres(_) => "postgres",
     };
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
@@ -46,7 +46,7 @@ async fn run(connection: &mut AnyConnection, text: &str) {
 /// Everything that makes the schema, as text.
 async fn schema(world: &World, url: &StoreUrl) -> String {
     let text = match world.database {
-        Database::Sqlite(_) => {
+        Database::Sqlite { .. } => {
             "SELECT type || ' ' || name || ' ' || COALESCE(sql, '') AS line \
              FROM sqlite_schema ORDER BY 1"
         }
@@ -95,11 +95,11 @@ pub(crate) async fn an_upgrade_from_any_point_ends_like_a_fresh_start(world: Wor
         let url = empty(&world, &format!("upgrade{point}")).await;
         let mut connection = raw(&url).await;
         let (integer, strict) = match world.database {
-            Database::Sqlite(_) => ("INTEGER", "STRICT"),
+            Database::Sqlite { .. } => ("INTEGER", "STRICT"),
             Database::Postgres(_) => ("BIGINT", ""),
         };
         let text = match world.database {
-            Database::Sqlite(_) => "TEXT",
+            Database::Sqlite { .. } => "TEXT",
             Database::Postgres(_) => "TEXT COLLATE \"C\"",
         };
         let table = format!(
