@@ -349,7 +349,7 @@ async fn snapshot(fixture: &Fixture, vm: &Running) -> SnapshotPaths {
     paths
 }
 
-fn snapshot_paths(fixture: &Fixture) -> SnapshotPaths {
+pub(crate) fn snapshot_paths(fixture: &Fixture) -> SnapshotPaths {
     let dir = fixture.world.dir.join("snapshot");
     fs::create_dir(&dir).unwrap();
     SnapshotPaths { dir }

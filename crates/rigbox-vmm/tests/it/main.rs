@@ -10,6 +10,7 @@
 
 mod assets;
 mod cases;
+mod double;
 mod guest;
 mod launch;
 mod vm;
