@@ -28,6 +28,9 @@ pub const REPLAY_MAX_BYTES: usize = 256 * 1024;
 pub const EXEC_MAX_SESSIONS: usize = 64;
 /// Path segment, relative to `/exec/{id}`, that attaches.
 pub const ATTACH_SEGMENT: &str = "attach";
+/// Query of an attach: position in the output, counted in bytes of both kinds from the start, from
+/// which to go on. Missing is from the oldest byte that is kept.
+pub const AFTER_PARAM: &str = "after";
 
 /// `POST /exec`, and `POST /workspaces/{id}/exec` of the API.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

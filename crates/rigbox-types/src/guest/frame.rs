@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! client                                   guest
-//!   <──────────────────────────────  Started, then Credit
+//!   <──────────────────────────────  Started, then the first Credit
 //!   Stdin (within credit) ──────────────────>
 //!   Resize, Signal, StdinEnd ───────────────>   never wait behind Stdin
 //!   <─────────────────────  Stdout, Stderr, Lost
@@ -21,13 +21,14 @@ use super::{ExecExit, ExecStarted, TtySize};
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 /// Bytes before the payload.
 const HEADER_BYTES: usize = 5;
-/// Most standard input that is under way without the guest having taken it.
+/// Most standard input that is under way without the command having taken it. A client begins with
+/// no credit and gets this much right after `Started`.
 pub const STDIN_WINDOW_BYTES: u32 = 256 * 1024;
 
 /// One frame. Which side may send which is said at each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// Client: bytes for standard input or the terminal.
+    /// Client: bytes for standard input or the terminal, never more than the credit.
     Stdin(Vec<u8>),
     /// Client: standard input is over. On a terminal it is sent as end-of-file character.
     StdinEnd,

@@ -1,0 +1,160 @@
+//! Commands of users.
+//!
+//! ```text
+//! request ─> spawn ─> Session: child ── output ─> Replay (bounded) ── one reader ─> answer
+//!                                ^──── Input (within credit) <───────── frames
+//! ```
+//!
+//! A session belongs to [`Sessions`] until its end has been told to somebody, or it is old.
+//! Invariant: at most one reader a session; a session that is not detachable dies with its reader;
+//! one that is never waits for a reader.
+
+mod answer;
+mod input;
+mod pty;
+mod replay;
+mod session;
+mod spawn;
+mod talk;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rigbox_types::{
+    api::error::ErrorCode,
+    guest::{ExecList, ExecRequest, exec::EXEC_MAX_SESSIONS},
+};
+use tokio::time::Instant;
+
+pub(crate) use self::{
+    answer::{document, lines},
+    session::Channel,
+    talk::talk,
+};
+use self::{replay::Reader, session::Session};
+use super::{Guest, refusal::Refusal};
+
+/// How long the end of a command is kept for whoever attaches.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// All commands that run, or whose end nobody has been told.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    all: Mutex<BTreeMap<String, Arc<Session>>>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The commands that can be attached to.
+    pub(crate) fn list(&self) -> ExecList {
+        let mut sessions: Vec<_> = self
+            .lock()
+            .values()
+            .filter(|session| session.is_detachable())
+            .map(|s| s.describe())
+            .collect();
+        sessions.sort_by_key(|session| session.started_at);
+        ExecList { sessions }
+    }
+
+    /// A command that can be attached to.
+    fn find(&self, id: &str) -> Result<Arc<Session>, Refusal> {
+        let found = self.lock().get(id).filter(|session| session.is_detachable()).cloned();
+        found.ok_or_else(|| Refusal::not_found("this command"))
+    }
+
+    fn remove(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// Ends a command and forgets it.
+    pub(crate) fn end(&self, id: &str) -> Result<(), Refusal> {
+        self.find(id)?.end();
+        self.remove(id);
+        Ok(())
+    }
+
+    /// Keeps a new command, unless there are too many.
+    fn insert(&self, session: &Arc<Session>) -> Result<(), Refusal> {
+        let mut all = self.lock();
+        all.retain(|_, other| !other.ended_before(Instant::now().checked_sub(KEPT)));
+        if all.len() >= EXEC_MAX_SESSIONS {
+            return Err(too_many());
+        }
+        all.insert(session.id().to_owned(), Arc::clone(session));
+        Ok(())
+    }
+
+    fn check_room(&self) -> Result<(), Refusal> {
+        if self.lock().values().filter(|session| !session.has_ended()).count() < EXEC_MAX_SESSIONS {
+            return Ok(());
+        }
+        Err(too_many())
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unavailable,
+        format!("{EXEC_MAX_SESSIONS} commands run in this workspace already"),
+    )
+}
+
+/// Starts the command of a request.
+pub(crate) fn start(
+    guest: &Guest,
+    request: &ExecRequest,
+    channel: Channel,
+) -> Result<Attached, Refusal> {
+    request.check().map_err(|refusal| Refusal::field(refusal.field, refusal.message))?;
+    if channel == Channel::Answer && (request.tty.is_some() || request.detach) {
+        let field = if request.detach { "detach" } else { "tty" };
+        return Err(Refusal::field(field, "needs an upgrade of the connection"));
+    }
+    guest.exec.check_room()?;
+    let (session, reader) = session::start(guest, request, channel)?;
+    let attached = Attached { guest: guest.clone(), session, reader };
+    guest.exec.insert(&attached.session)?;
+    Ok(attached)
+}
+
+/// Attaches to a command that was left, from a position of its output on.
+pub(crate) fn attach(guest: &Guest, id: &str, after: u64) -> Result<Attached, Refusal> {
+    let session = guest.exec.find(id)?;
+    let reader = session.output.attach(after);
+    Ok(Attached { guest: guest.clone(), session, reader })
+}
+
+/// Somebody who reads a command's output. When it goes, a command that cannot live without it is
+/// ended, and one whose end it has heard is forgotten.
+pub(crate) struct Attached {
+    guest: Guest,
+    session: Arc<Session>,
+    reader: Reader,
+}
+
+impl Attached {
+    async fn next(&self) -> replay::Item {
+        self.session.output.next(self.reader).await
+    }
+
+    /// The end of the command was told.
+    fn forget(&self) {
+        self.guest.exec.remove(self.session.id());
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if self.session.output.detach(self.reader) && !self.session.is_detachable() {
+            self.session.end();
+            self.forget();
+        }
+    }
+}

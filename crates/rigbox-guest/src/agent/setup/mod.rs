@@ -1,0 +1,139 @@
+//! Set-up: makes the guest the workspace that the host says it is.
+//!
+//! ```text
+//! Waiting ── PUT /setup ──> applied (ready), scripts run ──> services start ──> Done
+//! ```
+//!
+//! Owns what it writes below `/etc/rigbox`, `/run/rigbox` and `/var/lib/rigbox`, its marked parts
+//! of other files, and the units with our prefix. Invariant: applying the same set-up again changes
+//! nothing; scripts and units belong to the first set-up of a boot.
+
+mod files;
+mod identity;
+mod scripts;
+mod state;
+mod units;
+
+use std::{io, time::Duration};
+
+use rigbox_types::{
+    WorkspaceId,
+    guest::{SetupReport, SetupRequest, SetupState},
+};
+use tokio::sync::{Mutex, watch};
+use tracing::{info, warn};
+
+use self::state::Progress;
+use super::{Guest, users::User};
+
+/// The set-up of this boot.
+pub(crate) struct Setup {
+    progress: watch::Sender<Progress>,
+    /// One set-up at a time, and none before the identity is there.
+    turn: Mutex<()>,
+}
+
+impl Setup {
+    /// Takes up what an agent of the same boot has left.
+    pub(crate) fn load(root: &super::root::Root, boot_id: &str) -> Self {
+        let progress = Progress::load(root, boot_id);
+        Self { progress: watch::Sender::new(progress), turn: Mutex::new(()) }
+    }
+
+    /// How far it is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Waits until scripts and services are done, or the time is over.
+    pub(crate) async fn done_within(&self, limit: Duration) {
+        let mut progress = self.progress.subscribe();
+        let done = progress.wait_for(|progress| progress.state == SetupState::Done);
+        // Out of time is an answer too: the caller shows what there is.
+        let _out_of_time = tokio::time::timeout(limit, done).await;
+    }
+
+    /// Changes the progress and keeps it for the next agent of this boot.
+    fn change(&self, guest: &Guest, act: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(act);
+        if let Err(error) = self.progress.borrow().save(&guest.root) {
+            warn!(%error, "progress of the set-up not kept");
+        }
+    }
+}
+
+/// What an agent does first: makes the identity of a disk that has none, and goes on with scripts
+/// that a former agent of this boot has begun.
+pub(crate) async fn begin(guest: &Guest) {
+    let turn = guest.setup.turn.lock().await;
+    for problem in identity::ensure(guest, None).await {
+        warn!(problem, "identity is not complete");
+    }
+    drop(turn);
+    if guest.setup.progress().pending.is_some() {
+        scripts::spawn(guest.clone());
+    }
+}
+
+/// Names of the units that set-up has made.
+pub(crate) fn units(guest: &Guest) -> Vec<String> {
+    units::ours(guest).into_iter().map(|(unit, _)| unit).collect()
+}
+
+/// `PUT /setup`.
+pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
+    let _turn = guest.setup.turn.lock().await;
+    let mut problems = Problems::default();
+    problems.note("the clock", guest.kernel.set_time(request.now));
+    problems.all.extend(identity::ensure(guest, Some(&request.workspace)).await);
+    problems.note("the host name", guest.kernel.set_hostname(request.guest.name.as_str()));
+    let is_first = !guest.setup.progress().ready;
+    let workspace = request.workspace.clone();
+    let (worker, setup) = (guest.clone(), request.guest.clone());
+    let written = tokio::task::spawn_blocking(move || {
+        files::write(&worker.root, &User::default_of(&worker.root), &workspace, &setup)
+    });
+    match written.await {
+        Ok(found) => problems.all.extend(found),
+        Err(error) => problems.all.push(format!("files: {error}")),
+    }
+    if is_first {
+        problems.all.extend(units::install(guest, &request.guest.services).await);
+        start(guest, request);
+    }
+    for problem in &problems.all {
+        warn!(problem, "set-up is not complete");
+    }
+    SetupReport { hello: super::hello::hello(guest), problems: problems.all }
+}
+
+fn start(guest: &Guest, request: SetupRequest) {
+    info!(workspace = %request.workspace, "set up");
+    let workspace: WorkspaceId = request.workspace;
+    let pending = state::Pending {
+        scripts: scripts::due(&guest.root, request.guest.setup_scripts),
+        services: units::to_start(&request.guest.services),
+        running: None,
+    };
+    guest.setup.change(guest, |progress| {
+        progress.ready = true;
+        progress.workspace = Some(workspace);
+        progress.state = SetupState::Running;
+        progress.pending = Some(pending);
+    });
+    scripts::spawn(guest.clone());
+}
+
+/// Collects what did not work; the rest is done nevertheless.
+#[derive(Default)]
+struct Problems {
+    all: Vec<String>,
+}
+
+impl Problems {
+    fn note<T>(&mut self, what: &str, result: io::Result<T>) {
+        if let Err(error) = result {
+            self.all.push(format!("{what}: {error}"));
+        }
+    }
+}
