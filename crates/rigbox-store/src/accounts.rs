@@ -42,7 +42,7 @@ impl Accounts<'_> {
     pub async fn ensure_operator(&self, candidate: AccountId) -> Result<AccountRow, StoreError> {
         self.write(candidate, Standing::Operator).await?;
         let standing = word(&Standing::Operator)?;
-        let row = sqlx::query(OPERATOR).bind(standing).fetch_one(&self.engine.write).await?;
+        let row = sqlx::query(OPERATOR).bind(standing).fetch_one(&self.engine.read).await?;
         read(&row)
     }
 

@@ -28,8 +28,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reading connections of SQLite: more would only wait for the two cores of a small machine.
 const SQLITE_READERS: u32 = 4;
 
-/// Connections of one process to PostgreSQL, whose default limit for all is 100.
-const POSTGRES_CONNECTIONS: u32 = 16;
+/// Connections of one process to PostgreSQL, whose default limit for all is 100. Writers wait for
+/// the counter with a connection in hand, so readers have their own.
+const POSTGRES_WRITERS: u32 = 8;
+const POSTGRES_READERS: u32 = 8;
 
 /// What each SQLite connection is told. WAL lets readers go on while one writes; FULL makes a
 /// commit durable before it returns; another process may hold the file for at most 5 s.
@@ -61,7 +63,7 @@ pub(crate) struct Engine {
     pub(crate) kind: Kind,
     pub(crate) read: AnyPool,
     pub(crate) write: AnyPool,
-    pub(crate) hub: Hub,
+    pub(crate) hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
 }
 
@@ -80,14 +82,14 @@ impl Engine {
             }
             StoreUrl::Postgres(address) => {
                 let address = address.expose_secret();
-                let both = pool(address, POSTGRES_SESSION, POSTGRES_CONNECTIONS).await;
-                let both = both.map_err(failed)?;
-                (Kind::Postgres, both.clone(), both)
+                let write = pool(address, POSTGRES_SESSION, POSTGRES_WRITERS).await;
+                let read = pool(address, POSTGRES_SESSION, POSTGRES_READERS).await;
+                (Kind::Postgres, read.map_err(failed)?, write.map_err(failed)?)
             }
         };
         migrate::run(kind, &write, url, clock.now()).await?;
         let hub = Hub::open(url).await.map_err(failed)?;
-        Ok(Self { kind, read, write, hub, clock })
+        Ok(Self { kind, read, write, hub: Arc::new(hub), clock })
     }
 
     pub(crate) async fn close(&self) {
@@ -137,7 +139,11 @@ fn make_file(path: &Utf8Path) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map(|_| ())
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    match path.parent() {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn sqlite_address(path: &Utf8Path) -> String {

@@ -29,16 +29,16 @@ const REMOVALS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 const REVISION_READ: &str = "SELECT revision, forgotten_revision FROM feed WHERE id = 1";
 
-const CHANGES_READ: &str = concat!(
+pub(crate) const CHANGES_READ: &str = concat!(
     "SELECT ",
     row::columns!("env"),
     " FROM workspaces WHERE host_id = $1 AND revision > $2 ORDER BY revision LIMIT $3"
 );
 
-const REMOVALS_READ: &str = "SELECT revision, workspace_id FROM removals \
+pub(crate) const REMOVALS_READ: &str = "SELECT revision, workspace_id FROM removals \
      WHERE host_id = $1 AND revision > $2 ORDER BY revision LIMIT $3";
 
-const WHOLE_READ: &str = concat!(
+pub(crate) const WHOLE_READ: &str = concat!(
     "SELECT ",
     row::columns!("env"),
     " FROM workspaces WHERE host_id = $1 AND id > $2 ORDER BY id LIMIT $3"

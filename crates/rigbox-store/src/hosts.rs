@@ -160,7 +160,7 @@ impl Hosts<'_> {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn get(&self, id: &HostId) -> Result<HostRow, StoreError> {
-        let row = sqlx::query(GET).bind(id.as_str()).fetch_optional(&self.engine.write).await?;
+        let row = sqlx::query(GET).bind(id.as_str()).fetch_optional(&self.engine.read).await?;
         read(&row.ok_or_else(|| StoreError::not_found("host", id))?)
     }
 

@@ -6,17 +6,25 @@
 
 mod list;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rigbox_types::Timestamp;
 use sqlx::{AnyConnection, AnyPool, Connection as _};
+use tokio::time::sleep;
 
 use crate::{OpenError, StoreError, StoreUrl, engine::Kind, row::Columns};
 
-pub(crate) use list::Migration;
+use list::Migration;
 
-/// Serialises migrations on PostgreSQL: any number that nobody else uses.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7236281)";
+/// A migration that does not get its table in time is tried again this often.
+const ATTEMPTS: u32 = 60;
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What PostgreSQL is told before a migration. The lock (any number that nobody else uses) lets one
+/// process migrate at a time, and the others may wait for long. A table is waited for only shortly,
+/// because everybody else who wants it queues up behind a migration that waits.
+const BEGIN_POSTGRES: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+     SELECT pg_advisory_xact_lock(7236281); SET LOCAL lock_timeout = '2s'";
 
 const NOTES_CREATE_SQLITE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
      (name TEXT NOT NULL PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
@@ -34,15 +42,7 @@ pub(crate) async fn run(
     url: &StoreUrl,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    run_list(kind, pool, url, (list::all(kind), now)).await
-}
-
-pub(crate) async fn run_list(
-    kind: Kind,
-    pool: &AnyPool,
-    url: &StoreUrl,
-    (list, now): (&[Migration], Timestamp),
-) -> Result<(), OpenError> {
+    let list = list::all(kind);
     let connect = |source| OpenError::Connect { url: url.to_string(), source };
     let mut connection = pool.acquire().await.map_err(|error| connect(error.into()))?;
     prepare(kind, &mut connection).await.map_err(connect)?;
@@ -55,7 +55,7 @@ pub(crate) async fn run_list(
         });
     }
     for migration in list.iter().filter(|migration| !done.contains(migration.name)) {
-        apply(kind, &mut connection, migration, now).await.map_err(|source| {
+        patiently(kind, &mut connection, migration, now).await.map_err(|source| {
             OpenError::Migrate { url: url.to_string(), migration: migration.name, source }
         })?;
         tracing::info!(migration = migration.name, "schema changed");
@@ -72,6 +72,25 @@ async fn prepare(kind: Kind, connection: &mut AnyConnection) -> Result<(), Store
     };
     sqlx::raw_sql(create).execute(&mut *tx).await?;
     Ok(tx.commit().await?)
+}
+
+async fn patiently(
+    kind: Kind,
+    connection: &mut AnyConnection,
+    migration: &Migration,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut attempt = 1;
+    loop {
+        match apply(kind, connection, migration, now).await {
+            Err(StoreError::Unavailable(error)) if attempt < ATTEMPTS => {
+                tracing::warn!(migration = migration.name, attempt, %error, "tried again");
+                attempt += 1;
+                sleep(ATTEMPT_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn apply(
@@ -98,7 +117,7 @@ async fn begin(
         Kind::Sqlite => Ok(connection.begin_with("BEGIN IMMEDIATE").await?),
         Kind::Postgres => {
             let mut tx = connection.begin().await?;
-            sqlx::query(LOCK).execute(&mut *tx).await?;
+            sqlx::raw_sql(BEGIN_POSTGRES).execute(&mut *tx).await?;
             Ok(tx)
         }
     }

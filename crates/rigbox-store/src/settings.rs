@@ -52,7 +52,7 @@ impl Settings<'_> {
         T: Serialize + DeserializeOwned + Sync,
     {
         self.write(PUT_FIRST, name, json(first)?).await?;
-        let row = sqlx::query(GET).bind(name).fetch_one(&self.engine.write).await?;
+        let row = sqlx::query(GET).bind(name).fetch_one(&self.engine.read).await?;
         Columns::of("settings", &row).json("value")
     }
 

@@ -59,18 +59,23 @@ impl Tx<'_> {
         self.wakes.push(wake);
     }
 
+    /// Commits and wakes watchers, also when the caller goes away meanwhile: whether a commit
+    /// happens must not depend on where a request is dropped.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let mut wakes = std::mem::take(&mut self.wakes);
         if self.engine.kind == Kind::Postgres {
-            for wake in std::mem::take(&mut self.wakes) {
+            // PostgreSQL tells every process, this one too, in the order of commits.
+            for wake in wakes.drain(..) {
                 let query = sqlx::query(NOTIFY).bind(crate::feed::CHANNEL).bind(wake.to_string());
                 query.execute(self.on()).await?;
             }
         }
-        self.inner.commit().await?;
-        // PostgreSQL tells this process too, in the order of commits.
-        for wake in self.wakes {
-            self.engine.hub.publish(wake);
-        }
-        Ok(())
+        let (inner, hub) = (self.inner, self.engine.hub.clone());
+        let committing = tokio::spawn(async move {
+            inner.commit().await?;
+            wakes.into_iter().for_each(|wake| hub.publish(wake));
+            Ok(())
+        });
+        committing.await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.into())))
     }
 }

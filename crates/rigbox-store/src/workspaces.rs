@@ -133,3 +133,6 @@ impl Workspaces<'_> {
         Promised::read(&Columns::of("workspaces", &query.fetch_one(&self.engine.read).await?))
     }
 }
+
+#[cfg(test)]
+mod tests;

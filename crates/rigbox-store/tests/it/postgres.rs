@@ -99,6 +99,7 @@ fn template() -> PathBuf {
         give_to_user(fresh.path());
         let data = fresh.path().join("data");
         let mut initdb = as_user("initdb");
+        initdb.args(["--wal-segsize=1"]);
         initdb.args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]);
         run(initdb.args(["-U", USER, "-D"]).arg(&data));
         // Whole or not at all, should this be killed.

@@ -75,6 +75,26 @@ async fn notes(url: &StoreUrl) -> Vec<String> {
     rows.iter().map(|row| row.get("name")).collect()
 }
 
+/// Brings a database to where an older version would have left it.
+async fn at_point(world: &World, url: &StoreUrl, done: &[(String, String)]) {
+    let mut connection = raw(url).await;
+    let notes = match world.database {
+        Database::Sqlite { .. } => {
+            "CREATE TABLE schema_migrations \
+             (name TEXT NOT NULL PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT"
+        }
+        Database::Postgres(_) => {
+            "CREATE TABLE schema_migrations \
+             (name TEXT COLLATE \"C\" NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"
+        }
+    };
+    run(&mut connection, notes).await;
+    for (name, text) in done {
+        run(&mut connection, text).await;
+        run(&mut connection, &format!("INSERT INTO schema_migrations VALUES ('{name}', 0)")).await;
+    }
+}
+
 pub(crate) async fn every_step_can_be_repeated(world: World) {
     let before = schema(&world, &world.url).await;
     let mut connection = world.raw().await;
@@ -93,25 +113,8 @@ pub(crate) async fn an_upgrade_from_any_point_ends_like_a_fresh_start(world: Wor
     assert_eq!(notes(&world.url).await, names, "not all files are on the list");
     for point in 0..migrations.len() {
         let url = empty(&world, &format!("upgrade{point}")).await;
+        at_point(&world, &url, &migrations[..point]).await;
         let mut connection = raw(&url).await;
-        let (integer, strict) = match world.database {
-            Database::Sqlite { .. } => ("INTEGER", "STRICT"),
-            Database::Postgres(_) => ("BIGINT", ""),
-        };
-        let text = match world.database {
-            Database::Sqlite { .. } => "TEXT",
-            Database::Postgres(_) => "TEXT COLLATE \"C\"",
-        };
-        let table = format!(
-            "CREATE TABLE IF NOT EXISTS schema_migrations (name {text} NOT NULL PRIMARY KEY, \
-             applied_at {integer} NOT NULL) {strict}"
-        );
-        run(&mut connection, table.trim_end()).await;
-        for (name, text) in &migrations[..point] {
-            run(&mut connection, text).await;
-            let note = format!("INSERT INTO schema_migrations VALUES ('{name}', 0)");
-            run(&mut connection, &note).await;
-        }
         if point > 3 {
             let row =
                 "INSERT INTO accounts VALUES ('00000000-0000-4000-8000-000000000001', 'user', 7)";
@@ -151,4 +154,35 @@ pub(crate) async fn a_newer_schema_is_refused_and_left_alone(world: World) {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(schema(&world, &world.url).await, before);
+}
+
+/// Everybody who wants to write to a table queues up behind a migration that waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_must_wait_lets_writers_go_first() {
+    let world = World::on_postgres().await;
+    let url = empty(&world, "waiting").await;
+    let migrations = migrations(&world);
+    let indexed = migrations.iter().position(|(name, _)| name.ends_with("workspaces-by-account"));
+    at_point(&world, &url, &migrations[..indexed.unwrap()]).await;
+    let write = "BEGIN; LOCK TABLE workspaces IN ROW EXCLUSIVE MODE";
+    let (mut slow, mut quick) = (raw(&url).await, raw(&url).await);
+    run(&mut slow, write).await;
+    let opening = {
+        let url = url.clone();
+        tokio::spawn(async move { Store::open(&url, TestClock::new()).await })
+    };
+    let waiting =
+        "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'workspaces'::regclass";
+    let patience = std::time::Instant::now();
+    while sqlx::query(waiting).fetch_all(&mut quick).await.unwrap().is_empty() {
+        assert!(patience.elapsed().as_secs() < 60, "the migration does not wait");
+        tokio::task::yield_now().await;
+    }
+    // The slow writer goes on, and still this one gets its turn.
+    run(&mut quick, "SET lock_timeout = '30s'").await;
+    run(&mut quick, write).await;
+    run(&mut quick, "COMMIT").await;
+    run(&mut slow, "COMMIT").await;
+    opening.await.unwrap().unwrap().close().await;
+    assert_eq!(schema(&world, &url).await, schema(&world, &world.url).await);
 }
