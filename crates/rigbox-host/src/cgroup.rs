@@ -139,6 +139,11 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Whether there is one above those of the workspaces.
+    pub(crate) fn is_there(&self) -> bool {
+        self.hierarchies.roots().iter().any(|(_, root)| root.join(&self.parent).exists())
+    }
+
     /// Names of the cgroups that are there.
     pub(crate) fn names(&self) -> Result<Vec<String>, CgroupError> {
         let mut names = Vec::new();

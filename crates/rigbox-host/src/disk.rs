@@ -28,6 +28,7 @@ use crate::{
     task::blocking,
 };
 
+pub(crate) use copy::hex;
 pub(crate) use error::DiskError;
 pub(crate) use pool::{is_mounted, unmount};
 

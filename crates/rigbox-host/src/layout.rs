@@ -12,6 +12,9 @@ use crate::durable;
 /// Length of the tag: with the longest slot, `rb<tag>v<slot>` still fits a network interface's 15.
 const TAG_LEN: usize = 4;
 
+/// Holds the tag.
+const TAG_FILE: &str = "instance";
+
 /// The data directory of one instance and its tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -52,7 +55,7 @@ impl Layout {
         };
         fs::create_dir_all(data).map_err(io(data))?;
         let data = data.canonicalize_utf8().map_err(io(data))?;
-        let path = data.join("instance");
+        let path = data.join(TAG_FILE);
         let tag = match durable::read(&path).map_err(io(&path))? {
             Some(content) => String::from_utf8_lossy(&content).trim().to_owned(),
             None => {
@@ -68,6 +71,12 @@ impl Layout {
         let layout = Self { data, tag };
         layout.make_directories()?;
         Ok(layout)
+    }
+
+    /// Whether a data directory was ever used.
+    #[must_use]
+    pub fn exists(data: &Utf8Path) -> bool {
+        data.join(TAG_FILE).exists()
     }
 
     fn make_directories(&self) -> Result<(), LayoutError> {

@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod fault;
+pub mod image;
 pub mod observe;
 pub mod plan;
 pub mod record;
@@ -19,17 +20,30 @@ pub mod relay;
 pub mod step;
 pub mod trouble;
 
+mod admission;
+mod agent;
 mod cgroup;
 mod clock;
+mod control;
 mod disk;
+mod down;
 mod durable;
 mod exec;
+mod host;
 mod layout;
 mod lock;
+mod metrics;
 mod net;
+mod reports;
+mod serve;
+mod sweep;
+mod table;
 
 mod task;
+mod workspace;
 
+pub use agent::{HostError, run};
 pub use config::Config;
+pub use down::{Leftovers, down};
 pub use layout::{Layout, LayoutError};
 pub use lock::{DataLock, LockError};

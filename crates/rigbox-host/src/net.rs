@@ -17,6 +17,7 @@ pub(crate) mod namespace;
 pub(crate) mod pool;
 pub(crate) mod relays;
 pub(crate) mod rules;
+pub(crate) mod shape;
 mod tap;
 
 use std::{io, net::Ipv4Addr};

@@ -139,7 +139,7 @@ fn running(
             Standing::Clear => start(steps, record, reality),
             Standing::Pausing => {}
             // A workspace that is not tried again holds nothing that another could use.
-            Standing::GivenUp => release(steps, record),
+            Standing::GivenUp => abandon(steps, record),
         };
     };
     match (reality.vm, vm.ending) {
@@ -149,7 +149,7 @@ fn running(
             match standing {
                 Standing::Clear => start(steps, record, reality),
                 Standing::Pausing => {}
-                Standing::GivenUp => release(steps, record),
+                Standing::GivenUp => abandon(steps, record),
             }
         }
         (VmState::Gone, None) if vm.process.is_none() => steps.push(Step::CleanVm),
@@ -263,6 +263,15 @@ fn release(steps: &mut Vec<Step>, record: &Record) {
     }
     if record.promise.is_some_and(|promise| promise.vcpus > 0 || promise.memory_mib > 0) {
         steps.push(Step::ReleaseCompute);
+    }
+}
+
+/// What is left of a start that is given up: the disk, if it came to be one.
+fn abandon(steps: &mut Vec<Step>, record: &Record) {
+    release(steps, record);
+    match record.disk.as_ref().map(|disk| disk.state) {
+        Some(DiskState::Making) => steps.push(Step::DeleteDisk),
+        Some(DiskState::Made) | None => {}
     }
 }
 

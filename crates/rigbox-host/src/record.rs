@@ -173,12 +173,7 @@ impl Record {
     /// Whether nothing is made, so that the file may go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.promise.is_none()
-            && self.uid.is_none()
-            && self.disk.is_none()
-            && self.slot.is_none()
-            && self.cgroup.is_none()
-            && self.vm.is_none()
+        self.disk.is_none() && self.slot.is_none() && self.cgroup.is_none() && self.vm.is_none()
     }
 
     /// Writes the record down. Blocks until it is durable.

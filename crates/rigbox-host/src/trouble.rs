@@ -66,6 +66,13 @@ impl StepError {
         Self { code, message: message.into(), source: Some(source.into()) }
     }
 
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
     /// The error with its causes, for the log.
     #[must_use]
     pub fn chain(&self) -> String {

@@ -57,7 +57,7 @@ pub(super) fn digest(path: &Utf8Path) -> Result<String, DiskError> {
         }
         hasher.update(chunk.get(..read).unwrap_or_default());
     }
-    Ok(hex(&hasher.finalize()))
+    Ok(hex(hasher.finalize().as_slice()))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

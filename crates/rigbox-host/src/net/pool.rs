@@ -42,13 +42,15 @@ struct State {
     ready: BTreeSet<u32>,
     /// Being made, or of a workspace.
     taken: BTreeSet<u32>,
+    /// Taken, with a namespace that nobody has used.
+    fresh: BTreeSet<u32>,
 }
 
 impl Pool {
     /// A pool that knows the slots of all records.
     pub(crate) fn new(layout: Layout, cidr: Cidr, size: u32, taken: BTreeSet<u32>) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let state = Mutex::new(State { ready: BTreeSet::new(), taken });
+        let state = Mutex::new(State { taken, ..State::default() });
         Self(Arc::new(Inner { layout, cidr, size, state, wanted: Notify::new() }))
     }
 
@@ -56,10 +58,10 @@ impl Pool {
     /// before it uses it.
     pub(crate) fn reserve(&self) -> Result<u32, NetError> {
         let slot = self.0.with(|state| {
-            let slot = state.ready.pop_first().or_else(|| state.free(self.0.cidr.slots()));
-            if let Some(slot) = slot {
-                state.taken.insert(slot);
-            }
+            let ready = state.ready.pop_first();
+            state.fresh.extend(ready);
+            let slot = ready.or_else(|| state.free(self.0.cidr.slots()));
+            state.taken.extend(slot);
             slot
         });
         self.0.wanted.notify_one();
@@ -68,22 +70,21 @@ impl Pool {
 
     /// Gives a slot back that was never written down, or whose namespace is gone.
     pub(crate) fn give_back(&self, slot: u32) {
-        self.0.with(|state| state.taken.remove(&slot));
+        self.0.with(|state| {
+            state.taken.remove(&slot);
+            if state.fresh.remove(&slot) {
+                state.ready.insert(slot);
+            }
+        });
     }
 
-    /// Makes sure that the namespace of a slot is there, and opens it with its tap given away.
+    /// Opens the namespace of a slot with its tap given away; makes it anew unless it came unused
+    /// from the pool: nobody knows what was done to another.
     pub(crate) async fn make(&self, slot: u32, uid: u32) -> Result<Namespace, NetError> {
-        if !netns_path(&self.0.layout.netns(slot)).exists() {
+        if !self.0.with(|state| state.fresh.remove(&slot)) {
             namespace::make(&self.0.layout, self.0.cidr, slot).await?;
         }
-        match namespace::take(&self.0.layout, slot, uid).await {
-            Ok(namespace) => Ok(namespace),
-            // Left half made by a former process.
-            Err(_) => {
-                namespace::make(&self.0.layout, self.0.cidr, slot).await?;
-                namespace::take(&self.0.layout, slot, uid).await
-            }
-        }
+        namespace::take(&self.0.layout, slot, uid).await
     }
 
     /// Removes the namespace of a slot.
@@ -119,9 +120,7 @@ impl Pool {
                 let slot = (state.ready.len() < self.0.size)
                     .then(|| state.free(self.0.cidr.slots()))
                     .flatten();
-                if let Some(slot) = slot {
-                    state.taken.insert(slot);
-                }
+                state.taken.extend(slot);
                 slot
             });
             let Some(slot) = slot else {

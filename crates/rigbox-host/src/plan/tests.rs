@@ -72,6 +72,14 @@ fn a_half_made_disk_is_made_again() {
 }
 
 #[test]
+fn a_start_that_is_given_up_holds_nothing() {
+    let mut record = in_trouble(prepared(), Desired::Running, Verdict::GivenUp);
+    record.disk = Some(DiskNote { size_mib: 1024, state: DiskState::Making });
+    let steps = [RELEASE.as_slice(), &[Step::DeleteDisk]].concat();
+    check(&record, Desired::Running, &nothing(), &steps);
+}
+
+#[test]
 fn a_lost_disk_is_not_replaced_by_an_empty_one() {
     let reality = Reality { disk: Presence::Missing, ..reality() };
     check(&prepared(), Desired::Running, &reality, &[Step::Fail(Mishap::DiskGone)]);

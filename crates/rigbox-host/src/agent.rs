@@ -1,0 +1,269 @@
+//! The host agent as a whole: opens what it owns, takes over what a former agent left, runs until it
+//! is told to end. Invariant: when it ends, however it ends, every VM runs on.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use rigbox_fabric::{
+    Address, Client, ClientAuth, Listener, ServerAuth,
+    dial::{self, DialListener},
+    task,
+};
+use rigbox_types::{Desired, host::Assignment};
+use rigbox_vmm::Vmm;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, DataLock, Layout,
+    admission::{self, Ledger},
+    cgroup::{Cgroups, IoLimit},
+    clock, control,
+    disk::Disks,
+    host::Host,
+    metrics::{self, Metrics},
+    net::{address, host_table, pool::Pool, relays::Upstreams},
+    record::{DiskNote, DiskState, Found, Record},
+    reports::Reports,
+    serve, sweep,
+    table::Table,
+    trouble::StepError,
+};
+
+/// How often it is looked whether the clock jumped.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A jump that guests are told of. Less is the business of whoever steers the host's clock slowly.
+const CLOCK_JUMP: Duration = Duration::from_millis(500);
+
+/// How long tasks may take to let go of what they hold.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why the agent does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Layout(#[from] crate::LayoutError),
+    /// Another agent has the data directory.
+    #[error(transparent)]
+    Lock(#[from] crate::LockError),
+    /// The records cannot be read.
+    #[error(transparent)]
+    Record(#[from] crate::record::RecordError),
+    /// Something that the host needs for all workspaces cannot be had.
+    #[error("{what}")]
+    Part {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl HostError {
+    pub(crate) fn part<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Part { what, source: source.into() }
+    }
+}
+
+/// Runs the agent until `shutdown`.
+///
+/// # Errors
+/// Where it cannot start. Once it runs it ends only when it is told to.
+pub async fn run(
+    config: Config,
+    vmm: Arc<dyn Vmm>,
+    shutdown: CancellationToken,
+) -> Result<(), HostError> {
+    let layout = Layout::open(&config.data)?;
+    let lock = DataLock::take(&layout)?;
+    let (host, records) = open(config, layout, vmm, &lock).await?;
+    let listener = listen(&host).await?;
+    let address = listener.address().to_string();
+    start(&host, records, &shutdown);
+    let dialer = Arc::new(serve::Dials::new(host.clone()));
+    let router = serve::router(&host).merge(dial::router(dialer.clone()));
+    task::spawn("host.listen", rigbox_fabric::serve(listener, router, shutdown.clone()));
+    let dials = DialListener::bind(&host.config.dial_path(), host.config.control_uid)
+        .await
+        .map_err(HostError::part("open the socket for dials"))?;
+    task::spawn("host.dials", dials.serve(dialer, shutdown.clone()));
+    task::spawn("host.control", control::follow(host.clone(), address, shutdown.clone()));
+    task::spawn("host.report", control::report(host.clone(), shutdown.clone()));
+    task::spawn("host.sweep", sweep_often(host.clone(), shutdown.clone()));
+    task::spawn("host.clock", watch_clock(host.clone(), shutdown.clone()));
+    tracing::info!(host = %host.config.id, tag = host.layout.tag(), "host agent runs");
+    shutdown.cancelled().await;
+    host.table.wait().await;
+    control::report_last(&host).await;
+    if let Err(error) = task::drain(DRAIN_LIMIT).await {
+        tracing::warn!(%error, "ending all the same");
+    }
+    Ok(())
+}
+
+/// Opens everything that all workspaces share, and reads the records.
+pub(crate) async fn open(
+    config: Config,
+    layout: Layout,
+    vmm: Arc<dyn Vmm>,
+    lock: &DataLock,
+) -> Result<(Arc<Host>, Vec<Record>), HostError> {
+    let incarnation = lock.next_incarnation(&layout, clock::micros())?;
+    let disks = Disks::open(&layout, &config.disk)
+        .await
+        .map_err(HostError::part("open the storage for disks"))?;
+    let io = IoLimit { device: disks.device(), limits: config.limits.clone() };
+    let cgroups =
+        Cgroups::open(layout.cgroup(), io).map_err(HostError::part("find the cgroups"))?;
+    let cidr = address::choose(&layout, &config.network)
+        .await
+        .map_err(HostError::part("choose addresses"))?;
+    host_table::make(&layout).await.map_err(HostError::part("set the host's rules"))?;
+    let capacity = admission::capacity(&config.capacity, &disks)
+        .map_err(HostError::part("measure the machine"))?;
+    let ledger = Ledger::new(capacity, config.network.first_uid);
+    let records = load(&layout, &disks)?;
+    let mut slots = BTreeSet::new();
+    for record in &records {
+        ledger.set(record);
+        slots.extend(record.slot);
+    }
+    let pool = Pool::new(layout.clone(), cidr, config.network.pool_size, slots);
+    let control = client(&config)?;
+    let resolvers = config.network.resolvers.clone();
+    let host = Arc::new(Host {
+        upstreams: Upstreams { host: config.id.clone(), control, resolvers },
+        reports: Reports::new(incarnation),
+        metrics: Metrics::default(),
+        table: Table::default(),
+        clock_jumps: watch::Sender::new(0),
+        config,
+        layout,
+        vmm,
+        disks,
+        cgroups,
+        pool,
+        ledger,
+    });
+    Ok((host, records))
+}
+
+/// Starts the workspaces that have a record, and what keeps the pool filled.
+fn start(host: &Arc<Host>, records: Vec<Record>, shutdown: &CancellationToken) {
+    for record in records {
+        host.table.start(host, record, shutdown);
+    }
+    let (filled, shutdown) = (host.clone(), shutdown.clone());
+    task::spawn("host.pool", async move {
+        // What a former agent had in its pool is nobody's now; it goes before slots are given out.
+        clear_pool(&filled).await;
+        filled.pool.fill(shutdown).await;
+    });
+}
+
+async fn clear_pool(host: &Host) {
+    for slot in host.pool.strays().unwrap_or_default() {
+        if let Err(error) = host.pool.remove(slot).await {
+            tracing::warn!(slot, error = %StepError::from(error).chain(), "namespace not removed");
+        }
+    }
+}
+
+/// Reads all records. One that is corrupt is set aside; if there is a disk, a record is made up
+/// from it, so that nobody's work is taken for nothing.
+fn load(layout: &Layout, disks: &Disks) -> Result<Vec<Record>, HostError> {
+    let mut records = Vec::new();
+    for found in Record::load_all(layout)? {
+        match found {
+            Found::Record(record) => records.push(record),
+            Found::SetAside { workspace, path, reason } => {
+                tracing::error!(%workspace, %path, %reason, "corrupt record set aside");
+                let Some((size_mib, uid)) = disks.found(&workspace) else { continue };
+                let mut record = Record::new(workspace);
+                record.uid = Some(uid);
+                record.disk = Some(DiskNote { size_mib, state: DiskState::Made });
+                record.save(layout)?;
+                records.push(record);
+            }
+            Found::Nothing { workspace } => {
+                // Its record was removed, the directory around it not yet. What was set aside stays.
+                let dir = layout.workspace_dir(&workspace);
+                tracing::debug!(%dir, "directory without a record");
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn client(config: &Config) -> Result<Client, HostError> {
+    let auth = match &config.control {
+        Address::Unix(_) => ClientAuth::Local,
+        Address::Tls { .. } => serve::client_identity(config)?,
+    };
+    Client::new(config.control.clone(), &auth)
+        .map_err(HostError::part("prepare the way to control"))
+}
+
+async fn listen(host: &Host) -> Result<Listener, HostError> {
+    let auth = match &host.config.listen {
+        Address::Unix(_) => ServerAuth::Local { peer_uid: host.config.control_uid },
+        Address::Tls { .. } => serve::server_identity(&host.config)?,
+    };
+    let listener = Listener::bind(host.config.listen.clone(), &auth).await;
+    listener.map_err(HostError::part("open the listener"))
+}
+
+async fn sweep_often(host: Arc<Host>, shutdown: CancellationToken) {
+    let mut ticks = interval(host.config.times.sweep());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is at once, while workspaces are still being taken over.
+    ticks.tick().await;
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        sweep::sweep(&host).await;
+    }
+}
+
+/// Tells guests the time when the host's clock jumped: theirs did not.
+async fn watch_clock(host: Arc<Host>, shutdown: CancellationToken) {
+    let offset = || Duration::from_micros(clock::micros()).saturating_sub(clock::since_boot());
+    let mut last = offset();
+    let mut ticks = interval(CLOCK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = offset();
+        if now.abs_diff(last) > CLOCK_JUMP {
+            tracing::warn!("the clock jumped: telling the guests");
+            count_jump(&host.metrics.clock_jumps_total);
+            host.clock_jumps.send_modify(|jumps| *jumps = jumps.wrapping_add(1));
+        }
+        last = now;
+    }
+}
+
+fn count_jump(counter: &AtomicU64) {
+    metrics::count(counter);
+}
+
+/// The same assignment, at rest: what `down` wants of every workspace. One that is being deleted
+/// goes on being deleted.
+pub(crate) fn at_rest(assignment: &Assignment) -> Assignment {
+    let mut resting = assignment.clone();
+    resting.desired = match assignment.desired {
+        Desired::Running | Desired::Stopped | Desired::Suspended => Desired::Stopped,
+        Desired::Deleted => Desired::Deleted,
+    };
+    resting
+}

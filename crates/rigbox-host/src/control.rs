@@ -1,0 +1,179 @@
+//! The host's side of its conversation with control: announces the host, follows its assignments,
+//! reports what it sees. Invariants: a gap in the stream ends in the whole set, never in a guess;
+//! a control that is down costs nothing but waiting.
+//! Does not act on an assignment (see `workspace`).
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::Method;
+use rigbox_fabric::{FabricError, watch::Watch};
+use rigbox_types::{
+    Revision, WorkspaceId,
+    host::{HostRegistration, HostReport, Observation, WatchEvent},
+};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock, host::Host};
+
+/// Pause before control is tried again; each further one doubles it.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+
+/// Longest pause: how long a host may not notice that control is back.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long observations are gathered before they are sent, so that a burst is one report.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Follows the assignments until `shutdown`.
+pub(crate) async fn follow(host: Arc<Host>, address: String, shutdown: CancellationToken) {
+    let mut link = Link { host, address, position: None, shutdown: shutdown.clone() };
+    let mut pauses = Pauses::default();
+    while !shutdown.is_cancelled() {
+        match shutdown.run_until_cancelled(link.follow_once(&mut pauses)).await {
+            Some(Ok(())) => tracing::info!("control ended the stream of assignments"),
+            Some(Err(error)) => pauses.log(&error, "assignments not followed"),
+            None => return,
+        }
+        shutdown.run_until_cancelled(sleep(pauses.next())).await;
+    }
+}
+
+/// Sends reports until `shutdown`.
+pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
+    let path = format!("/internal/v1/hosts/{}/reports", host.config.id);
+    let mut pauses = Pauses::default();
+    while !shutdown.is_cancelled() {
+        // A report without news says that the host lives.
+        drop(timeout(host.config.times.report(), host.reports.wait()).await);
+        sleep(GATHER).await;
+        let observations = host.reports.take();
+        match send(&host, &path, observations.clone()).await {
+            Ok(()) => pauses = Pauses::default(),
+            Err(error) => {
+                host.reports.give_back(observations);
+                pauses.log(&error, "report not sent");
+                shutdown.run_until_cancelled(sleep(pauses.next())).await;
+            }
+        }
+    }
+}
+
+/// Sends what is left to say once more.
+pub(crate) async fn report_last(host: &Host) {
+    let path = format!("/internal/v1/hosts/{}/reports", host.config.id);
+    if let Err(error) = send(host, &path, host.reports.take()).await {
+        tracing::info!(%error, "last report not sent");
+    }
+}
+
+async fn send(host: &Host, path: &str, observations: Vec<Observation>) -> Result<(), FabricError> {
+    let drift = u32::try_from(host.metrics.drift.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+    let report = HostReport { promised: host.ledger.promised(), drift, observations };
+    let _answer: serde_json::Value =
+        host.upstreams.control.json(Method::POST, path, &report).await?;
+    Ok(())
+}
+
+/// The stream of assignments and where it is.
+struct Link {
+    host: Arc<Host>,
+    address: String,
+    /// The newest revision that is whole; none before the first set.
+    position: Option<Revision>,
+    shutdown: CancellationToken,
+}
+
+impl Link {
+    async fn follow_once(&mut self, pauses: &mut Pauses) -> Result<(), FabricError> {
+        let (control, id) = (&self.host.upstreams.control, &self.host.config.id);
+        let base = format!("/internal/v1/hosts/{id}");
+        let _answer: serde_json::Value =
+            control.json(Method::PUT, &base, &self.registration()).await?;
+        let path = match self.position {
+            Some(revision) => format!("{base}/assignments?after={revision}"),
+            None => format!("{base}/assignments"),
+        };
+        let mut watch = control.watch::<WatchEvent>(&path).await?;
+        tracing::info!(%path, "following assignments");
+        *pauses = Pauses::default();
+        // Control may have been restarted with an older database.
+        self.host.reports.repeat_all();
+        self.read(&mut watch).await
+    }
+
+    async fn read(&mut self, watch: &mut Watch<WatchEvent>) -> Result<(), FabricError> {
+        // The workspaces of a set that is not whole yet.
+        let mut set: Option<BTreeSet<WorkspaceId>> = None;
+        while let Some(event) = watch.next().await? {
+            match event {
+                WatchEvent::Reset => {
+                    self.position = None;
+                    set = Some(BTreeSet::new());
+                }
+                WatchEvent::Assigned { revision, assignment } => {
+                    match &mut set {
+                        Some(set) => {
+                            set.insert(assignment.workspace.clone());
+                        }
+                        None => self.position = Some(revision),
+                    }
+                    self.host.table.assign(&self.host, *assignment, &self.shutdown);
+                }
+                WatchEvent::Removed { revision, workspace } => {
+                    if set.is_none() {
+                        self.position = Some(revision);
+                    }
+                    self.host.table.disown(&workspace);
+                }
+                WatchEvent::Synced { revision } => {
+                    if let Some(set) = set.take() {
+                        self.host.table.disown_others(&set);
+                    }
+                    self.position = Some(revision);
+                }
+                WatchEvent::Heartbeat => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn registration(&self) -> HostRegistration {
+        HostRegistration {
+            id: self.host.config.id.clone(),
+            region: self.host.config.region.clone(),
+            address: self.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            driver: self.host.vmm.name(),
+            capacity: self.host.ledger.capacity(),
+        }
+    }
+}
+
+/// Growing pauses between tries.
+#[derive(Debug, Default)]
+struct Pauses {
+    tries: u32,
+}
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.tries.min(10)).min(PAUSE_MAX);
+        self.tries = self.tries.saturating_add(1);
+        // Hosts that lost control together do not come back together.
+        pause / 2 + pause * u32::from(clock::jitter()) / 512
+    }
+
+    /// The first of a row is worth a line; a control that is down is not worth one each second.
+    fn log(&self, error: &FabricError, what: &'static str) {
+        if self.tries == 0 {
+            tracing::warn!(%error, "{what}; trying again");
+        } else {
+            tracing::debug!(%error, tries = self.tries, "{what}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What is still to be told to control: the latest observation of each workspace.
+//! Invariant: at most one observation a workspace waits, so that the memory of a host that cannot
+//! reach control does not grow; a later one replaces an earlier one. Does not send (see `control`).
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rigbox_types::{
+    WorkspaceId,
+    host::{Observation, Sequence},
+};
+use tokio::sync::Notify;
+
+/// Most observations of one report: control's own limit.
+pub(crate) const MAX_BATCH: usize = 256;
+
+/// Observations that wait.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    incarnation: u64,
+    count: AtomicU64,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: BTreeMap<WorkspaceId, Observation>,
+    /// The last of each, for a control that has forgotten.
+    last: BTreeMap<WorkspaceId, Observation>,
+}
+
+impl Reports {
+    pub(crate) fn new(incarnation: u64) -> Self {
+        let state = Mutex::default();
+        Self { incarnation, count: AtomicU64::new(0), state, wake: Notify::new() }
+    }
+
+    /// Notes what is seen, unless it was said already.
+    pub(crate) fn submit(&self, mut observation: Observation) {
+        let news = self.with(|state| {
+            if state.last.get(&observation.workspace).is_some_and(|last| same(last, &observation)) {
+                return false;
+            }
+            let count = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            observation.sequence = Sequence { incarnation: self.incarnation, count };
+            let workspace = observation.workspace.clone();
+            state.last.insert(workspace.clone(), observation.clone());
+            state.waiting.insert(workspace, observation);
+            true
+        });
+        if news {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Nothing more will be said of a workspace.
+    pub(crate) fn forget(&self, workspace: &WorkspaceId) {
+        self.with(|state| {
+            state.last.remove(workspace);
+            state.waiting.remove(workspace)
+        });
+    }
+
+    /// Says everything again.
+    pub(crate) fn repeat_all(&self) {
+        self.with(|state| state.waiting = state.last.clone());
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to say.
+    pub(crate) async fn wait(&self) {
+        while self.with(|state| state.waiting.is_empty()) {
+            self.wake.notified().await;
+        }
+    }
+
+    /// Takes what is to be said next.
+    pub(crate) fn take(&self) -> Vec<Observation> {
+        self.with(|state| {
+            let mut batch = Vec::new();
+            while batch.len() < MAX_BATCH
+                && let Some((_, observation)) = state.waiting.pop_first()
+            {
+                batch.push(observation);
+            }
+            batch
+        })
+    }
+
+    /// Gives back what could not be said; what was seen since goes before it.
+    pub(crate) fn give_back(&self, batch: Vec<Observation>) {
+        self.with(|state| {
+            for observation in batch {
+                if state.last.contains_key(&observation.workspace) {
+                    let workspace = observation.workspace.clone();
+                    state.waiting.entry(workspace).or_insert(observation);
+                }
+            }
+        });
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether two observations say the same, whenever they were made.
+fn same(one: &Observation, other: &Observation) -> bool {
+    let Observation { workspace, generation, observed, failure, ready_at, setup, .. } = other;
+    (&one.workspace, one.generation, one.observed) == (workspace, *generation, *observed)
+        && (&one.failure, one.ready_at, &one.setup) == (failure, *ready_at, setup)
+}
+
+#[cfg(test)]
+mod tests {
+    use rigbox_types::{Generation, Observed, Timestamp};
+
+    use super::*;
+
+    fn observation(n: u8, observed: Observed) -> Observation {
+        Observation {
+            workspace: WorkspaceId::from_random([n; 8]),
+            generation: Generation(1),
+            observed,
+            sequence: Sequence::default(),
+            failure: None,
+            ready_at: None,
+            setup: Vec::new(),
+            observed_at: Timestamp::from_micros(i64::from(n)),
+        }
+    }
+
+    #[test]
+    fn the_latest_is_said_once_and_in_order() {
+        let reports = Reports::new(3);
+        reports.submit(observation(1, Observed::Booting));
+        reports.submit(observation(1, Observed::Running));
+        reports.submit(observation(1, Observed::Running));
+        let said = reports.take();
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0].observed, Observed::Running);
+        assert_eq!(said[0].sequence, Sequence { incarnation: 3, count: 2 });
+        assert!(reports.take().is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_said_does_not_replace_what_came_after() {
+        let reports = Reports::new(1);
+        reports.submit(observation(1, Observed::Booting));
+        reports.submit(observation(2, Observed::Booting));
+        let failed = reports.take();
+        reports.submit(observation(1, Observed::Running));
+        reports.forget(&WorkspaceId::from_random([2; 8]));
+        reports.give_back(failed);
+        let said: Vec<_> = reports.take().into_iter().map(|said| said.observed).collect();
+        assert_eq!(said, [Observed::Running]);
+    }
+
+    #[test]
+    fn a_report_is_bounded() {
+        let reports = Reports::new(1);
+        for n in 0..=255 {
+            reports.submit(observation(n, Observed::Running));
+        }
+        let mut other = observation(0, Observed::Running);
+        other.workspace = "ws-zzzzzzz0".parse().unwrap();
+        reports.submit(other);
+        let (first, second) = (reports.take().len(), reports.take().len());
+        assert!(first <= MAX_BATCH && second <= first, "{first} {second}");
+        reports.repeat_all();
+        assert_eq!(reports.take().len(), first);
+    }
+}

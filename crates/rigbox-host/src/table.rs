@@ -1,0 +1,166 @@
+//! The workspaces of this host: one task each, and what others may see of it.
+//! Invariant: a workspace has at most one task. Does not decide anything about a workspace.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use camino::Utf8PathBuf;
+use rigbox_fabric::task;
+use rigbox_types::{Observed, WorkspaceId, host::Assignment};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{host::Host, net::enter::Namespace, record::Record, workspace::Workspace};
+
+/// What control wants of a workspace.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    /// This.
+    Assigned(Arc<Assignment>),
+    /// Control does not know it.
+    Unknown,
+}
+
+/// What the rest of the host may see of a workspace.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// What was last observed.
+    pub(crate) observed: Observed,
+    /// The hybrid-vsock socket of the agent, while the VM runs.
+    pub(crate) agent: Option<Utf8PathBuf>,
+    /// The namespace, while there is one.
+    pub(crate) namespace: Option<Namespace>,
+    /// What is on record: slot and cgroup names belong to somebody.
+    pub(crate) slot: Option<u32>,
+    /// Whether control does not know it.
+    pub(crate) is_orphan: bool,
+}
+
+/// All workspaces.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: Mutex<BTreeMap<WorkspaceId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    wanted: watch::Sender<Wanted>,
+    view: watch::Receiver<View>,
+    task: JoinHandle<()>,
+}
+
+impl Table {
+    /// Starts the task of a workspace that has a record.
+    pub(crate) fn start(&self, host: &Arc<Host>, record: Record, shutdown: &CancellationToken) {
+        let wanted = match &record.assignment {
+            Some(assignment) => Wanted::Assigned(Arc::new(assignment.clone())),
+            None => Wanted::Unknown,
+        };
+        self.with(|entries| {
+            let workspace = record.workspace.clone();
+            entries.insert(workspace, Entry::start(host, record, wanted, shutdown));
+        });
+    }
+
+    /// Passes on what control wants; starts the task of a workspace that is new.
+    pub(crate) fn assign(
+        &self,
+        host: &Arc<Host>,
+        assignment: Assignment,
+        shutdown: &CancellationToken,
+    ) {
+        let workspace = assignment.workspace.clone();
+        let wanted = Wanted::Assigned(Arc::new(assignment));
+        self.with(|entries| {
+            // A task that has ended has dropped its end.
+            let send = |entry: &Entry| entry.wanted.send(wanted.clone()).is_ok();
+            if !entries.get(&workspace).is_some_and(send) {
+                let record = Record::new(workspace.clone());
+                let entry = Entry::start(host, record, wanted.clone(), shutdown);
+                entries.insert(workspace, entry);
+            }
+        });
+    }
+
+    /// Tells a workspace that control does not know it.
+    pub(crate) fn disown(&self, workspace: &WorkspaceId) {
+        self.with(|entries| {
+            let gone = |entry: &Entry| entry.wanted.send(Wanted::Unknown).is_err();
+            if entries.get(workspace).is_some_and(gone) {
+                entries.remove(workspace);
+            }
+        });
+    }
+
+    /// Tells all but these that control does not know them.
+    pub(crate) fn disown_others(&self, known: &BTreeSet<WorkspaceId>) {
+        for workspace in self.ids() {
+            if !known.contains(&workspace) {
+                self.disown(&workspace);
+            }
+        }
+    }
+
+    /// What may be seen of a workspace.
+    pub(crate) fn view(&self, workspace: &WorkspaceId) -> Option<View> {
+        self.with(|entries| entries.get(workspace).map(|entry| entry.view.borrow().clone()))
+    }
+
+    /// What may be seen of all.
+    pub(crate) fn views(&self) -> Vec<(WorkspaceId, View)> {
+        self.with(|entries| {
+            let view =
+                |(id, entry): (&WorkspaceId, &Entry)| (id.clone(), entry.view.borrow().clone());
+            entries.iter().map(view).collect()
+        })
+    }
+
+    /// How many are seen like this.
+    pub(crate) fn count(&self, observed: Observed) -> usize {
+        self.with(|entries| {
+            entries.values().filter(|entry| entry.view.borrow().observed == observed).count()
+        })
+    }
+
+    /// Watches what is seen of all, for whoever waits for all of them.
+    pub(crate) fn watch(&self) -> Vec<watch::Receiver<View>> {
+        self.with(|entries| entries.values().map(|entry| entry.view.clone()).collect())
+    }
+
+    /// Waits until all tasks have ended.
+    pub(crate) async fn wait(&self) {
+        for entry in self.with(std::mem::take).into_values() {
+            // A panic was logged where it happened.
+            drop(entry.task.await);
+        }
+    }
+
+    fn ids(&self) -> Vec<WorkspaceId> {
+        self.with(|entries| entries.keys().cloned().collect())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<WorkspaceId, Entry>) -> T) -> T {
+        work(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entry {
+    fn start(
+        host: &Arc<Host>,
+        record: Record,
+        wanted: Wanted,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let (wanted, inbox) = watch::channel(wanted);
+        // Until the task has looked.
+        let observed = if record.is_empty() { Observed::Absent } else { Observed::Preparing };
+        let view =
+            View { observed, agent: None, namespace: None, slot: record.slot, is_orphan: false };
+        let (publish, view) = watch::channel(view);
+        let workspace = Workspace::new(host.clone(), record, inbox, publish);
+        let task = task::spawn("host.workspace", workspace.run(shutdown.clone()));
+        Self { wanted, view, task }
+    }
+}

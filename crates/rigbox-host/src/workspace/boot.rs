@@ -1,0 +1,158 @@
+//! Boots the VM of a workspace, and admits its process before it may run.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use rigbox_types::{failure::FailureCode, host::Assignment};
+use rigbox_vmm::{GateError, KernelKind, KernelSpec, ProcessGate, ProcessId, VmSpec, VmmError};
+
+use super::Workspace;
+use crate::{
+    Layout, durable,
+    fault::{self, Point},
+    host::Host,
+    layout::netns_path,
+    metrics::count,
+    net::{GUEST_MAC, TAP},
+    record::{Record, VmNote},
+    task::blocking,
+    trouble::StepError,
+};
+
+/// Kernels in the order of preference: ours boots faster.
+const KERNELS: [(KernelKind, &str); 2] =
+    [(KernelKind::Own, "own"), (KernelKind::DebianCloud, "debian-cloud")];
+
+impl Workspace {
+    pub(super) async fn boot(&mut self, assignment: &Assignment) -> Result<(), StepError> {
+        fault::point(Point::BootBefore);
+        let spec = self.spec(assignment)?;
+        let run_dir = spec.run_dir.clone();
+        self.write(|record| {
+            record.vm = Some(VmNote {
+                spec: spec.clone(),
+                generation: assignment.generation,
+                process: None,
+                ending: None,
+                told: None,
+            });
+        })
+        .await?;
+        fault::point(Point::BootRecorded);
+        make_run_dir(&run_dir).map_err(|error| {
+            StepError::caused(FailureCode::HostError, "the workspace could not be started", error)
+        })?;
+        let gate = Gate::new(self.host.clone(), self.record.clone());
+        let booted = self.host.vmm.boot(&spec, &gate).await;
+        self.record = gate.into_record();
+        match booted {
+            Ok(running) => {
+                count(&self.host.metrics.boots_total);
+                self.attach(running);
+                fault::point(Point::BootAfter);
+                Ok(())
+            }
+            Err(error) => {
+                // No process is left; what it wrote is.
+                self.live.gone();
+                self.doom().await?;
+                Err(boot_error(error))
+            }
+        }
+    }
+
+    fn spec(&self, assignment: &Assignment) -> Result<VmSpec, StepError> {
+        let missing =
+            || StepError::new(FailureCode::HostError, "the workspace is not ready to boot");
+        let (layout, workspace) = (&self.host.layout, &self.record.workspace);
+        let (uid, slot) = self.record.uid.zip(self.record.slot).ok_or_else(missing)?;
+        Ok(VmSpec {
+            workspace: workspace.clone(),
+            run_dir: layout.vm_run_dir(workspace),
+            kernel: kernel(layout)?,
+            root_disk: self.host.disks.path(workspace),
+            vcpus: assignment.resources.vcpus,
+            memory_mib: assignment.resources.memory_mib,
+            netns: netns_path(&layout.netns(slot)),
+            tap: TAP.to_owned(),
+            guest_mac: GUEST_MAC,
+            uid,
+            gid: uid,
+            console: layout.console(workspace),
+            hostname: assignment.guest.name.clone(),
+            limits: self.host.config.limits.io(),
+        })
+    }
+}
+
+/// The kernel that guests boot.
+fn kernel(layout: &Layout) -> Result<KernelSpec, StepError> {
+    let found = KERNELS.into_iter().find_map(|(kind, name)| {
+        let dir = layout.kernels_dir().join(name);
+        let (image, initrd) = (dir.join("vmlinux"), dir.join("initrd"));
+        let initrd = initrd.exists().then_some(initrd);
+        image.exists().then_some(KernelSpec { kind, image, initrd })
+    });
+    found.ok_or_else(|| {
+        let message = "the host has no guest kernel: run `rigbox image kernel`, then try again";
+        StepError::new(FailureCode::ImageMissing, message)
+    })
+}
+
+/// An empty directory for the sockets: what a former VM left in it is gone by now.
+fn make_run_dir(path: &camino::Utf8Path) -> std::io::Result<()> {
+    durable::remove_dir(path)?;
+    fs::create_dir(path)
+}
+
+fn boot_error(error: VmmError) -> StepError {
+    match &error {
+        VmmError::Unsupported { .. } => {
+            let message = format!("this host cannot do it: {error}");
+            StepError::caused(FailureCode::Unsupported, message, error)
+        }
+        _ => StepError::caused(FailureCode::VmmStart, "the workspace could not be started", error),
+    }
+}
+
+/// Writes a process down and limits it before it may run.
+struct Gate {
+    host: Arc<Host>,
+    record: Mutex<Record>,
+}
+
+impl Gate {
+    fn new(host: Arc<Host>, record: Record) -> Self {
+        Self { host, record: Mutex::new(record) }
+    }
+
+    fn into_record(self) -> Record {
+        self.record.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ProcessGate for Gate {
+    async fn admit(&self, process: &ProcessId) -> Result<(), GateError> {
+        fault::point(Point::AdmitBefore);
+        let mut next = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(vm) = &mut next.vm {
+            vm.process = Some(*process);
+        }
+        let (layout, cgroups) = (self.host.layout.clone(), self.host.cgroups.clone());
+        let pid = process.pid;
+        let next = blocking(move || {
+            next.save(&layout).map_err(GateError::new)?;
+            fault::point(Point::AdmitRecorded);
+            cgroups.enter(&next.workspace, pid).map_err(GateError::new)?;
+            Ok::<_, GateError>(next)
+        })
+        .await?;
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        fault::point(Point::AdmitAfter);
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! What this process holds of a workspace: handles, tasks and times that do not outlive it.
+//! Invariant: nothing here is needed to clean up; the record is enough for that.
+
+use camino::Utf8PathBuf;
+use rigbox_types::host::{Assignment, Egress as Policy, SetupResult};
+use rigbox_vmm::Running;
+use tokio::{
+    task::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Workspace;
+use crate::{
+    clock, config,
+    net::{enter::Namespace, relays::Relays},
+    plan::{Egress, Guest, Patience, Presence, Reality, VmState},
+    record::{Promise, Record},
+};
+
+/// What is held.
+pub(super) struct Live {
+    pub(super) vm: Option<LiveVm>,
+    vm_state: VmState,
+    pub(super) network: Option<Attached>,
+    pub(super) cgroup: Presence,
+    /// Of what the guest should be told.
+    pub(super) guest_digest: String,
+    /// How the setup scripts went.
+    pub(super) setup: Vec<SetupResult>,
+    pub(super) ready_since: Option<Instant>,
+    pub(super) ending_since: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
+    /// When the guest is told again after it could not be told.
+    pub(super) tell_at: Option<Instant>,
+    /// Tells events of this VM from those of a former one.
+    pub(super) epoch: u64,
+    /// When the process started, by the clock that waits are measured with.
+    booted_at: Option<Instant>,
+}
+
+/// A VM whose process runs.
+pub(super) struct LiveVm {
+    pub(super) running: Running,
+    pub(super) agent: Utf8PathBuf,
+    /// Ends the tasks below.
+    pub(super) cancel: CancellationToken,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    /// The task that tells the guest, while it runs.
+    pub(super) telling: Option<CancellationToken>,
+}
+
+/// A namespace with its relays.
+pub(super) struct Attached {
+    pub(super) namespace: Namespace,
+    pub(super) relays: Relays,
+    /// The policy whose rules are set.
+    pub(super) egress: Policy,
+}
+
+impl Live {
+    pub(super) fn new(_record: &Record) -> Self {
+        Self {
+            vm: None,
+            vm_state: VmState::Gone,
+            network: None,
+            cgroup: Presence::Missing,
+            guest_digest: String::new(),
+            setup: Vec::new(),
+            ready_since: None,
+            ending_since: None,
+            retry_at: None,
+            tell_at: None,
+            epoch: 0,
+            booted_at: None,
+        }
+    }
+
+    /// Holds a VM from now on.
+    pub(super) fn hold(&mut self, vm: LiveVm) {
+        let age = clock::age(&vm.running.process);
+        self.booted_at = Instant::now().checked_sub(age).or_else(|| Some(Instant::now()));
+        self.vm_state = VmState::Runs;
+        self.vm = Some(vm);
+    }
+
+    /// The process is there but cannot be held.
+    pub(super) fn unreachable(&mut self) {
+        self.vm_state = VmState::Unreachable;
+    }
+
+    /// The process is gone.
+    pub(super) fn gone(&mut self) {
+        self.vm_state = VmState::Gone;
+    }
+
+    /// The agent's socket.
+    pub(super) fn agent(&self) -> Option<Utf8PathBuf> {
+        self.vm.as_ref().map(|vm| vm.agent.clone())
+    }
+
+    /// Ends the tasks around a VM and lets go of it. The VM itself is not touched.
+    pub(super) async fn release_vm(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.setup.clear();
+        self.ready_since = None;
+        self.ending_since = None;
+        self.tell_at = None;
+        self.booted_at = None;
+        let Some(vm) = self.vm.take() else { return };
+        vm.cancel.cancel();
+        for task in vm.tasks {
+            // A panic was logged where it happened.
+            drop(task.await);
+        }
+    }
+
+    /// When the next time is over.
+    pub(super) fn deadline(&self, times: Times<'_>) -> Option<Instant> {
+        let now = Instant::now();
+        let all = [times.boot(self), times.ending(self), self.retry_at, times.settle(self)];
+        all.into_iter().chain([self.tell_at]).flatten().filter(|at| *at > now).min()
+    }
+}
+
+/// The times of a workspace, with what they depend on.
+#[derive(Clone, Copy)]
+pub(super) struct Times<'a> {
+    config: &'a config::Times,
+    record: &'a Record,
+}
+
+impl Times<'_> {
+    fn boot(self, live: &Live) -> Option<Instant> {
+        let waits = self.record.vm.as_ref().is_some_and(|vm| vm.told.is_none());
+        live.booted_at.filter(|_| waits).map(|at| at + self.config.boot())
+    }
+
+    fn ending(self, live: &Live) -> Option<Instant> {
+        use crate::record::Ending;
+
+        let ending = self.record.vm.as_ref()?.ending?;
+        let limit = match ending {
+            Ending::Asked => self.config.shutdown(),
+            Ending::Pressed => self.config.power(),
+            Ending::Doomed => Duration::ZERO,
+        };
+        live.ending_since.map(|at| at + limit)
+    }
+
+    fn settle(self, live: &Live) -> Option<Instant> {
+        self.record.trouble.as_ref()?;
+        live.ready_since.map(|at| at + self.config.settle())
+    }
+}
+
+impl Workspace {
+    pub(super) fn times(&self) -> Times<'_> {
+        Times { config: &self.host.config.times, record: &self.record }
+    }
+
+    /// What is there now.
+    pub(super) fn reality(&self, assignment: &Assignment) -> Reality {
+        let (live, times) = (&self.live, self.times());
+        let is_over = |at: Option<Instant>| match at {
+            Some(at) if at <= Instant::now() => Patience::Over,
+            Some(_) | None => Patience::Left,
+        };
+        Reality {
+            wanted: self.wanted(assignment),
+            disk: self.host.disks.presence(&self.record.workspace),
+            network: match &live.network {
+                Some(_) => Presence::There,
+                None => Presence::Missing,
+            },
+            cgroup: live.cgroup,
+            vm: live.vm_state,
+            guest: self.guest_state(),
+            egress: match &live.network {
+                Some(network) if network.egress == assignment.egress => Egress::Current,
+                Some(_) | None => Egress::Outdated,
+            },
+            boot: is_over(times.boot(live)),
+            ending: is_over(times.ending(live)),
+            // A former agent's pause is not waited for.
+            retry: match live.retry_at {
+                Some(_) => is_over(live.retry_at),
+                None => Patience::Over,
+            },
+            settling: is_over(times.settle(live)),
+        }
+    }
+
+    fn wanted(&self, assignment: &Assignment) -> Promise {
+        let resources = &assignment.resources;
+        Promise {
+            vcpus: u32::from(resources.vcpus),
+            memory_mib: u64::from(resources.memory_mib).saturating_add(self.host.overhead_mib()),
+            disk_mib: u64::from(resources.disk_mib),
+        }
+    }
+
+    fn guest_state(&self) -> Guest {
+        let telling = self.live.vm.as_ref().is_some_and(|vm| vm.telling.is_some());
+        let pausing = self.live.tell_at.is_some_and(|at| at > Instant::now());
+        let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref());
+        if telling || pausing {
+            Guest::Telling
+        } else if told.is_some_and(|told| told.digest == self.live.guest_digest) {
+            Guest::Told
+        } else {
+            Guest::Untold
+        }
+    }
+}
