@@ -1,6 +1,8 @@
 //! The Firecracker driver on the double.
 
+mod conformance;
 mod driver;
+mod jailer;
 mod raw;
 
 use std::{fs, path::PathBuf};
