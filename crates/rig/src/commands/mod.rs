@@ -1,0 +1,102 @@
+//! What the commands do, one file per noun.
+
+mod account;
+mod api;
+mod config;
+mod context;
+mod doctor;
+mod login;
+mod service_spec;
+mod setup_script;
+mod ssh_key;
+mod workspace;
+
+use std::{io, rc::Rc};
+
+use clap::CommandFactory as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    cli::{Cli, Command, CompletionsArgs, TemplateCommand, WorkspaceCommand},
+    error::{CommandError, CommandResult},
+    inside,
+    output::Output,
+    session::{App, chosen_format},
+};
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli, output: &Rc<Output>) -> CommandResult {
+    output.configure(chosen_format(&cli.global).unwrap_or_default(), cli.global.verbose);
+    if let Command::Completions(args) = &cli.command {
+        return completions(output, args);
+    }
+    if let Some(place) = inside::find(output).await {
+        return inside::run(&place, &cli.command, output).await;
+    }
+    let app = App::new(&cli.global, output)?;
+    if takes_interrupts(&cli.command) {
+        return Box::pin(dispatch(&app, cli.command)).await;
+    }
+    let told = Rc::clone(&app.interruption);
+    tokio::select! {
+        biased;
+        done = Box::pin(dispatch(&app, cli.command)) => done,
+        () = interrupted() => Err(told
+            .borrow_mut()
+            .take()
+            .unwrap_or_else(|| CommandError::interrupted("interrupted"))),
+    }
+}
+
+/// Whether Ctrl-C is for what runs in the workspace.
+fn takes_interrupts(command: &Command) -> bool {
+    match command {
+        Command::Shell(_) | Command::Exec(_) => true,
+        Command::Workspace(command) => matches!(**command, WorkspaceCommand::Exec(_)),
+        _ => false,
+    }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted() {
+    match signal(SignalKind::interrupt()) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        // Without a handler the signal ends the process by itself.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn dispatch(app: &App, command: Command) -> CommandResult {
+    match command {
+        Command::Login(args) => login::login(app, args).await,
+        Command::Logout(args) => login::logout(app, &args),
+        Command::Whoami => login::whoami(app).await,
+        Command::Context(command) => context::run(app, command),
+        Command::Config(command) => config::run(app, command),
+        Command::Doctor => doctor::run(app).await,
+        Command::Status => account::status(&app.session()?).await,
+        Command::Template(TemplateCommand::Ls) | Command::Templates => {
+            account::templates(app).await
+        }
+        Command::Capacity => account::capacity(app).await,
+        Command::Limits => account::limits(&app.session()?).await,
+        Command::Workspace(command) => workspace::run(&app.session()?, *command).await,
+        Command::Ls(args) => workspace::list(&app.session()?, &args).await,
+        Command::Shell(args) => workspace::shell(&app.session()?, &args).await,
+        Command::Exec(args) => workspace::exec(&app.session()?, args).await,
+        Command::Cp(args) => workspace::copy(&app.session()?, &args).await,
+        Command::SetupScript(command) => setup_script::run(&app.session()?, command).await,
+        Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
+        Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,
+        Command::Api(args) => api::run(app, &args).await,
+        Command::Completions(args) => completions(&app.output, &args),
+    }
+}
+
+fn completions(output: &Output, args: &CompletionsArgs) -> CommandResult {
+    let mut script = io::Cursor::new(Vec::new());
+    clap_complete::generate(args.shell, &mut Cli::command(), "rig", &mut script);
+    output.bytes(&script.into_inner())
+}
