@@ -30,6 +30,9 @@ const PIDS_MAX: u32 = 256;
 const REMOVE_TRIES: u32 = 500;
 const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 
+/// Files of a cgroup and what is written to them.
+type Values<'a> = &'a [(&'a str, String)];
+
 /// The cgroups of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Cgroups {
@@ -239,7 +242,7 @@ impl Cgroups {
         &self,
         workspace: &WorkspaceId,
         controller: Controller,
-        (one, two): (&[(&str, String)], &[(&str, String)]),
+        (one, two): (Values<'_>, Values<'_>),
     ) -> Result<(), CgroupError> {
         let version = self.hierarchies.of(controller).map(|(version, _)| version);
         match version {
@@ -253,7 +256,7 @@ impl Cgroups {
         &self,
         workspace: &WorkspaceId,
         controller: Controller,
-        values: &[(&str, String)],
+        values: Values<'_>,
     ) -> Result<(), CgroupError> {
         let Some((_, root)) = self.hierarchies.of(controller) else { return Ok(()) };
         let dir = root.join(&self.parent).join(workspace.as_str());

@@ -28,7 +28,6 @@ use crate::{
     task::blocking,
 };
 
-pub(crate) use copy::hex;
 pub(crate) use error::DiskError;
 pub(crate) use pool::{is_mounted, unmount};
 
@@ -117,7 +116,7 @@ impl Disks {
         if !disk.exists() {
             self.check_room()?;
             let turn = self.templates.acquire().await.map_err(|_| DiskError::Closed)?;
-            let (source, _) = template::prepare(&self.layout, &order.image, order.size_mib).await?;
+            let source = template::prepare(&self.layout, &order.image, order.size_mib).await?;
             drop(turn);
             let target = disk.clone();
             blocking(move || clone(&source, &target, order.uid)).await?;

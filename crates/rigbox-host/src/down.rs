@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use camino::Utf8Path;
 use rigbox_fabric::task;
 use rigbox_types::Observed;
 use rigbox_vmm::Vmm;
@@ -64,6 +65,17 @@ pub async fn down(mut config: Config, vmm: Arc<dyn Vmm>) -> Result<Leftovers, Ho
     drop(task::drain(MARGIN).await);
     disk::unmount(&layout).await.map_err(HostError::part("unmount the pool"))?;
     Ok(Leftovers(sweep::leftovers(&layout).await))
+}
+
+/// What of an instance is there. Changes nothing.
+///
+/// # Errors
+/// Where the data directory cannot be used.
+pub async fn leftovers(data: &Utf8Path) -> Result<Leftovers, HostError> {
+    if !Layout::exists(data) {
+        return Ok(Leftovers(Vec::new()));
+    }
+    Ok(Leftovers(sweep::leftovers(&Layout::open(data)?).await))
 }
 
 /// Removes what has a name of this instance, whether a record names it or not.

@@ -38,12 +38,11 @@ mod reports;
 mod serve;
 mod sweep;
 mod table;
-
 mod task;
 mod workspace;
 
 pub use agent::{HostError, run};
 pub use config::Config;
-pub use down::{Leftovers, down};
+pub use down::{Leftovers, down, leftovers};
 pub use layout::{Layout, LayoutError};
 pub use lock::{DataLock, LockError};

@@ -32,8 +32,6 @@ pub(crate) struct View {
     pub(crate) agent: Option<Utf8PathBuf>,
     /// The namespace, while there is one.
     pub(crate) namespace: Option<Namespace>,
-    /// What is on record: slot and cgroup names belong to somebody.
-    pub(crate) slot: Option<u32>,
     /// Whether control does not know it.
     pub(crate) is_orphan: bool,
 }
@@ -156,8 +154,7 @@ impl Entry {
         let (wanted, inbox) = watch::channel(wanted);
         // Until the task has looked.
         let observed = if record.is_empty() { Observed::Absent } else { Observed::Preparing };
-        let view =
-            View { observed, agent: None, namespace: None, slot: record.slot, is_orphan: false };
+        let view = View { observed, agent: None, namespace: None, is_orphan: false };
         let (publish, view) = watch::channel(view);
         let workspace = Workspace::new(host.clone(), record, inbox, publish);
         let task = task::spawn("host.workspace", workspace.run(shutdown.clone()));

@@ -367,7 +367,6 @@ impl Workspace {
             observed,
             agent: self.live.agent().filter(|_| running),
             namespace: self.live.network.as_ref().map(|network| network.namespace.clone()),
-            slot: self.record.slot,
             is_orphan: self.is_orphan && !self.record.is_empty(),
         });
     }

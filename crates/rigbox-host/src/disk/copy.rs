@@ -9,7 +9,6 @@ use std::{
 
 use camino::Utf8Path;
 use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
-use sha2::{Digest as _, Sha256};
 
 use super::DiskError;
 
@@ -42,26 +41,6 @@ pub(super) fn has_reflinks(dir: &Utf8Path) -> Result<bool, DiskError> {
         crate::durable::remove(name).map_err(DiskError::file("remove", name))?;
     }
     tried
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub(super) fn digest(path: &Utf8Path) -> Result<String, DiskError> {
-    let failed = || DiskError::file("read", path);
-    let mut file = File::open(path).map_err(failed())?;
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = file.read(&mut chunk).map_err(failed())?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(chunk.get(..read).unwrap_or_default());
-    }
-    Ok(hex(hasher.finalize().as_slice()))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn create(path: &Utf8Path) -> Result<File, DiskError> {

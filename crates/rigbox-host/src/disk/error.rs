@@ -5,7 +5,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::{ImageName, failure::FailureCode};
 
-use crate::{exec::ExecError, trouble::StepError};
+use crate::{exec::ExecError, image::ImageError, trouble::StepError};
 
 /// A disk operation that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,12 @@ pub(crate) enum DiskError {
     ImageMissing { image: ImageName },
     #[error("image {image}: {reason}")]
     ImageCorrupt { image: ImageName, reason: String },
+    #[error("image {image} cannot be used")]
+    Image {
+        image: ImageName,
+        #[source]
+        source: Box<ImageError>,
+    },
     #[error("the file system of {path} is damaged")]
     Damaged { path: Utf8PathBuf },
     #[error("{action} {path}")]
@@ -48,6 +54,16 @@ impl DiskError {
         move |source| Self::File { action, path, source }
     }
 
+    /// What an image that cannot be used means for the disk that needs it.
+    pub(crate) fn image(image: &ImageName, source: ImageError) -> Self {
+        let image = image.clone();
+        match source {
+            ImageError::Missing { .. } => Self::ImageMissing { image },
+            ImageError::Corrupt { reason, .. } => Self::ImageCorrupt { image, reason },
+            source => Self::Image { image, source: Box::new(source) },
+        }
+    }
+
     /// For `map_err` at a run of a tool.
     pub(crate) fn tool(
         action: &'static str,
@@ -65,6 +81,7 @@ impl DiskError {
             }
             Self::ImageMissing { .. }
             | Self::ImageCorrupt { .. }
+            | Self::Image { .. }
             | Self::Damaged { .. }
             | Self::Tool { .. }
             | Self::ForeignMount { .. }
@@ -93,6 +110,7 @@ impl From<DiskError> for StepError {
                 Self::caused(FailureCode::DiskError, message, error)
             }
             DiskError::File { .. }
+            | DiskError::Image { .. }
             | DiskError::Full { .. }
             | DiskError::Tool { .. }
             | DiskError::ForeignMount { .. }

@@ -1,4 +1,4 @@
-//! Templates: an image in the pool, verified, and a copy of it for each size that was asked for, so
+//! Templates: an image in the pool and a copy of it for each size that was asked for, so
 //! that a disk is one reflink away. Invariant: a template has its name only when it is whole.
 //! Does not build images (see `image`).
 
@@ -6,10 +6,9 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::ImageName;
-use serde::Deserialize;
 
 use super::{DiskError, MIB, copy, grow};
-use crate::{Layout, durable, task::blocking};
+use crate::{Layout, durable, image, task::blocking};
 
 /// Most templates that are kept. The one that was used least recently goes first; it shares its
 /// blocks with the disks, so that each costs little more than the metadata of its size.
@@ -18,30 +17,26 @@ const KEPT: usize = 32;
 /// Length of a digest in a file's name: 64 bits tell images of one host apart.
 const DIGEST_LEN: usize = 16;
 
-/// What the host reads of an image's manifest.
-#[derive(Debug, Clone, Deserialize)]
-struct Manifest {
-    digest: String,
-}
-
 /// Where templates are.
 pub(super) fn dir(layout: &Layout) -> Utf8PathBuf {
     layout.pool_dir().join("images")
 }
 
-/// The template of an image and size, and whether it had to be made.
+/// The template of an image and size.
 pub(super) async fn prepare(
     layout: &Layout,
-    image: &ImageName,
+    name: &ImageName,
     size_mib: u32,
-) -> Result<(Utf8PathBuf, bool), DiskError> {
-    let digest = read_manifest(layout, image)?.digest;
+) -> Result<Utf8PathBuf, DiskError> {
+    let store = image::Store::below(layout.data());
+    let image =
+        image::resolve(&store, name).await.map_err(|source| DiskError::image(name, source))?;
+    let digest = &image.manifest.digest;
     let short = digest.get(..DIGEST_LEN).filter(|part| part.bytes().all(|b| b.is_ascii_hexdigit()));
-    let corrupt = |reason: &str| {
-        let (image, reason) = (image.clone(), reason.to_owned());
-        DiskError::ImageCorrupt { image, reason }
-    };
-    let short = short.ok_or_else(|| corrupt("its manifest has no digest"))?;
+    let short = short.ok_or_else(|| DiskError::ImageCorrupt {
+        image: name.clone(),
+        reason: "its digest is none".to_owned(),
+    })?;
     let sized = dir(layout).join(format!("{short}-{size_mib}.ext4"));
     if sized.exists() {
         // Its time is what `make_room` goes by. A template that looks older than it is is only
@@ -49,48 +44,25 @@ pub(super) async fn prepare(
         if let Err(error) = touch(&sized) {
             tracing::debug!(path = %sized, %error, "time of use not noted");
         }
-        return Ok((sized, false));
+        return Ok(sized);
     }
     make_room(&dir(layout))?;
     let base = dir(layout).join(format!("{short}.ext4"));
     if !base.exists() {
-        let source = layout.images_dir().join(image.as_str()).join("root.ext4");
-        if !source.exists() {
-            return Err(DiskError::ImageMissing { image: image.clone() });
-        }
-        tracing::info!(%image, "copying an image into the pool");
+        tracing::info!(image = %name, "copying an image into the pool");
         let target = base.clone();
-        let found = blocking(move || import(&source, &target, &digest)).await?;
-        if let Some(found) = found {
-            return Err(corrupt(&format!("its digest is {found}")));
-        }
+        blocking(move || import(&image.root_disk, &target)).await?;
     }
     resize(&base, &sized, u64::from(size_mib) * MIB).await?;
-    Ok((sized, true))
+    Ok(sized)
 }
 
-fn read_manifest(layout: &Layout, image: &ImageName) -> Result<Manifest, DiskError> {
-    let path = layout.images_dir().join(image.as_str()).join("manifest.json");
-    let content = durable::read(&path).map_err(DiskError::file("read", &path))?;
-    let content = content.ok_or_else(|| DiskError::ImageMissing { image: image.clone() })?;
-    serde_json::from_slice(&content).map_err(|error| DiskError::ImageCorrupt {
-        image: image.clone(),
-        reason: error.to_string(),
-    })
-}
-
-/// Copies an image and reads the copy, so that what is cloned is what was checked. Gives back the
-/// digest where it is another one.
-fn import(source: &Utf8Path, target: &Utf8Path, digest: &str) -> Result<Option<String>, DiskError> {
+/// Copies an image that was checked a moment ago.
+fn import(source: &Utf8Path, target: &Utf8Path) -> Result<(), DiskError> {
     let half = half_made(target)?;
-    copy::copy(source, &half)?;
-    let found = copy::digest(&half)?;
-    if found != digest.trim_start_matches("sha256:") {
-        durable::remove(&half).map_err(DiskError::file("remove", &half))?;
-        return Ok(Some(found));
-    }
-    finish(&half, target)?;
-    Ok(None)
+    let copied = copy::copy(source, &half)?;
+    copied.sync_all().map_err(DiskError::file("write", &half))?;
+    finish(&half, target)
 }
 
 async fn resize(base: &Utf8Path, sized: &Utf8Path, size_bytes: u64) -> Result<(), DiskError> {

@@ -7,13 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use rigbox_types::{failure::FailureCode, host::Assignment};
-use rigbox_vmm::{GateError, KernelKind, KernelSpec, ProcessGate, ProcessId, VmSpec, VmmError};
+use rigbox_vmm::{GateError, KernelSpec, ProcessGate, ProcessId, VmSpec, VmmError};
 
 use super::Workspace;
 use crate::{
     Layout, durable,
     fault::{self, Point},
     host::Host,
+    image::{self, ImageError},
     layout::netns_path,
     metrics::count,
     net::{GUEST_MAC, TAP},
@@ -22,14 +23,10 @@ use crate::{
     trouble::StepError,
 };
 
-/// Kernels in the order of preference: ours boots faster.
-const KERNELS: [(KernelKind, &str); 2] =
-    [(KernelKind::Own, "own"), (KernelKind::DebianCloud, "debian-cloud")];
-
 impl Workspace {
     pub(super) async fn boot(&mut self, assignment: &Assignment) -> Result<(), StepError> {
         fault::point(Point::BootBefore);
-        let spec = self.spec(assignment)?;
+        let spec = self.spec(assignment).await?;
         let run_dir = spec.run_dir.clone();
         self.write(|record| {
             record.vm = Some(VmNote {
@@ -64,7 +61,7 @@ impl Workspace {
         }
     }
 
-    fn spec(&self, assignment: &Assignment) -> Result<VmSpec, StepError> {
+    async fn spec(&self, assignment: &Assignment) -> Result<VmSpec, StepError> {
         let missing =
             || StepError::new(FailureCode::HostError, "the workspace is not ready to boot");
         let (layout, workspace) = (&self.host.layout, &self.record.workspace);
@@ -72,7 +69,7 @@ impl Workspace {
         Ok(VmSpec {
             workspace: workspace.clone(),
             run_dir: layout.vm_run_dir(workspace),
-            kernel: kernel(layout)?,
+            kernel: kernel(layout).await?,
             root_disk: self.host.disks.path(workspace),
             vcpus: assignment.resources.vcpus,
             memory_mib: assignment.resources.memory_mib,
@@ -89,17 +86,23 @@ impl Workspace {
 }
 
 /// The kernel that guests boot.
-fn kernel(layout: &Layout) -> Result<KernelSpec, StepError> {
-    let found = KERNELS.into_iter().find_map(|(kind, name)| {
-        let dir = layout.kernels_dir().join(name);
-        let (image, initrd) = (dir.join("vmlinux"), dir.join("initrd"));
-        let initrd = initrd.exists().then_some(initrd);
-        image.exists().then_some(KernelSpec { kind, image, initrd })
-    });
-    found.ok_or_else(|| {
-        let message = "the host has no guest kernel: run `rigbox image kernel`, then try again";
-        StepError::new(FailureCode::ImageMissing, message)
-    })
+async fn kernel(layout: &Layout) -> Result<KernelSpec, StepError> {
+    let store = image::Store::below(layout.data());
+    match image::kernel_resolve(&store, None).await {
+        Ok(kernel) => Ok(kernel.spec),
+        Err(error @ ImageError::Missing { .. }) => {
+            let message = "the host has no guest kernel: build an image, then try again";
+            Err(StepError::caused(FailureCode::ImageMissing, message, error))
+        }
+        Err(error @ ImageError::Corrupt { .. }) => {
+            let message = "the host's guest kernel is damaged: build it again, then try again";
+            Err(StepError::caused(FailureCode::ImageCorrupt, message, error))
+        }
+        Err(error) => {
+            let message = "the host's guest kernel cannot be used";
+            Err(StepError::caused(FailureCode::HostError, message, error))
+        }
+    }
 }
 
 /// An empty directory for the sockets: what a former VM left in it is gone by now.

@@ -55,7 +55,7 @@ pub(crate) enum Event {
 pub(super) fn digest(setup: &GuestSetup) -> String {
     // A map that cannot be written as JSON does not exist among its fields.
     let text = serde_json::to_vec(setup).unwrap_or_default();
-    crate::disk::hex(Sha256::digest(text).as_slice())
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Workspace {

@@ -1,0 +1,147 @@
+//! The host agent's executable: runs the agent, takes an instance down, builds images.
+//! Does nothing that the library does not do (see `rigbox_host`).
+
+mod image;
+mod output;
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand};
+use rigbox_host::{Config, Layout};
+use rigbox_vmm::{Kvm, Vmm, driver, probe};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Where the level of the log is set, such as `debug` or `rigbox_host=debug`.
+const LOG_VARIABLE: &str = "RIGBOX_LOG";
+
+/// The agent that runs workspaces on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "rigbox-host", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent until it is told to end. Workspaces run on.
+    Run(OfHost),
+    /// End all workspaces and remove every kernel object of this instance. Data stays.
+    Down(OfHost),
+    /// Show what of this instance is there while no agent runs.
+    Sweep(OfHost),
+    /// Find out by booting whether KVM works here.
+    Probe(OfHost),
+    /// Build guest images and kernels.
+    #[command(subcommand)]
+    Image(image::Command),
+}
+
+#[derive(Debug, clap::Args)]
+struct OfHost {
+    /// The host's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Utf8PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match start(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(host) => Box::pin(run(&host)).await,
+            Command::Down(host) => Box::pin(down(&host)).await,
+            Command::Sweep(host) => sweep(&host).await,
+            Command::Probe(host) => try_kvm(&host).await,
+            Command::Image(command) => image::run(command).await,
+        }
+    })
+}
+
+async fn run(host: &OfHost) -> anyhow::Result<ExitCode> {
+    let shutdown = ended_by_signal()?;
+    let config = Config::read(&host.config)?;
+    let vmm = choose(&config).await?;
+    rigbox_host::run(config, vmm, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn down(host: &OfHost) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&host.config)?;
+    let vmm = choose(&config).await?;
+    left(&rigbox_host::down(config, vmm).await?.0)
+}
+
+async fn sweep(host: &OfHost) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&host.config)?;
+    left(&rigbox_host::leftovers(&config.data).await?.0)
+}
+
+/// Nothing left is success.
+fn left(leftovers: &[String]) -> anyhow::Result<ExitCode> {
+    for line in leftovers {
+        output::line(line)?;
+    }
+    Ok(if leftovers.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line: to standard output where KVM works, else to standard error, with status 1.
+async fn try_kvm(host: &OfHost) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&host.config)?;
+    let layout = Layout::open(&config.data)?;
+    let report = probe(&config.driver(&layout)).await;
+    match report.kvm {
+        Kvm::Works => {
+            output::line(&format!("a guest boots with it; {}", report.why))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Kvm::Broken { reason } | Kvm::Absent { reason } => {
+            output::note(&format!("{reason}; {}", report.why));
+            Ok(ExitCode::FAILURE)
+        }
+        Kvm::Untried => {
+            output::note(&format!("not tried; {}", report.why));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The driver that this machine gets.
+async fn choose(config: &Config) -> anyhow::Result<Arc<dyn Vmm>> {
+    let layout = Layout::open(&config.data)?;
+    let config = config.driver(&layout);
+    let report = probe(&config).await;
+    tracing::info!(driver = ?report.driver, why = %report.why, "driver chosen");
+    driver(&config, &report).context("no driver runs on this machine")
+}
+
+fn ended_by_signal() -> anyhow::Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)?;
+        let shutdown = shutdown.clone();
+        rigbox_fabric::task::spawn("host.signal", async move {
+            // The task must end with the others when the other signal came.
+            if shutdown.run_until_cancelled(signals.recv()).await.is_some() {
+                shutdown.cancel();
+            }
+        });
+    }
+    Ok(shutdown)
+}

@@ -1,3 +1,0 @@
-//! The host agent.
-
-fn main() {}
