@@ -80,7 +80,8 @@ pub struct Running {
     /// How the agent in the guest is reached.
     pub channel: AgentChannel,
     pub(crate) spec: Arc<VmSpec>,
-    pub(crate) streams: Arc<Streams>,
+    /// None where a driver of another crate collects them itself.
+    pub(crate) streams: Option<Arc<Streams>>,
 }
 
 /// What flows from the VMM while somebody holds a [`Running`].
@@ -92,6 +93,12 @@ pub(crate) struct Streams {
 }
 
 impl Running {
+    /// What a driver outside of this crate hands out.
+    #[must_use]
+    pub fn new(spec: VmSpec, process: ProcessId, channel: AgentChannel) -> Self {
+        Self { process, channel, spec: Arc::new(spec), streams: None }
+    }
+
     /// What was booted.
     #[must_use]
     pub fn spec(&self) -> &VmSpec {
@@ -102,7 +109,7 @@ impl Running {
     /// why it ended. May be empty.
     #[must_use]
     pub fn last_words(&self) -> String {
-        self.streams.words.take()
+        self.streams.as_ref().map(|streams| streams.words.take()).unwrap_or_default()
     }
 
     /// Waits until the process is gone, however long that takes.
@@ -155,7 +162,9 @@ impl fmt::Display for Capability {
 pub struct Capabilities(&'static [Capability]);
 
 impl Capabilities {
-    pub(crate) const fn new(all: &'static [Capability]) -> Self {
+    /// Those that a driver has.
+    #[must_use]
+    pub const fn new(all: &'static [Capability]) -> Self {
         Self(all)
     }
 

@@ -271,7 +271,7 @@ fn running(spec: &VmSpec, process: ProcessId, streams: Streams, jail: &Jail) -> 
         process,
         channel: AgentChannel::Vsock { uds: jail.outside(AGENT_SOCKET) },
         spec: Arc::new(spec.clone()),
-        streams: Arc::new(streams),
+        streams: Some(Arc::new(streams)),
     }
 }
 

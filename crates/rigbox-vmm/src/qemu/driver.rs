@@ -253,7 +253,7 @@ fn running(spec: &VmSpec, process: ProcessId, streams: Streams) -> Running {
         process,
         channel: AgentChannel::Serial { socket: Files::of(spec).agent },
         spec: Arc::new(spec.clone()),
-        streams: Arc::new(streams),
+        streams: Some(Arc::new(streams)),
     }
 }
 
