@@ -9,8 +9,13 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rigbox_fabric::{ClientAuth, ServerAuth};
 use rigbox_types::RegionName;
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use crate::role;
 
@@ -56,7 +61,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
     give_root_up(file.uid)?;
     // Becoming another user undoes it.
     role::follow(parent)?;
-    serve(&file, listener, database_url)
+    serve(file, listener, database_url)
 }
 
 /// The socket that was handed over as standard input, or a new one.
@@ -90,10 +95,77 @@ fn give_root_up(uid: u32) -> anyhow::Result<()> {
     setresuid(user, user, user).context("give up root")
 }
 
+/// Starts threads, serves until SIGTERM, and ends in order.
 fn serve(
-    _file: &ControlFile,
-    _listener: TcpListener,
-    _database_url: Option<secrecy::SecretString>,
+    file: ControlFile,
+    listener: TcpListener,
+    database: Option<secrecy::SecretString>,
 ) -> anyhow::Result<()> {
-    bail!("control is not linked")
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        listener.set_nonblocking(true).context("make the API's socket non-blocking")?;
+        let listener = tokio::net::TcpListener::from_std(listener).context("the API's socket")?;
+        let shutdown = CancellationToken::new();
+        tokio::spawn(watch_signals(shutdown.clone())?);
+        let config = config(file, database)?;
+        Box::pin(rigbox_control::run(config, listener, shutdown)).await.context("run control")
+    })
+}
+
+fn config(
+    file: ControlFile,
+    database: Option<secrecy::SecretString>,
+) -> anyhow::Result<rigbox_control::Config> {
+    let store = database.as_ref().map_or_else(
+        || format!("sqlite:{}", file.database).parse(),
+        |url| url.expose_secret().parse(),
+    );
+    Ok(rigbox_control::Config {
+        store: store.context("control.database_url_file")?,
+        secrets: file.secrets,
+        admin_key_file: Some(file.admin_key_file),
+        internal: file.internal.parse().context("internal")?,
+        // Root, which the host agent is, may always come.
+        internal_auth: ServerAuth::Local { peer_uid: None },
+        host_auth: ClientAuth::Local,
+        region: file.region,
+        api_url: file.api_url,
+        ssh: None,
+    })
+}
+
+/// The API waits more than it works: four threads serve thousands of requests a second, and each
+/// costs memory.
+fn worker_threads() -> usize {
+    const MOST: usize = 4;
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST)
+}
+
+fn watch_signals(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+        shutdown.cancel();
+    })
+}
+
+/// JSON lines on standard error, which the supervisor writes to a bounded file.
+fn start_log() {
+    let filter = EnvFilter::builder().with_env_var("RIGBOX_LOG").from_env_lossy();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -60,6 +60,14 @@ impl Layout {
         &self.data
     }
 
+    /// What a person types to do something with this platform.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        if self.data == DEFAULT_DATA {
+            return format!("rigbox {verb}");
+        }
+        format!("rigbox {verb} --data {}", self.data)
+    }
+
     /// Where a configuration is looked for.
     pub(crate) fn configs(&self) -> [Utf8PathBuf; 2] {
         [self.config(), SYSTEM_CONFIG.into()]

@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     Starting,
     /// The platform works, and the first workspace runs if there is to be one.
     Ready,
+    /// The platform works, and the first workspace does not run.
+    ReadyWithoutFirst,
 }
 
 /// A role's process.
@@ -102,8 +104,9 @@ fn taken(layout: &Layout) -> String {
     let who = who.map_or_else(String::new, |state| format!(" (process {})", state.supervisor.pid));
     format!(
         "another `rigbox up`{who} runs the platform in {data}\n\
-         hint: it is ended with `rigbox down --data {data}`; a second platform needs a directory \
-         of its own: rigbox up --data DIR"
+         hint: it is ended with `{}`; a second platform needs a directory of its own: rigbox up \
+         --data DIR",
+        layout.command("down"),
     )
 }
 

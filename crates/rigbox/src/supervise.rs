@@ -72,15 +72,24 @@ impl Recorder {
     }
 }
 
+/// What a role gets besides its configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Needs<'a> {
+    /// What of its log is wanted.
+    pub(crate) log_filter: &'a str,
+    /// Where its files are that were installed with the platform.
+    pub(crate) resources: Vec<(&'static str, String)>,
+    /// The API's socket, for the role that serves it.
+    pub(crate) listener: Option<&'a TcpListener>,
+}
+
 /// One role to keep running.
 pub(crate) struct Keeper<'a> {
     role: Role,
     layout: &'a Layout,
     install: &'a Install,
     recorder: &'a Recorder,
-    log_filter: &'a str,
-    /// The API's socket, for the role that serves it.
-    listener: Option<&'a TcpListener>,
+    needs: Needs<'a>,
     health: watch::Sender<Health>,
     tail: Tail,
 }
@@ -91,12 +100,11 @@ impl<'a> Keeper<'a> {
         role: Role,
         (layout, install): (&'a Layout, &'a Install),
         recorder: &'a Recorder,
-        log_filter: &'a str,
-        listener: Option<&'a TcpListener>,
+        needs: Needs<'a>,
     ) -> Self {
         let (health, _) = watch::channel(Health::default());
         let tail = Tail::default();
-        Self { role, layout, install, recorder, log_filter, listener, health, tail }
+        Self { role, layout, install, recorder, needs, health, tail }
     }
 
     /// How the role is, now and later.
@@ -143,7 +151,8 @@ impl<'a> Keeper<'a> {
             .args(["--parent", &std::process::id().to_string()])
             .env_clear()
             .envs(environment())
-            .env("RIGBOX_LOG", self.log_filter)
+            .envs(self.needs.resources.iter().map(|(name, value)| (name, value)))
+            .env("RIGBOX_LOG", self.needs.log_filter)
             .stdin(self.standard_input()?)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -161,7 +170,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn standard_input(&self) -> anyhow::Result<Stdio> {
-        let Some(listener) = self.listener else { return Ok(Stdio::null()) };
+        let Some(listener) = self.needs.listener else { return Ok(Stdio::null()) };
         let copy = listener.try_clone().context("hand the API's socket over")?;
         Ok(Stdio::from(OwnedFd::from(copy)))
     }

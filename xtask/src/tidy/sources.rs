@@ -38,8 +38,11 @@ fn source_breaches(path: &Utf8Path, text: &str) -> Vec<Breach> {
         .then(|| format!("{path} has {lines} lines, more than {LINES_MAX}: split it by resource"));
     let header = (!text.starts_with("//!") && !text.starts_with("#!"))
         .then(|| format!("{path} does not start with what it does (//!)"));
-    // Unit tests in a sibling file are described by what they test.
-    let header = header.filter(|_| path.file_name() != Some("tests.rs"));
+    // Tests are described by their names; the header of their binary says what they have in common.
+    let of_tests = path.components().any(|part| part.as_str() == "tests");
+    let is_binary = path.file_name() == Some("main.rs");
+    let is_unit = path.file_name() == Some("tests.rs");
+    let header = header.filter(|_| !is_unit && (!of_tests || is_binary));
     let words = text.lines().enumerate().flat_map(|(index, line)| {
         BANNED
             .iter()
@@ -79,7 +82,12 @@ mod tests {
     #[test]
     fn a_file_without_a_header_is_a_breach() {
         assert_eq!(source_breaches(Utf8Path::new("a.rs"), "use std::fs;\n").len(), 1);
-        assert_eq!(source_breaches(Utf8Path::new("a/tests.rs"), "use super::*;\n").len(), 0);
+        for (path, breaches) in
+            [("a/tests.rs", 0), ("a/tests/it/b.rs", 0), ("a/tests/it/main.rs", 1)]
+        {
+            let found = source_breaches(Utf8Path::new(path), "use super::*;\n");
+            assert_eq!(found.len(), breaches, "{path}");
+        }
     }
 
     #[test]

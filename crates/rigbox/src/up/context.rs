@@ -43,7 +43,8 @@ async fn sign_in(up: &Up<'_>, address: SocketAddr) -> anyhow::Result<String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    if let Some(folder) = own_config_folder() {
+    // `sudo` drops it, so whoever set it is whoever runs this.
+    if let Some(folder) = variable("XDG_CONFIG_HOME") {
         command.env("XDG_CONFIG_HOME", folder);
     }
     if !user.uid.is_root() {
@@ -66,20 +67,23 @@ async fn sign_in(up: &Up<'_>, address: SocketAddr) -> anyhow::Result<String> {
     Ok(user.name)
 }
 
-/// Whoever called `sudo`, else whoever runs this.
+/// Whoever called `sudo`, else whoever runs this. The home of the latter is where they say it is,
+/// because that is where their own `rig` will look.
 fn invoking_user() -> anyhow::Result<User> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    let uid = number("SUDO_UID").map_or_else(nix::unistd::getuid, Uid::from_raw);
+    let number = |name: &str| variable(name).and_then(|text| text.parse::<u32>().ok());
+    let caller = number("SUDO_UID").filter(|_| nix::unistd::getuid().is_root());
+    let uid = caller.map_or_else(nix::unistd::getuid, Uid::from_raw);
     let mut user = User::from_uid(uid)
         .context("look the invoking user up")?
         .with_context(|| format!("user {uid} has no entry in the list of users"))?;
-    if let Some(gid) = number("SUDO_GID") {
+    if caller.is_none() {
+        user.dir = variable("HOME").map_or(user.dir, Into::into);
+    } else if let Some(gid) = number("SUDO_GID") {
         user.gid = Gid::from_raw(gid);
     }
     Ok(user)
 }
 
-/// The invoking user's choice, where it is certain that it is theirs: `sudo` drops it.
-fn own_config_folder() -> Option<String> {
-    std::env::var("XDG_CONFIG_HOME").ok().filter(|folder| !folder.is_empty())
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

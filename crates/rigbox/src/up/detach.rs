@@ -46,9 +46,9 @@ pub(super) fn run(up: &Up<'_>) -> anyhow::Result<ExitCode> {
         .stderr(errors)
         .spawn()
         .context("start the platform in the background")?;
-    follow(up, &path, &mut child)?;
+    let phase = follow(up, &path, &mut child)?;
     output::note(&format!("the platform runs in the background; its output is in {path}"));
-    Ok(ExitCode::SUCCESS)
+    Ok(if phase == Phase::Ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// In the background: survives the terminal and its Ctrl-C.
@@ -59,19 +59,18 @@ pub(super) fn leave_the_terminal() -> anyhow::Result<()> {
     rustix::process::setsid().map(drop).context("leave the terminal")
 }
 
-fn follow(up: &Up<'_>, path: &Utf8Path, child: &mut Child) -> anyhow::Result<()> {
+fn follow(up: &Up<'_>, path: &Utf8Path, child: &mut Child) -> anyhow::Result<Phase> {
     let mut log = File::open(path).with_context(|| format!("open {path}"))?;
     let mut at = 0;
     loop {
-        let ready = State::read(up.layout)?
-            .is_some_and(|state| state.phase == Phase::Ready && state.supervisor.pid == child.id());
+        let state = State::read(up.layout)?.filter(|state| state.supervisor.pid == child.id());
         let ended = child.try_wait().context("look after the platform in the background")?;
         at = show_from(&mut log, at).with_context(|| format!("read {path}"))?;
         if let Some(status) = ended {
             bail!("the platform in the background ended ({status}); its output is in {path}");
         }
-        if ready {
-            return Ok(());
+        if let Some(state) = state.filter(|state| state.phase != Phase::Starting) {
+            return Ok(state.phase);
         }
         thread::sleep(LOOK_EVERY);
     }

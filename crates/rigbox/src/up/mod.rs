@@ -22,13 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    data::{self, Platform},
-    files,
+    data, files,
     layout::{Install, Layout, Role},
     listen, output,
     process::Identity,
     state::{self, Lock, Phase, State},
-    supervise::{Keeper, Recorder},
+    supervise::{Keeper, Needs, Recorder},
 };
 
 pub(crate) use configs::write_host as write_host_config;
@@ -86,7 +85,7 @@ pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
     // One thread: the kernel ties a role to the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
-    let done = runtime.block_on(Box::pin(stay(up, &platform, &listener, &recorder)));
+    let done = runtime.block_on(Box::pin(stay(up, &listener, &recorder)));
     files::remove(&up.layout.state())?;
     drop(lock);
     done.map(|()| ExitCode::SUCCESS)
@@ -106,12 +105,7 @@ pub(crate) fn require_root(verb: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stay(
-    up: &Up<'_>,
-    platform: &Platform,
-    listener: &TcpListener,
-    recorder: &Recorder,
-) -> anyhow::Result<()> {
+async fn stay(up: &Up<'_>, listener: &TcpListener, recorder: &Recorder) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(watch_signals(stop.clone())?);
     images::ensure(up, &stop).await?;
@@ -120,23 +114,28 @@ async fn stay(
     }
     let parts = (up.layout, up.install);
     let control =
-        Keeper::new(Role::Control, parts, recorder, &up.config.control.log, Some(listener));
-    let host = Keeper::new(Role::Host, parts, recorder, &up.config.host.log, None);
+        Needs { log_filter: &up.config.control.log, listener: Some(listener), ..Needs::default() };
+    let host = Needs {
+        log_filter: &up.config.host.log,
+        resources: images::resources(up)?.to_vec(),
+        ..Needs::default()
+    };
+    let control = Keeper::new(Role::Control, parts, recorder, control);
+    let host = Keeper::new(Role::Host, parts, recorder, host);
     let address = listener.local_addr().context("the API's address")?;
     let bring_up = async {
         let done = bring_up(up, address, (&control, &host), &stop).await;
-        match done {
-            Ok(()) => recorder.change(|state| state.phase = Phase::Ready),
-            // The platform stays as far as it came only where it came far enough to be of use.
-            Err(_) => stop.cancel(),
+        if done.is_err() {
+            stop.cancel();
         }
-        done
+        done.map(|phase| recorder.change(|state| state.phase = phase))
     };
     let (control, host, brought_up) = tokio::join!(control.keep(&stop), host.keep(&stop), bring_up);
     output::note(&format!(
-        "the platform has ended; workspaces keep running (platform {}). `rigbox up` takes them \
-         over again, `rigbox down` ends them",
-        platform.tag
+        "the platform has ended; its workspaces keep running. `{}` takes them over again, `{}` \
+         ends them",
+        up.layout.command("up"),
+        up.layout.command("down"),
     ));
     brought_up.and(control).and(host)
 }
@@ -146,16 +145,18 @@ async fn bring_up(
     address: SocketAddr,
     (control, host): (&Keeper<'_>, &Keeper<'_>),
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let Some(api) = ready::wait(up, address, (control, host), stop).await? else { return Ok(()) };
+) -> anyhow::Result<Phase> {
+    let works = ready::wait(up, address, (control, host), stop).await?;
+    let Some(api) = works else { return Ok(Phase::Starting) };
     let rig = context::write(up, address).await;
     panel::show(up, address, rig.as_deref());
     // A first workspace that fails leaves a platform that works: it can be looked into and tried
     // again, so it is said and not an end.
     if let Err(error) = first::ensure(up, &api, stop).await {
         output::error(&error);
+        return Ok(Phase::ReadyWithoutFirst);
     }
-    Ok(())
+    Ok(Phase::Ready)
 }
 
 /// The first SIGINT or SIGTERM asks the platform to end; ending has time limits of its own.

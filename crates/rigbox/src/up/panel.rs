@@ -41,12 +41,10 @@ fn lines(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) -> Vec<String> {
     lines.push("  rig status".to_owned());
     lines.extend(first.map(|name| format!("  rig shell {name}")));
     lines.push("  rig workspace spawn --name another".to_owned());
-    let data = layout.data();
-    let option =
-        if data == crate::layout::DEFAULT_DATA { String::new() } else { format!(" --data {data}") };
     lines.push(String::new());
     lines.push(format!(
-        "Ctrl-C ends the platform and leaves workspaces running; `rigbox down{option}` ends all."
+        "Ctrl-C ends the platform and leaves workspaces running; `{}` ends all.",
+        layout.command("down")
     ));
     lines.push(String::new());
     lines
