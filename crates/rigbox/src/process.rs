@@ -50,7 +50,8 @@ impl Identity {
     /// Where it cannot be signalled, or survives SIGKILL.
     pub(crate) fn end(&self, patience: Duration) -> io::Result<()> {
         let Some(fd) = self.open()? else { return Ok(()) };
-        if send(&fd, Signal::TERM)? || wait(&fd, patience)? {
+        // A stopped process would sleep through the time that it is given.
+        if send(&fd, Signal::TERM)? || send(&fd, Signal::CONT)? || wait(&fd, patience)? {
             return Ok(());
         }
         if send(&fd, Signal::KILL)? || wait(&fd, KILL_PATIENCE)? {
