@@ -16,6 +16,7 @@ mod keep;
 mod service_specs;
 mod setup_scripts;
 mod source;
+mod ssh_keys;
 mod terminal;
 mod validate;
 mod workspaces;

@@ -70,5 +70,6 @@ fn words(amount: Amount) -> &'static str {
         Amount::Vcpus => "virtual CPUs",
         Amount::MemoryMib => "MiB of memory",
         Amount::DiskMib => "MiB of disk",
+        Amount::SshKeys => "SSH keys",
     }
 }

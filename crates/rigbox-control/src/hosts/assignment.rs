@@ -6,7 +6,7 @@ use rigbox_types::{
     host::{AssignedScript, AssignedService, Assignment, GuestSetup},
 };
 
-use crate::{control::Control, service_specs};
+use crate::{control::Control, service_specs, ssh_keys};
 
 /// The assignment of a row.
 pub(super) async fn assignment(
@@ -48,7 +48,7 @@ pub(super) async fn assignment(
             account,
             created_at,
             env: wanted.env.unwrap_or_default().0,
-            authorized_keys: Vec::new(),
+            authorized_keys: ssh_keys::authorized_keys(control, account).await?,
             setup_scripts,
             services,
         },

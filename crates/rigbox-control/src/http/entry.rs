@@ -6,13 +6,13 @@
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use rigbox_types::{
     Right,
@@ -41,6 +41,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const BUSY_RETRY_S: u32 = 1;
 /// Longest `X-Request-Id` that is taken over from a client.
 const REQUEST_ID_MAX_LEN: usize = 64;
+
+/// A body of this size has come with its head.
+const READ_IN_PASSING_BYTES: u64 = 4 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -144,12 +147,23 @@ pub(crate) async fn identify(
         operation = tracing::field::Empty,
         workspace = tracing::field::Empty,
     );
+    let large = is_large(&request);
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answer.unwrap_or_else(|panic| {
         span.in_scope(|| ApiError::internal(panic_text(&*panic)).into_response())
     });
     response.headers_mut().insert(REQUEST_ID, id);
+    if large && (response.status().is_client_error() || response.status().is_server_error()) {
+        // The body may not have been read: the client must not send another request behind it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
+}
+
+/// Whether a request has a body that is not read in passing when its handler leaves it.
+fn is_large(request: &Request) -> bool {
+    let length = request.body().size_hint();
+    length.upper().is_none_or(|upper| upper > READ_IN_PASSING_BYTES)
 }
 
 fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod entry;
 pub(crate) mod explain;
 pub(crate) mod idempotency;
+mod linger;
 pub(crate) mod page;
 pub(crate) mod params;
 pub(crate) mod router;

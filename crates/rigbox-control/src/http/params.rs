@@ -34,10 +34,8 @@ impl Params {
                 return Err(ApiError::field(parameter.name, "may be given once"));
             }
         }
-        let missing = endpoint
-            .query
-            .iter()
-            .find(|parameter| parameter.required && !values.contains_key(parameter.name));
+        let given = |name| values.get(name).is_some_and(|value: &String| !value.is_empty());
+        let missing = endpoint.query.iter().find(|row| row.required && !given(row.name));
         if let Some(parameter) = missing {
             return Err(ApiError::field(parameter.name, "is required"));
         }

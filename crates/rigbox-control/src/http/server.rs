@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::linger::Lingering;
+
 /// Most open connections; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1_024;
 
@@ -96,7 +98,7 @@ async fn exchange(
         .max_header_size(HEADER_MAX_BYTES)
         .max_buf_size(BUFFER_MAX_BYTES)
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     let mut connection = Box::pin(connection);
     let ended = tokio::select! {

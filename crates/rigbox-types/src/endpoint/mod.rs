@@ -76,6 +76,8 @@ operations! {
     WorkspaceServiceLogs = "workspace_service_logs": "Reads a page of one service's journal.",
     WorkspaceEvents = "workspace_events":
         "Follows a workspace's status as server-sent events until it is deleted.",
+    WorkspaceSshKeysList = "workspace_ssh_keys_list": "Lists the SSH keys that open a workspace.",
+    WorkspaceSshKeysSync = "workspace_ssh_keys_sync": "Writes the account's SSH keys to the guest.",
     TerminalTokenCreate = "terminal_token_create":
         "Makes a token that opens one terminal of a workspace, once and soon.",
     TerminalOpen = "terminal_open": "Opens a terminal of a workspace as a WebSocket.",
@@ -89,6 +91,9 @@ operations! {
     ServiceSpecShow = "service_spec_show": "Shows a service spec and the unit it becomes.",
     ServiceSpecUpdate = "service_spec_update": "Changes a service spec, from the next start on.",
     ServiceSpecDelete = "service_spec_delete": "Deletes a service spec.",
+    SshKeyList = "ssh_key_list": "Lists the account's SSH keys.",
+    SshKeyCreate = "ssh_key_create": "Adds an SSH key.",
+    SshKeyDelete = "ssh_key_delete": "Deletes an SSH key.",
     TemplateList = "template_list": "Lists the templates.",
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",

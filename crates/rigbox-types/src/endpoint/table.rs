@@ -20,6 +20,10 @@ use crate::{
             CreateSetupScriptRequest, SetupScriptResponse, SetupScriptsListResponse,
             UpdateSetupScriptRequest,
         },
+        ssh_keys::{
+            AddSshKeyRequest, ListWorkspaceSshKeysResponse, SshKey, SshKeysResponse,
+            SyncSshKeysResponse,
+        },
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
         workspaces::{
@@ -297,6 +301,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get(Op::WorkspaceEvents, "/api/v1/workspaces/{id}/events", Right::WorkspaceRead)
         .streams(Payload::Events(schema_of::<WorkspaceStatusEvent>))
         .errors(MISSING),
+    Endpoint::get(
+        Op::WorkspaceSshKeysList,
+        "/api/v1/workspaces/{id}/ssh-keys",
+        Right::WorkspaceRead,
+    )
+    .answers::<ListWorkspaceSshKeysResponse>(200)
+    .errors(MISSING),
+    Endpoint::post(
+        Op::WorkspaceSshKeysSync,
+        "/api/v1/workspaces/{id}/ssh-keys/sync",
+        Right::WorkspaceWrite,
+    )
+    .answers::<SyncSshKeysResponse>(200)
+    .errors(MISSING_OR_STATE),
     Endpoint::post(
         Op::TerminalTokenCreate,
         "/api/v1/workspaces/{id}/terminal-token",
@@ -341,6 +359,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<ServiceSpecResponse>(200)
         .errors(&[NotFound, Conflict]),
     Endpoint::delete(Op::ServiceSpecDelete, "/api/v1/service-specs/{id}", Right::AccountWrite)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::SshKeyList, "/api/v1/ssh-keys", Right::AccountRead)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<SshKeysResponse>(200),
+    Endpoint::post(Op::SshKeyCreate, "/api/v1/ssh-keys", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .takes::<AddSshKeyRequest>()
+        .answers::<SshKey>(201)
+        .errors(&[Conflict, ErrorCode::QuotaExceeded]),
+    Endpoint::delete(Op::SshKeyDelete, "/api/v1/ssh-keys/{id}", Right::AccountWrite)
+        .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
         .errors(MISSING),
     Endpoint::get(Op::TemplateList, "/api/v1/templates", Right::Public)

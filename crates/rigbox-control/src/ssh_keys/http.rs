@@ -1,0 +1,153 @@
+//! Handlers of SSH keys.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use rigbox_store::{
+    feed::Wake,
+    ssh_keys::{SshKey, SshKeyRow},
+    workspaces::WorkspaceRow,
+};
+use rigbox_types::{
+    AccountId, SshKeyId,
+    api::{
+        ssh_keys::{
+            self as api, AddSshKeyRequest, ListWorkspaceSshKeysResponse, SshKeyEntry,
+            SshKeysResponse, SyncSshKeysResponse,
+        },
+        workspaces::MessageResponse,
+    },
+    limits::SSH_KEYS_MAX_COUNT,
+};
+use tokio::time::timeout;
+
+use super::key;
+use crate::{
+    control::Control,
+    error::{ApiError, ApiResult},
+    guest::agent::check_running,
+    http::{
+        access::{ForAccount, ForWorkspace, Id},
+        body::Document,
+        page::page_request,
+    },
+    source::random,
+    validate::text::check_title,
+};
+
+/// How long a host may take to tell a guest its keys.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
+/// A wake-up is a hint: after this long without one the row is read anyway.
+const LOOK_ANYWAY: Duration = Duration::from_secs(2);
+/// When to come again after a guest was not told in time.
+const SYNC_RETRY_S: u32 = 5;
+
+/// Lists.
+pub(crate) async fn ssh_key_list(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+) -> ApiResult<Json<SshKeysResponse>> {
+    let account = *about.account.target();
+    let page = control.store.ssh_keys().list(account, &page_request(&about.params)).await?;
+    let ssh_keys = page.items.into_iter().map(view).collect();
+    Ok(Json(SshKeysResponse { ssh_keys, next_cursor: page.next_cursor }))
+}
+
+/// Adds.
+pub(crate) async fn ssh_key_create(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+    Document(request): Document<AddSshKeyRequest>,
+) -> ApiResult<(StatusCode, Json<api::SshKey>)> {
+    check_title("name", &request.name)?;
+    let parsed = key::parse(&request.public_key)?;
+    let id = SshKeyId::from_random(random().map_err(ApiError::internal)?);
+    let key = SshKey {
+        name: request.name,
+        public_key: parsed.line,
+        fingerprint: parsed.entry.fingerprint,
+    };
+    let most = u64::try_from(SSH_KEYS_MAX_COUNT).unwrap_or(u64::MAX);
+    let row = control.store.ssh_keys().insert(id, *about.account.target(), &key, most).await?;
+    Ok((StatusCode::CREATED, Json(view(row))))
+}
+
+/// Deletes.
+pub(crate) async fn ssh_key_delete(
+    State(control): State<Arc<Control>>,
+    about: ForAccount,
+    Id(id): Id<SshKeyId>,
+) -> ApiResult<Json<MessageResponse>> {
+    control.store.ssh_keys().delete(*about.account.target(), id).await?;
+    Ok(Json(MessageResponse { message: "SSH key deleted".to_owned() }))
+}
+
+/// Lists the keys that open a workspace: those of its owner.
+pub(crate) async fn workspace_ssh_keys_list(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> ApiResult<Json<ListWorkspaceSshKeysResponse>> {
+    let keys = entries(&control, about.row.account).await?;
+    Ok(Json(ListWorkspaceSshKeysResponse { keys }))
+}
+
+/// Waits until the guest was told the keys of now. They are on their way already: adding a key has
+/// changed the assignment.
+pub(crate) async fn workspace_ssh_keys_sync(
+    State(control): State<Arc<Control>>,
+    about: ForWorkspace,
+) -> ApiResult<Json<SyncSshKeysResponse>> {
+    check_running(about.row.status(), "be told its SSH keys")?;
+    let keys = entries(&control, about.row.account).await?;
+    // Read after the keys: its generation is told to the guest with at least these.
+    let row = control.workspace(&about.row.id).await?;
+    let told = timeout(SYNC_TIMEOUT, until_told(&control, &row)).await;
+    told.unwrap_or_else(|_| {
+        Err(ApiError::unavailable("the workspace was not told its keys in time", SYNC_RETRY_S))
+    })?;
+    let synced = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    Ok(Json(SyncSshKeysResponse { synced, keys }))
+}
+
+/// Waits until the host has acted on the generation of `row`.
+async fn until_told(control: &Control, row: &WorkspaceRow) -> ApiResult<()> {
+    let mut wakes = control.store.feed().subscribe();
+    loop {
+        let now = control.workspace(&row.id).await?;
+        check_running(now.status(), "be told its SSH keys")?;
+        if now.seen.generation >= row.generation {
+            return Ok(());
+        }
+        let woken = async {
+            while let Some(Wake::Workspace { workspace, .. }) = wakes.next().await {
+                if workspace == row.id {
+                    return;
+                }
+            }
+        };
+        // Whether it was a wake-up or the time, the row is read again.
+        drop(timeout(LOOK_ANYWAY, woken).await);
+    }
+}
+
+async fn entries(control: &Control, account: AccountId) -> ApiResult<Vec<SshKeyEntry>> {
+    let rows = control.store.ssh_keys().of_account(account).await?;
+    // What is kept was parsed when it was added.
+    Ok(rows
+        .iter()
+        .filter_map(|row| key::parse(&row.key.public_key).ok())
+        .map(|k| k.entry)
+        .collect())
+}
+
+fn view(row: SshKeyRow) -> api::SshKey {
+    api::SshKey {
+        id: row.id,
+        user_id: row.account,
+        name: row.key.name,
+        public_key: row.key.public_key,
+        fingerprint: Some(row.key.fingerprint),
+        created_at: row.created_at,
+    }
+}

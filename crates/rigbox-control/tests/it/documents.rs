@@ -1,0 +1,43 @@
+//! Documents about the account and the installation.
+
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_account_reads_its_limits_regions_and_dashboard() {
+    let world = World::start().await;
+    world.running("a").await;
+    let limits = world.api.get("/users/me/limits").await.expect(200);
+    assert_eq!(limits["plan"], "operator");
+    assert_eq!(limits["limits"]["max_ram_total_mb"], 4096);
+    assert_eq!(limits["limits"]["max_disk_total_mb"], 40960);
+    let usage = json!({
+        "workspace_count": 1, "running_vcpus": 1, "total_disk_mb": 512, "total_ram_mb": 128,
+    });
+    assert_eq!(limits["usage"], usage);
+    let regions = world.api.get("/users/me/regions").await.expect(200);
+    assert_eq!(regions, json!({ "regions": ["here"] }));
+    let flags = world.api.get("/feature-flags").await.expect(200);
+    assert_eq!(
+        (&flags["flags"]["workspaces"], &flags["flags"]["ai"]),
+        (&json!(true), &json!(false))
+    );
+    let dashboard = world.api.get("/dashboard").await.expect(200);
+    assert_eq!(dashboard["workspaces"][0]["name"], "a");
+    assert_eq!(dashboard["limits"], limits);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anyone_reads_templates_and_capacity() {
+    let world = World::start().await;
+    let stranger = world.api.stranger();
+    let templates = stranger.get("/templates").await.expect(200);
+    assert_eq!(templates["templates"][0]["id"], "base");
+    let capacity = stranger.get("/capacity").await.expect(200);
+    // 4096 MiB of memory in slots of 512.
+    assert_eq!(capacity, json!({ "available": 8, "total": 8, "used": 0 }));
+    world.create("a").await;
+    let capacity = stranger.get("/capacity").await.expect(200);
+    assert_eq!(capacity["used"], 1);
+}

@@ -1,0 +1,129 @@
+//! What hosts ask.
+
+use http::Method;
+use rigbox_types::{Desired, Observed, Revision, WorkspaceId, host::Sequence};
+use serde_json::{Value, json};
+
+use crate::{
+    host::Host,
+    world::{World, internal},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_begins_with_everything_and_goes_on_from_a_revision() {
+    let world = World::start().await;
+    let known = world.host.knows(|known| known.synced == 1).await;
+    assert_eq!((known.resets, known.assignments.len()), (1, 0));
+    let id = world.create("a").await;
+    let known = world.host.knows(|known| known.assignments.len() == 1).await;
+    let revision = known.revision.unwrap();
+
+    // Another reader of the same host that has seen this much gets no reset.
+    let later = world.host.clone();
+    let mut watch = later
+        .control
+        .watch::<Value>(&later.path(&format!("/assignments?after={revision}")))
+        .await
+        .unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap()["event"], "synced");
+    world.api.post(&format!("/workspaces/{id}/start")).await.expect(200);
+    let event = watch.next().await.unwrap().unwrap();
+    assert_eq!(
+        (&event["event"], &event["assignment"]["desired"]),
+        (&json!("assigned"), &json!("running"))
+    );
+
+    // One that claims to have seen more than there is begins anew.
+    let path = world.host.path("/assignments?after=999999");
+    let mut watch = world.host.control.watch::<Value>(&path).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap()["event"], "reset");
+    assert_eq!(watch.next().await.unwrap().unwrap()["event"], "assigned");
+    assert_eq!(watch.next().await.unwrap().unwrap()["event"], "synced");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_observation_changes_nothing() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    let mut old = world.host.observation(&id, Observed::Booting);
+    old.sequence = Sequence { incarnation: 0, count: 99_999 };
+    world.host.report(vec![old]).await.unwrap();
+    assert_eq!(world.status(&id).await, "running");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_reports_only_what_it_has() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    let other = Host::start(&world.path(), internal(&world.path()), 9, &world.end).await;
+    let refused = other.report(Vec::new()).await.unwrap_err();
+    assert_eq!(refused.refusal().unwrap().status, 404);
+    other.register().await;
+    other.report(vec![other.observation(&id, Observed::Stopped)]).await.unwrap();
+    assert_eq!(world.status(&id).await, "running");
+    let many = (0..257).map(|_| world.host.observation(&id, Observed::Running)).collect();
+    assert_eq!(world.host.report(many).await.unwrap_err().refusal().unwrap().status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_registers_as_itself() {
+    let world = World::start().await;
+    let path = "/internal/v1/hosts/host-00000000";
+    let registration = &world.host.registration;
+    let refused = world.host.control.json::<_, ()>(Method::PUT, path, registration).await;
+    assert_eq!(refused.unwrap_err().refusal().unwrap().status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_in_a_workspace_learns_about_that_workspace_only() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    let other = Host::start(&world.path(), internal(&world.path()), 9, &world.end).await;
+    other.register().await;
+    let ask = |host: &Host, id: &str, path: &str| {
+        let path = host.path(&format!("/guest-api/{id}/{path}"));
+        let control = host.control.clone();
+        async move { control.get::<Value>(&path).await }
+    };
+    let whoami = ask(&world.host, &id, "rig/v1/whoami").await.unwrap();
+    assert_eq!((&whoami["workspace_id"], &whoami["name"]), (&json!(id), &json!("a")));
+    assert_eq!(whoami["api_url"], world.api.base);
+    let status = ask(&world.host, &id, "rig/v1/status").await.unwrap();
+    assert_eq!(status["status"], "running");
+    assert!(status.get("env_vars").is_none());
+    for (host, id, path) in [
+        (&other, id.as_str(), "rig/v1/whoami"),
+        (&world.host, "ws-00000000", "rig/v1/whoami"),
+        (&world.host, "x", "rig/v1/whoami"),
+        (&world.host, id.as_str(), "rig/v1/secrets"),
+        (&world.host, id.as_str(), "v1/messages"),
+    ] {
+        let refused = ask(host, id, path).await.unwrap_err();
+        assert_eq!(refused.refusal().unwrap().status, 404, "{id} {path}");
+    }
+    let path = world.host.path(&format!("/guest-api/{id}/rig/v1/whoami"));
+    let refused = world.host.control.json::<_, Value>(Method::POST, &path, &()).await;
+    assert_eq!(refused.unwrap_err().refusal().unwrap().status, 405);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_internal_api_is_not_on_the_public_listener() {
+    let world = World::start().await;
+    for path in ["", "/assignments", "/reports", "/guest-api/ws-00000000/rig/v1/whoami"] {
+        let path = format!("/api/../internal/v1/hosts/{}{path}", world.host.id);
+        world.api.get(&path).await.refused(404, "not_found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_is_told() {
+    let world = World::start().await;
+    let id = world.create("a").await;
+    world.api.call("DELETE", &format!("/workspaces/{id}")).await.expect(200);
+    let assignment = world.host.assigned(&id, Desired::Deleted).await;
+    assert!(!assignment.force);
+    world.host.remove(&id).await;
+    let id: WorkspaceId = id.parse().unwrap();
+    let known = world.host.knows(|known| known.removed.contains(&id)).await;
+    assert!(known.revision > Some(Revision(0)));
+}

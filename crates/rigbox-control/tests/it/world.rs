@@ -1,0 +1,132 @@
+//! Control with a database of its own and one host, for one test.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_control::{Config, run};
+use rigbox_fabric::{Address, ClientAuth, ServerAuth};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{Client, PATIENCE},
+    host::Host,
+};
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) api: Client,
+    pub(crate) host: Host,
+    /// Ends control only.
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) control: Option<JoinHandle<()>>,
+    /// Ends everything else.
+    pub(crate) end: CancellationToken,
+}
+
+impl World {
+    /// Control and a host that has registered and watches.
+    pub(crate) async fn start() -> Self {
+        let world = Self::without_host().await;
+        world.host.register().await;
+        world.host.watch(None, &world.end);
+        world
+    }
+
+    /// Control, and a host that has not registered.
+    pub(crate) async fn without_host() -> Self {
+        // Fails where another test of this process has set it up already.
+        drop(tracing_subscriber::fmt().with_test_writer().try_init());
+        let dir = TempDir::with_prefix("rb").unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().to_owned();
+        let (shutdown, end) = (CancellationToken::new(), CancellationToken::new());
+        let (base, control) = start_control(&path, &shutdown).await;
+        let key = read_key(&path).await;
+        let host = Host::start(&path, internal(&path), 7, &end).await;
+        let api = Client::new(base, Some(key));
+        Self { dir, api, host, shutdown, control: Some(control), end }
+    }
+
+    pub(crate) fn path(&self) -> Utf8PathBuf {
+        Utf8Path::from_path(self.dir.path()).unwrap().to_owned()
+    }
+
+    /// Ends control politely and waits until it is gone.
+    pub(crate) async fn stop_control(&mut self) {
+        self.shutdown.cancel();
+        let control = self.control.take().unwrap();
+        timeout(PATIENCE, control).await.expect("control ends").unwrap();
+    }
+
+    /// Starts control again on the same data.
+    pub(crate) async fn start_control(&mut self) {
+        self.shutdown = CancellationToken::new();
+        let (base, control) = start_control(&self.path(), &self.shutdown).await;
+        self.api.base = base;
+        self.control = Some(control);
+    }
+
+    /// Makes a workspace and gives its id.
+    pub(crate) async fn create(&self, name: &str) -> String {
+        let body = json!({ "name": name, "template_id": "tiny" });
+        id(&self.api.json("POST", "/workspaces", body).await.expect(201))
+    }
+
+    /// Makes a workspace that runs and gives its id.
+    pub(crate) async fn running(&self, name: &str) -> String {
+        let id = self.create(name).await;
+        self.api.post(&format!("/workspaces/{id}/start")).await.expect(200);
+        self.host.run(&id).await;
+        assert_eq!(self.status(&id).await, "running");
+        id
+    }
+
+    /// The status of a workspace.
+    pub(crate) async fn status(&self, id: &str) -> String {
+        let value = self.api.get(&format!("/workspaces/{id}")).await.expect(200);
+        value["vm"]["status"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.end.cancel();
+    }
+}
+
+/// The id of a workspace that an answer is about.
+pub(crate) fn id(answer: &Value) -> String {
+    answer["vm"]["id"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn internal(dir: &Utf8Path) -> Address {
+    Address::Unix(dir.join("c.sock"))
+}
+
+async fn read_key(dir: &Utf8Path) -> String {
+    tokio::fs::read_to_string(dir.join("admin.key")).await.unwrap().trim().to_owned()
+}
+
+/// Starts control and waits until it answers.
+async fn start_control(dir: &Utf8Path, shutdown: &CancellationToken) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let config = Config {
+        store: format!("sqlite:{}", dir.join("rigbox.db")).parse().unwrap(),
+        secrets: dir.join("secrets"),
+        admin_key_file: Some(dir.join("admin.key")),
+        internal: internal(dir),
+        internal_auth: ServerAuth::Local { peer_uid: None },
+        host_auth: ClientAuth::Local,
+        region: "here".parse().unwrap(),
+        api_url: base.clone(),
+        ssh: None,
+    };
+    let running = run(config, listener, shutdown.clone());
+    let control = tokio::spawn(async move { running.await.unwrap() });
+    // The listener queues connections until control serves, so one answer means it is there.
+    Client::new(base.clone(), None).get("/capacity").await.expect(200);
+    (base, control)
+}
