@@ -1,0 +1,1 @@
+//! Two workspaces and an internet that stands in.

@@ -1,0 +1,119 @@
+//! A driver whose VM is a process of this test binary. It keeps the promises of `Vmm`: held at the
+//! gate, ended with its starter while it is held, alive without it afterwards.
+
+use std::{fs, io::Write as _, os::unix::process::CommandExt as _, process::Stdio, time::Duration};
+
+use async_trait::async_trait;
+use rigbox_types::host::DriverName;
+use rigbox_vmm::{
+    AgentChannel, Capabilities, Capability, ProcessGate, ProcessId, Running, SnapshotPaths, VmSpec,
+    Vmm, VmmError,
+};
+
+use crate::roles;
+
+pub(crate) struct TestVmm;
+
+/// The socket of a guest's agent.
+fn socket(spec: &VmSpec) -> camino::Utf8PathBuf {
+    spec.run_dir.join("vsock")
+}
+
+fn running(spec: &VmSpec, process: ProcessId) -> Running {
+    Running::new(spec.clone(), process, AgentChannel::Vsock { uds: socket(spec) })
+}
+
+fn unsupported(capability: Capability) -> VmmError {
+    VmmError::Unsupported { driver: DriverName::QemuTcg, capability }
+}
+
+#[async_trait]
+impl Vmm for TestVmm {
+    fn name(&self) -> DriverName {
+        DriverName::QemuTcg
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(&[])
+    }
+
+    async fn boot(&self, spec: &VmSpec, gate: &dyn ProcessGate) -> Result<Running, VmmError> {
+        if !spec.root_disk.exists() || !spec.netns.exists() {
+            return Err(VmmError::InvalidSpec { reason: "no disk or no network".to_owned() });
+        }
+        let log = fs::File::create(&spec.console).unwrap();
+        let mut child = roles::command("vm")
+            // A VMM names its sockets on its command line.
+            .arg(format!("{}/vsock", spec.run_dir))
+            .stdin(Stdio::piped())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let process = ProcessId::of(child.id()).unwrap();
+        if let Err(source) = gate.admit(&process).await {
+            process.kill().await.unwrap();
+            child.wait().unwrap();
+            return Err(VmmError::NotAdmitted { source });
+        }
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{}", serde_json::to_string(spec).unwrap()).unwrap();
+        // Nobody else takes note of its end.
+        std::thread::spawn(move || child.wait().unwrap());
+        Ok(running(spec, process))
+    }
+
+    async fn adopt(&self, spec: &VmSpec, process: &ProcessId) -> Result<Running, VmmError> {
+        // A held one ends by itself a moment after its starter.
+        for _ in 0..100 {
+            if !process.is_alive() || socket(spec).exists() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if !process.is_alive() || !socket(spec).exists() {
+            process.kill().await?;
+            return Err(VmmError::Gone { process: *process });
+        }
+        Ok(running(spec, *process))
+    }
+
+    async fn pause(&self, _: &Running) -> Result<(), VmmError> {
+        Err(unsupported(Capability::Pause))
+    }
+
+    async fn resume(&self, _: &Running) -> Result<(), VmmError> {
+        Err(unsupported(Capability::Pause))
+    }
+
+    async fn snapshot(&self, _: &Running, _: &SnapshotPaths) -> Result<(), VmmError> {
+        Err(unsupported(Capability::Snapshot))
+    }
+
+    async fn restore(
+        &self,
+        _: &VmSpec,
+        _: &SnapshotPaths,
+        _: &dyn ProcessGate,
+    ) -> Result<Running, VmmError> {
+        Err(unsupported(Capability::Restore))
+    }
+
+    async fn request_shutdown(&self, _: &Running) -> Result<(), VmmError> {
+        Ok(())
+    }
+
+    async fn kill(&self, vm: &Running) -> Result<(), VmmError> {
+        vm.process.kill().await
+    }
+
+    async fn clean(&self, spec: &VmSpec) -> Result<(), VmmError> {
+        match fs::remove_file(socket(spec)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let path = socket(spec);
+                Err(VmmError::File { action: "remove", path, source: error })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
