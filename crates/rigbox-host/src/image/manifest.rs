@@ -184,7 +184,7 @@ pub(super) async fn digest(path: &Utf8Path, report: Report<'_>) -> Result<String
     let all = fs::metadata(path).map_err(ImageError::file("look at", path))?.len();
     let mut file = File::open(path).map_err(ImageError::file("open", path))?;
     let mut hasher = Sha256::new();
-    let mut done = 0;
+    let (mut done, mut told) = (0, None);
     loop {
         // One chunk at a time off the async threads, so that a dropped check ends.
         let (rest, state, read) = blocking(move || {
@@ -201,7 +201,11 @@ pub(super) async fn digest(path: &Utf8Path, report: Report<'_>) -> Result<String
             0 => return Ok(hex(&hasher.finalize())),
             count => done = u64::try_from(count).unwrap_or(0).saturating_add(done),
         }
-        report(&Progress::part(Stage::Digest, (done, all), ""));
+        let progress = Progress::part(Stage::Digest, (done, all), "");
+        if told != progress.percent {
+            told = progress.percent;
+            report(&progress);
+        }
     }
 }
 
