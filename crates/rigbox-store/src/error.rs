@@ -77,6 +77,8 @@ pub enum Amount {
     MemoryMib,
     /// Disk in MiB.
     DiskMib,
+    /// SSH keys.
+    SshKeys,
 }
 
 /// A limit that what was asked for does not fit into.
@@ -111,6 +113,7 @@ impl fmt::Display for Amount {
             Self::Vcpus => "vcpus",
             Self::MemoryMib => "memory_mib",
             Self::DiskMib => "disk_mib",
+            Self::SshKeys => "ssh_keys",
         })
     }
 }

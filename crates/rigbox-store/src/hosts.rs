@@ -14,7 +14,7 @@ use crate::{
     StoreError,
     engine::Engine,
     row::{Columns, count, word},
-    workspaces::Promised,
+    workspaces::{Promised, admit},
 };
 
 /// Most hosts of one answer.
@@ -49,11 +49,9 @@ const GET: &str = concat!("SELECT ", columns!(), " FROM hosts h WHERE h.id = $1"
 const LOADS: &str = concat!(
     "SELECT ",
     columns!(),
-    ", COUNT(w.id) AS workspaces, \
-     CAST(COALESCE(SUM(w.vcpus), 0) AS BIGINT) AS vcpus, \
-     CAST(COALESCE(SUM(w.memory_mib), 0) AS BIGINT) AS memory_mib, \
-     CAST(COALESCE(SUM(w.disk_mib), 0) AS BIGINT) AS disk_mib \
-     FROM hosts h LEFT JOIN workspaces w ON w.host_id = h.id \
+    ", ",
+    admit::sums!(),
+    " FROM hosts h LEFT JOIN workspaces w ON w.host_id = h.id \
      GROUP BY h.id ORDER BY h.id LIMIT $1"
 );
 

@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod service_specs;
 pub mod settings;
 pub mod setup_scripts;
+pub mod ssh_keys;
 pub mod workspaces;
 
 mod engine;
@@ -93,6 +94,12 @@ impl Store {
     #[must_use]
     pub fn service_specs(&self) -> service_specs::ServiceSpecs<'_> {
         service_specs::ServiceSpecs { engine: &self.engine }
+    }
+
+    /// Public SSH keys.
+    #[must_use]
+    pub fn ssh_keys(&self) -> ssh_keys::SshKeys<'_> {
+        ssh_keys::SshKeys { engine: &self.engine }
     }
 
     /// Answers to requests that carry an `Idempotency-Key`.

@@ -6,7 +6,7 @@
 //! its account until the workspace is gone; what a host promises never exceeds its capacity.
 //! Does not decide which change is legal: the caller's edit does, inside the transaction.
 
-mod admit;
+pub(crate) mod admit;
 mod attached;
 mod change;
 mod insert;

@@ -23,7 +23,6 @@ CREATE TABLE IF NOT EXISTS workspaces (
     egress_cidrs TEXT COLLATE "C" NOT NULL,
     idle_mode TEXT COLLATE "C" NOT NULL,
     idle_after_s BIGINT,
-    env TEXT COLLATE "C" NOT NULL,
     setup_scripts TEXT COLLATE "C" NOT NULL,
     service_specs TEXT COLLATE "C" NOT NULL,
     creation_attempts BIGINT NOT NULL,
@@ -37,5 +36,7 @@ CREATE TABLE IF NOT EXISTS workspaces (
     ready_at BIGINT,
     setup TEXT COLLATE "C" NOT NULL,
     observed_at BIGINT,
+    -- Large, and therefore last: what stands before it is read without it.
+    env TEXT COLLATE "C" NOT NULL,
     UNIQUE (account_id, name)
 );

@@ -23,7 +23,6 @@ CREATE TABLE IF NOT EXISTS workspaces (
     egress_cidrs TEXT NOT NULL,
     idle_mode TEXT NOT NULL,
     idle_after_s INTEGER,
-    env TEXT NOT NULL,
     setup_scripts TEXT NOT NULL,
     service_specs TEXT NOT NULL,
     creation_attempts INTEGER NOT NULL,
@@ -37,5 +36,7 @@ CREATE TABLE IF NOT EXISTS workspaces (
     ready_at INTEGER,
     setup TEXT NOT NULL,
     observed_at INTEGER,
+    -- Large, and therefore last: what stands before it is read without it.
+    env TEXT NOT NULL,
     UNIQUE (account_id, name)
 ) STRICT;

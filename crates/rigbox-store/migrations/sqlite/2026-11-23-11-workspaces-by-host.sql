@@ -1,2 +1,2 @@
--- Holds the promised sizes too, so that admission reads no rows.
-CREATE INDEX IF NOT EXISTS workspaces_by_host ON workspaces (host_id, id, vcpus, memory_mib, disk_mib);
+-- Holds what admission sums up, so that it reads no rows.
+CREATE INDEX IF NOT EXISTS workspaces_by_host ON workspaces (host_id, id, desired, observed, vcpus, memory_mib, disk_mib);

@@ -48,6 +48,8 @@ both! {
     "2026-11-23-19-create-idempotency-keys"
     "2026-11-23-20-idempotency-keys-by-age"
     "2026-11-23-21-create-settings"
+    "2026-11-23-22-create-ssh-keys"
+    "2026-11-23-23-ssh-keys-by-account"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

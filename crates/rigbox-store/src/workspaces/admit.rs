@@ -1,27 +1,36 @@
 //! Whether one more fits: into the account's quota and into what the host may promise.
-//! Invariant: called in the transaction that adds, which holds the counter, so that no other one
-//! adds meanwhile. A workspace counts from its making until it is gone, running or not.
+//! Invariants: called in the transaction that adds, which holds the counter, so that no other one
+//! adds meanwhile; disk counts from a workspace's making until it is gone, memory and virtual CPUs
+//! while it should run or still does; what could never run is not made.
 
-use rigbox_types::{AccountId, HostId, host::Resources};
+use rigbox_types::{AccountId, Desired, HostId, Observed, host::Resources};
 
 use crate::{Amount, Over, Scope, StoreError, row::Columns, tx::Tx};
 
-pub(super) const SUM_OF_ACCOUNT: &str = "SELECT COUNT(*) AS workspaces, \
-     CAST(COALESCE(SUM(vcpus), 0) AS BIGINT) AS vcpus, \
-     CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib, \
-     CAST(COALESCE(SUM(disk_mib), 0) AS BIGINT) AS disk_mib \
-     FROM workspaces WHERE account_id = $1";
+/// Sums of the workspaces `w`; what is live is the same as in [`is_live`].
+macro_rules! sums {
+    () => {
+        "COUNT(w.id) AS workspaces, \
+         CAST(COALESCE(SUM(w.vcpus) FILTER (WHERE w.desired = 'running' \
+         OR w.observed IN ('preparing', 'booting', 'running', 'stopping')), 0) AS BIGINT) AS vcpus, \
+         CAST(COALESCE(SUM(w.memory_mib) FILTER (WHERE w.desired = 'running' \
+         OR w.observed IN ('preparing', 'booting', 'running', 'stopping')), 0) AS BIGINT) \
+         AS memory_mib, \
+         CAST(COALESCE(SUM(w.disk_mib), 0) AS BIGINT) AS disk_mib"
+    };
+}
+pub(crate) use sums;
 
-pub(super) const SUM_OF_HOST: &str = "SELECT COUNT(*) AS workspaces, \
-     CAST(COALESCE(SUM(vcpus), 0) AS BIGINT) AS vcpus, \
-     CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib, \
-     CAST(COALESCE(SUM(disk_mib), 0) AS BIGINT) AS disk_mib \
-     FROM workspaces WHERE host_id = $1";
+pub(super) const SUM_OF_ACCOUNT: &str =
+    concat!("SELECT ", sums!(), " FROM workspaces w WHERE w.account_id = $1");
+
+pub(super) const SUM_OF_HOST: &str =
+    concat!("SELECT ", sums!(), " FROM workspaces w WHERE w.host_id = $1");
 
 const CAPACITY: &str =
     "SELECT capacity_vcpus, capacity_memory_mib, capacity_disk_mib FROM hosts WHERE id = $1";
 
-/// What an account may have in all; none means no limit.
+/// What an account may have in all, counted like [`Promised`]; none means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Workspaces.
@@ -37,13 +46,13 @@ pub struct Limits {
 /// What workspaces add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Promised {
-    /// How many.
+    /// How many there are.
     pub workspaces: u64,
-    /// Virtual CPUs.
+    /// Virtual CPUs of those that should run or still do.
     pub vcpus: u64,
-    /// Memory in MiB.
+    /// Memory of those that should run or still do, in MiB.
     pub memory_mib: u64,
-    /// Disk in MiB.
+    /// Disk of all, in MiB.
     pub disk_mib: u64,
 }
 
@@ -57,36 +66,68 @@ impl Promised {
         })
     }
 
-    /// What a new workspace of this size adds.
-    pub(super) fn one(size: Resources) -> Self {
+    /// What one workspace of this size takes.
+    pub(super) fn of(size: Resources, desired: Desired, observed: Observed) -> Self {
+        let live = u64::from(is_live(desired, observed));
         Self {
             workspaces: 1,
-            vcpus: size.vcpus.into(),
-            memory_mib: size.memory_mib.into(),
+            vcpus: u64::from(size.vcpus) * live,
+            memory_mib: u64::from(size.memory_mib) * live,
             disk_mib: size.disk_mib.into(),
         }
     }
 
-    /// What growing adds; what shrinks adds nothing.
-    pub(super) fn growth(from: Resources, to: Resources) -> Self {
+    /// The size where it is larger than it was, because only that can be too large by itself.
+    pub(super) fn grown(from: Resources, to: Resources) -> Self {
+        let grown = |from: u64, to: u64| if to > from { to } else { 0 };
         Self {
             workspaces: 0,
-            vcpus: to.vcpus.saturating_sub(from.vcpus).into(),
-            memory_mib: to.memory_mib.saturating_sub(from.memory_mib).into(),
-            disk_mib: to.disk_mib.saturating_sub(from.disk_mib).into(),
+            vcpus: grown(from.vcpus.into(), to.vcpus.into()),
+            memory_mib: grown(from.memory_mib.into(), to.memory_mib.into()),
+            disk_mib: grown(from.disk_mib.into(), to.disk_mib.into()),
+        }
+    }
+
+    /// What this takes on top of `before`; nothing of what shrinks.
+    pub(super) fn beyond(self, before: Self) -> Self {
+        Self {
+            workspaces: self.workspaces.saturating_sub(before.workspaces),
+            vcpus: self.vcpus.saturating_sub(before.vcpus),
+            memory_mib: self.memory_mib.saturating_sub(before.memory_mib),
+            disk_mib: self.disk_mib.saturating_sub(before.disk_mib),
         }
     }
 }
 
-/// Refuses where `more` does not fit.
+/// Whether a workspace holds memory and CPU: it should run, or its VMM is not known to be gone.
+fn is_live(desired: Desired, observed: Observed) -> bool {
+    match (desired, observed) {
+        (Desired::Running, _)
+        | (
+            Desired::Stopped | Desired::Suspended | Desired::Deleted,
+            Observed::Preparing | Observed::Booting | Observed::Running | Observed::Stopping,
+        ) => true,
+        (
+            Desired::Stopped | Desired::Suspended | Desired::Deleted,
+            Observed::Absent
+            | Observed::Stopped
+            | Observed::Suspended
+            | Observed::Deleting
+            | Observed::Failed,
+        ) => false,
+    }
+}
+
+/// Refuses where `more` does not fit, and where a workspace that has `grown` could never run.
 pub(super) async fn admit(
     tx: &mut Tx<'_>,
     (account, limits): (AccountId, &Limits),
     host: &HostId,
-    more: Promised,
+    (grown, more): (Promised, Promised),
 ) -> Result<(), StoreError> {
     let sum = sqlx::query(SUM_OF_ACCOUNT).bind(account.to_string()).fetch_one(tx.on()).await?;
     let used = Promised::read(&Columns::of("workspaces", &sum))?;
+    check(Scope::Account, limits, Promised::default(), grown)?;
     check(Scope::Account, limits, used, more)?;
 
     let row = sqlx::query(CAPACITY).bind(host.as_str()).fetch_optional(tx.on()).await?;
@@ -100,6 +141,7 @@ pub(super) async fn admit(
     };
     let sum = sqlx::query(SUM_OF_HOST).bind(host.as_str()).fetch_one(tx.on()).await?;
     let used = Promised::read(&Columns::of("workspaces", &sum))?;
+    check(Scope::Host, &capacity, Promised::default(), grown)?;
     check(Scope::Host, &capacity, used, more)
 }
 

@@ -1,5 +1,6 @@
-//! Workspaces that a setup script or a service spec is attached to: when it changes or goes, what
-//! their guests are told changes too, so they get a new generation in the same transaction.
+//! Workspaces that something of their account reaches into: a setup script, a service spec, the SSH
+//! keys. When it changes or goes, what their guests are told changes too, so they get a new
+//! generation in the same transaction.
 
 use rigbox_types::{AccountId, ServiceSpecId, SetupScriptId, Timestamp};
 
@@ -19,11 +20,20 @@ const WITH_SPEC: &str = concat!(
     " FROM workspaces WHERE account_id = $1 AND service_specs LIKE $2 ORDER BY id"
 );
 
+/// All of the account, those that are to be deleted too: one more generation does no harm.
+const WITH_KEYS: &str = concat!(
+    "SELECT ",
+    row::columns!("NULL AS env"),
+    " FROM workspaces WHERE account_id = $1 AND id LIKE $2 ORDER BY id"
+);
+
 /// What is attached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Attachment {
     Script(SetupScriptId),
     Spec(ServiceSpecId),
+    /// The account's SSH keys, which every workspace of it has.
+    SshKeys,
 }
 
 /// Whether the thing itself stays.
@@ -43,15 +53,12 @@ pub(crate) async fn touch_attached(
 ) -> Result<(), StoreError> {
     // Before the rows are read, so that nobody changes them meanwhile.
     let mut revision = tx.revision().await?;
-    let (text, id) = match attachment {
-        Attachment::Script(id) => (WITH_SCRIPT, id.to_string()),
-        Attachment::Spec(id) => (WITH_SPEC, id.to_string()),
+    let (text, pattern) = match attachment {
+        Attachment::Script(id) => (WITH_SCRIPT, format!("%{id}%")),
+        Attachment::Spec(id) => (WITH_SPEC, format!("%{id}%")),
+        Attachment::SshKeys => (WITH_KEYS, "%".to_owned()),
     };
-    let rows = sqlx::query(text)
-        .bind(account.to_string())
-        .bind(format!("%{id}%"))
-        .fetch_all(tx.on())
-        .await?;
+    let rows = sqlx::query(text).bind(account.to_string()).bind(pattern).fetch_all(tx.on()).await?;
     for found in &rows {
         let mut row = row::read(found)?;
         if fate == Fate::Removed {
@@ -68,5 +75,6 @@ fn detach(row: &mut WorkspaceRow, attachment: Attachment) {
     match attachment {
         Attachment::Script(id) => row.wanted.setup_scripts.retain(|attached| *attached != id),
         Attachment::Spec(id) => row.wanted.service_specs.retain(|attached| *attached != id),
+        Attachment::SshKeys => {}
     }
 }

@@ -38,7 +38,8 @@ pub enum ChangeError<E> {
 impl Workspaces<'_> {
     /// Changes a workspace by `edit`, which gets the row as it is and the desired side to change.
     /// The change will have the generation after the row's. An edit that changes nothing writes
-    /// nothing. Where the workspace grows it must fit into `limits` and into its host.
+    /// nothing. Where the workspace grows or is to run, that must fit into `limits` and into its
+    /// host.
     ///
     /// # Errors
     /// What `edit` refused with, [`StoreError::NotFound`], [`StoreError::Over`].
@@ -59,15 +60,20 @@ impl Workspaces<'_> {
         if after.wanted == before.wanted {
             return Ok(before);
         }
-        let more = Promised::growth(before.wanted.resources, after.wanted.resources);
-        if more != Promised::default() {
-            admit(&mut tx, (before.account, limits), &before.host, more).await?;
+        let more = takes(&after).beyond(takes(&before));
+        let grown = Promised::grown(before.wanted.resources, after.wanted.resources);
+        if (grown, more) != Default::default() {
+            admit(&mut tx, (before.account, limits), &before.host, (grown, more)).await?;
         }
         renew(&mut after, revision, self.engine.now());
         write(&mut tx, &after).await?;
         tx.commit().await?;
         Ok(after)
     }
+}
+
+fn takes(row: &WorkspaceRow) -> Promised {
+    Promised::of(row.wanted.resources, row.wanted.desired, row.seen.observed)
 }
 
 /// Gives a row that is about to be written its next generation and its place in the stream.

@@ -2,7 +2,7 @@
 
 use rigbox_types::{
     AccountId, Generation, HostId, ImageName, Observed, RegionName, TemplateId, WorkspaceId,
-    WorkspaceName,
+    WorkspaceName, host::Resources,
 };
 
 use super::{GET, Limits, Promised, Wanted, WorkspaceRow, Workspaces, admit::admit, row};
@@ -23,6 +23,9 @@ const INSERT: &str = "INSERT INTO workspaces (id, account_id, name, region, host
      observed, observed_generation, sequence_incarnation, sequence_count, setup) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
      $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, 0, 0, 0, '[]')";
+
+/// The size that a new workspace has grown from.
+const NOTHING: Resources = Resources { vcpus: 0, memory_mib: 0, disk_mib: 0 };
 
 /// The generation of a new workspace.
 const FIRST: Generation = Generation(1);
@@ -74,8 +77,10 @@ impl Workspaces<'_> {
         if taken.is_some() {
             return Err(StoreError::Conflict { what: "workspace name", id: new.name.to_string() });
         }
-        let more = Promised::one(new.wanted.resources);
-        admit(&mut tx, (new.account, limits), &new.host, more).await?;
+        let size = new.wanted.resources;
+        let grown = Promised::grown(NOTHING, size);
+        let more = Promised::of(size, new.wanted.desired, Observed::Absent);
+        admit(&mut tx, (new.account, limits), &new.host, (grown, more)).await?;
         write(&mut tx, new, (revision.0, now)).await?;
         if let Some(claim) = claim {
             idempotency::note_made(&mut tx, claim, new.id.as_str()).await?;

@@ -68,7 +68,8 @@ pub struct Wanted {
     pub desired: Desired,
     /// A VM booted for an older generation is booted again.
     pub restart_generation: Generation,
-    /// A failure seen before this generation is forgotten.
+    /// A failure seen before this generation is forgotten. Every request about the life of the
+    /// workspace raises it: until the host has seen it, what was seen before is no answer.
     pub retry_generation: Generation,
     /// Removal goes on past steps that fail.
     pub force: bool,
@@ -121,10 +122,13 @@ impl fmt::Debug for EnvVars {
 }
 
 impl WorkspaceRow {
-    /// Whether the host has acted on the newest generation.
+    /// Whether the host has acted on the newest request about the life of the workspace. Other
+    /// changes (environment, scripts, keys) have generations too, but a workspace that runs keeps
+    /// running while its host takes note of them.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
-        if self.seen.generation >= self.generation { Freshness::Current } else { Freshness::Behind }
+        let asked = self.wanted.restart_generation.max(self.wanted.retry_generation);
+        if self.seen.generation >= asked { Freshness::Current } else { Freshness::Behind }
     }
 
     /// What users read.

@@ -1,7 +1,9 @@
-use rigbox_store::{StoreError, workspaces::Promised};
-use rigbox_types::host::Capacity;
+use std::convert::Infallible;
 
-use crate::kit::{SECOND, UNLIMITED, World, host, registration};
+use rigbox_store::{StoreError, workspaces::Promised};
+use rigbox_types::{Desired, Observed, host::Capacity};
+
+use crate::kit::{SECOND, UNLIMITED, World, host, observation, registration};
 
 pub(crate) async fn a_host_registers_again_at_each_start(world: World) {
     let hosts = world.store.hosts();
@@ -36,13 +38,40 @@ pub(crate) async fn a_host_registers_again_at_each_start(world: World) {
 pub(crate) async fn what_is_promised_is_summed_from_the_workspaces(world: World) {
     let (hosts, workspaces) = (world.store.hosts(), world.store.workspaces());
     hosts.register(&registration(&host(2))).await.unwrap();
-    for _ in 0..3 {
-        workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    for desired in [Desired::Stopped, Desired::Running, Desired::Running] {
+        let mut new = world.new_workspace();
+        new.wanted.desired = desired;
+        workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
     }
-    let three = Promised { workspaces: 3, vcpus: 6, memory_mib: 1_536, disk_mib: 3_072 };
+    let three = Promised { workspaces: 3, vcpus: 4, memory_mib: 1_024, disk_mib: 3_072 };
     let loads = hosts.loads().await.unwrap();
     let loads: Vec<_> = loads.into_iter().map(|load| (load.host.id, load.promised)).collect();
     assert_eq!(loads, [(world.host.clone(), three), (host(2), Promised::default())]);
     assert_eq!(workspaces.promised_by_host(&world.host).await.unwrap(), three);
     assert_eq!(workspaces.promised_to_account(world.account).await.unwrap(), three);
+}
+
+/// The database and the admission of a change must agree about it.
+pub(crate) async fn memory_is_promised_until_the_vm_is_known_to_be_gone(world: World) {
+    let (hosts, workspaces) = (world.store.hosts(), world.store.workspaces());
+    let made = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let mut full = registration(&world.host);
+    full.capacity.memory_mib = 512;
+    hosts.register(&full).await.unwrap();
+    let live = [Observed::Preparing, Observed::Booting, Observed::Running, Observed::Stopping];
+    let gone = [Observed::Absent, Observed::Stopped, Observed::Suspended, Observed::Failed];
+    for (count, observed) in (1..).zip(live.into_iter().chain(gone)) {
+        let seen = observation(&made.id, 1, observed, (1, count));
+        workspaces.observe(&world.host, &[seen]).await.unwrap();
+        let promised = workspaces.promised_by_host(&world.host).await.unwrap().memory_mib;
+        assert_eq!(promised, if live.contains(&observed) { 512 } else { 0 }, "{observed:?}");
+        // There is room for this one: its own, or what is free.
+        for desired in [Desired::Running, Desired::Stopped] {
+            let edit = workspaces.change(&made.id, &UNLIMITED, |_, wanted| {
+                wanted.desired = desired;
+                Ok::<_, Infallible>(())
+            });
+            edit.await.unwrap();
+        }
+    }
 }

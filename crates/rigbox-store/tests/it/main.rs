@@ -20,6 +20,7 @@ mod postgres;
 mod schema;
 mod scripts;
 mod specs;
+mod ssh_keys;
 mod workspaces;
 
 /// Makes each case a test of SQLite and a test of PostgreSQL.
@@ -69,7 +70,8 @@ cases! {
         the_whole_set_comes_in_parts;
     hosts:
         a_host_registers_again_at_each_start
-        what_is_promised_is_summed_from_the_workspaces;
+        what_is_promised_is_summed_from_the_workspaces
+        memory_is_promised_until_the_vm_is_known_to_be_gone;
     idempotency:
         a_repeat_gets_the_first_answer
         another_request_with_the_same_key_is_a_mismatch
@@ -94,6 +96,10 @@ cases! {
         scripts_are_listed_in_the_order_in_which_they_run
         a_change_of_a_script_reaches_the_workspaces_that_have_it
         scripts_of_another_account_do_not_exist;
+    ssh_keys:
+        a_key_is_there_once_within_its_account
+        of_many_keys_at_once_as_many_are_kept_as_may_be
+        a_change_of_keys_reaches_every_workspace_of_the_account;
     specs:
         a_spec_is_kept_changed_and_forgotten
         a_name_of_a_spec_is_taken_once
@@ -104,6 +110,9 @@ cases! {
         what_it_needs_must_exist
         of_many_at_once_as_many_are_made_as_the_host_has_room_for
         of_many_at_once_as_many_are_made_as_the_account_may_have
+        of_many_started_at_once_as_many_run_as_there_is_memory_for
+        what_could_never_run_is_not_made
+        a_running_workspace_keeps_running_while_its_host_takes_note
         a_change_has_its_own_generation_and_revision
         an_edit_that_refuses_or_changes_nothing_writes_nothing
         no_change_is_lost_when_many_change_at_once

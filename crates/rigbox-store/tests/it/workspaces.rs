@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 use futures_util::future::join_all;
 use rigbox_store::{
     Amount, Over, PageRequest, Scope, StoreError,
-    workspaces::{ChangeError, EnvVars, Limits, NewWorkspace, Owner, WorkspaceRow},
+    workspaces::{ChangeError, EnvVars, Limits, NewWorkspace, Owner, Wanted, WorkspaceRow},
 };
 use rigbox_types::{
     Desired, Generation, Observed, ServiceSpecId, SetupScriptId, Status, Timestamp,
@@ -11,10 +11,14 @@ use rigbox_types::{
     host::{Capacity, Egress, EgressMode, Resources},
 };
 
-use crate::kit::{SECOND, UNLIMITED, World, account, host, registration};
+use crate::kit::{SECOND, UNLIMITED, World, account, host, observation, registration};
 
 async fn insert(world: &World) -> WorkspaceRow {
     world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap()
+}
+
+fn env(name: &str, value: &str) -> EnvVars {
+    EnvVars(BTreeMap::from([(name.to_owned(), value.to_owned())]))
 }
 
 pub(crate) async fn a_workspace_is_read_back_as_it_was_made(world: World) {
@@ -29,7 +33,7 @@ pub(crate) async fn a_workspace_is_read_back_as_it_was_made(world: World) {
     new.wanted.egress = Egress { mode: EgressMode::Allow, hosts, cidrs: vec!["::/0".to_owned()] };
     new.wanted.idle = Idle { mode: IdleMode::Suspend, after_seconds: Some(u32::MAX) };
     let odd = "ü '\"\\ \n\u{0}\u{1F600} $1 %".to_owned();
-    new.wanted.env = Some(EnvVars(BTreeMap::from([("A".to_owned(), odd)])));
+    new.wanted.env = Some(env("A", &odd));
     new.wanted.setup_scripts = vec![SetupScriptId::from_random([1; 16])];
     new.wanted.service_specs = vec![ServiceSpecId::from_random([2; 16])];
     new.wanted.creation_attempts = 5;
@@ -92,15 +96,69 @@ async fn insert_many(world: &World, limits: Limits) -> (usize, Vec<Over>) {
 
 pub(crate) async fn of_many_at_once_as_many_are_made_as_the_host_has_room_for(world: World) {
     let mut registration = registration(&world.host);
-    registration.capacity = Capacity { vcpus: 100, memory_mib: 3 * 512 + 511, disk_mib: 999_999 };
+    registration.capacity = Capacity { vcpus: 9, memory_mib: 512, disk_mib: 3 * 1_024 + 1_023 };
     world.store.hosts().register(&registration).await.unwrap();
     let (made, over) = insert_many(&world, UNLIMITED).await;
     assert_eq!((made, over.len()), (3, 97));
-    let expected =
-        Over { scope: Scope::Host, what: Amount::MemoryMib, limit: 2_047, used: 1_536, asked: 512 };
+    let (scope, what) = (Scope::Host, Amount::DiskMib);
+    let expected = Over { scope, what, limit: 4_095, used: 3_072, asked: 1_024 };
     assert!(over.iter().all(|over| *over == expected), "{over:?}");
     let promised = world.store.workspaces().promised_by_host(&world.host).await.unwrap();
     assert_eq!(promised.workspaces, 3);
+}
+
+pub(crate) async fn of_many_started_at_once_as_many_run_as_there_is_memory_for(world: World) {
+    let mut registration = registration(&world.host);
+    registration.capacity = Capacity { vcpus: 99, memory_mib: 3 * 512 + 511, disk_mib: 99_999 };
+    world.store.hosts().register(&registration).await.unwrap();
+    let made = join_all((0..40).map(|_| insert(&world))).await;
+    let starts = made.into_iter().map(|row| {
+        let store = world.store.clone();
+        tokio::spawn(async move {
+            let workspaces = store.workspaces();
+            let edit = workspaces.change(&row.id, &UNLIMITED, |_, wanted| {
+                wanted.desired = Desired::Running;
+                Ok::<_, Infallible>(())
+            });
+            edit.await
+        })
+    });
+    let mut running = 0;
+    for started in join_all(starts).await {
+        match started.unwrap() {
+            Ok(_) => running += 1,
+            Err(ChangeError::Store(StoreError::Over(over))) => {
+                let (scope, what) = (Scope::Host, Amount::MemoryMib);
+                let expected = Over { scope, what, limit: 2_047, used: 1_536, asked: 512 };
+                assert_eq!(over, expected);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(running, 3);
+}
+
+pub(crate) async fn what_could_never_run_is_not_made(world: World) {
+    let workspaces = world.store.workspaces();
+    let mut new = world.new_workspace();
+    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    new = world.new_workspace();
+    new.wanted.resources.memory_mib = 512_001;
+    let mine = Limits { memory_mib: Some(512_000), ..UNLIMITED };
+    for (limits, scope) in [(UNLIMITED, Scope::Host), (mine, Scope::Account)] {
+        let refused = workspaces.insert(&new, &limits, None).await;
+        let Err(StoreError::Over(over)) = refused else { panic!("{refused:?}") };
+        assert_eq!((over.scope, over.what, over.used), (scope, Amount::MemoryMib, 0));
+        let edit = workspaces.change(&made.id, &limits, |_, wanted| {
+            wanted.resources.memory_mib = 512_001;
+            Ok::<_, Infallible>(())
+        });
+        let refused = edit.await;
+        let Err(ChangeError::Store(StoreError::Over(again))) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(again, over);
+    }
 }
 
 pub(crate) async fn of_many_at_once_as_many_are_made_as_the_account_may_have(world: World) {
@@ -178,9 +236,14 @@ pub(crate) async fn no_change_is_lost_when_many_change_at_once(world: World) {
 
 pub(crate) async fn growing_must_fit_and_shrinking_always_does(world: World) {
     let workspaces = world.store.workspaces();
-    let made = insert(&world).await;
+    let mut new = world.new_workspace();
+    new.wanted.desired = Desired::Running;
+    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    new = NewWorkspace { wanted: new.wanted, ..world.new_workspace() };
+    new.wanted.resources.memory_mib = 128;
+    workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
     let mut registration = registration(&world.host);
-    registration.capacity = Capacity { vcpus: 2, memory_mib: 600, disk_mib: 1_000 };
+    registration.capacity = Capacity { vcpus: 2, memory_mib: 728, disk_mib: 1_000 };
     world.store.hosts().register(&registration).await.unwrap();
     let resize = async |limits: Limits, memory_mib: u32| {
         let edit = workspaces.change(&made.id, &limits, |row, wanted| {
@@ -194,10 +257,10 @@ pub(crate) async fn growing_must_fit_and_shrinking_always_does(world: World) {
         other => panic!("{other:?}"),
     };
     let expected =
-        Over { scope: Scope::Host, what: Amount::MemoryMib, limit: 600, used: 512, asked: 89 };
+        Over { scope: Scope::Host, what: Amount::MemoryMib, limit: 728, used: 640, asked: 89 };
     assert_eq!(over(resize(UNLIMITED, 601).await.unwrap_err()), expected);
-    let mine = Limits { memory_mib: Some(550), ..UNLIMITED };
-    let expected = Over { scope: Scope::Account, limit: 550, asked: 39, ..expected };
+    let mine = Limits { memory_mib: Some(678), ..UNLIMITED };
+    let expected = Over { scope: Scope::Account, limit: 678, asked: 39, ..expected };
     assert_eq!(over(resize(mine, 551).await.unwrap_err()), expected);
     // The disk is over the host's new capacity, but does not grow.
     assert_eq!(resize(mine, 550).await.unwrap(), 550);
@@ -247,7 +310,7 @@ pub(crate) async fn a_list_shows_no_environment(world: World) {
     let page = workspaces.list(Owner::Everyone, &PageRequest::default()).await.unwrap();
     assert_eq!(page.items[0].wanted.env, None);
     // A row without environment that is written back keeps the one there is.
-    let env = EnvVars(BTreeMap::from([("A".to_owned(), "b".to_owned())]));
+    let env = env("A", "b");
     for (given, kept) in [(Some(env.clone()), env.clone()), (None, env)] {
         let edit = workspaces.change(&page.items[0].id, &UNLIMITED, |_, wanted| {
             wanted.env = given;
@@ -270,4 +333,25 @@ pub(crate) async fn a_clock_that_goes_back_makes_nothing_older(world: World) {
     let changed = edit.await.unwrap();
     assert_eq!(changed.updated_at, made.updated_at);
     assert!(changed.generation > made.generation);
+}
+
+pub(crate) async fn a_running_workspace_keeps_running_while_its_host_takes_note(world: World) {
+    let workspaces = world.store.workspaces();
+    let mut new = world.new_workspace();
+    new.wanted.desired = Desired::Running;
+    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    let seen = observation(&made.id, 1, Observed::Running, (1, 1));
+    workspaces.observe(&world.host, &[seen]).await.unwrap();
+    let change = async |edit: fn(&WorkspaceRow, &mut Wanted)| {
+        let edit = workspaces.change(&made.id, &UNLIMITED, |row, wanted| {
+            edit(row, wanted);
+            Ok::<_, Infallible>(())
+        });
+        edit.await.unwrap().status()
+    };
+    assert_eq!(change(|_, wanted| wanted.env = Some(env("A", "b"))).await, Status::Running);
+    let restart = |row: &WorkspaceRow, wanted: &mut Wanted| {
+        wanted.restart_generation = row.generation.next();
+    };
+    assert_eq!(change(restart).await, Status::Starting);
 }

@@ -1,0 +1,190 @@
+//! Public SSH keys of accounts.
+//! Writer and reader: control. Invariants: a key is there once within its account; a key that comes
+//! or goes gives every workspace of the account a new generation, in the same transaction. Does not
+//! parse keys.
+
+use rigbox_types::{AccountId, SshKeyId, Timestamp};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Amount, Over, Page, PageRequest, Scope, StoreError,
+    engine::Engine,
+    page::Key,
+    row::Columns,
+    tx::Tx,
+    workspaces::{Attachment, Fate, touch_attached},
+};
+
+/// Most keys of one answer without pages: more than any limit of an account.
+const ALL_MAX: i64 = 1_000;
+
+const LIST: &str = "ssh-keys";
+
+macro_rules! columns {
+    () => {
+        "id, account_id, name, public_key, fingerprint, created_at"
+    };
+}
+
+const INSERT: &str =
+    concat!("INSERT INTO ssh_keys (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
+
+const COUNT: &str = "SELECT COUNT(*) AS count FROM ssh_keys WHERE account_id = $1";
+
+const LIST_OF_ACCOUNT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM ssh_keys WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
+     ORDER BY created_at DESC, id DESC LIMIT $4"
+);
+
+const ALL_OF_ACCOUNT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM ssh_keys WHERE account_id = $1 ORDER BY created_at, id LIMIT $2"
+);
+
+const DELETE: &str = "DELETE FROM ssh_keys WHERE account_id = $1 AND id = $2";
+
+/// See the module.
+pub struct SshKeys<'s> {
+    pub(crate) engine: &'s Engine,
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshKeyRow {
+    /// Its id.
+    pub id: SshKeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What the account gave.
+    pub key: SshKey,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A key as an account gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshKey {
+    /// For people.
+    pub name: String,
+    /// One line of an `authorized_keys` file.
+    pub public_key: String,
+    /// `SHA256:` and the digest; unique within the account.
+    pub fingerprint: String,
+}
+
+impl SshKeys<'_> {
+    /// Keeps a key, if the account has less than `most`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the account has it already, [`StoreError::Over`],
+    /// [`StoreError::NotFound`] for an unknown account.
+    pub async fn insert(
+        &self,
+        id: SshKeyId,
+        account: AccountId,
+        key: &SshKey,
+        most: u64,
+    ) -> Result<SshKeyRow, StoreError> {
+        let now = self.engine.now();
+        let mut tx = self.engine.begin().await?;
+        // First, because it takes the counter: nobody else adds a key meanwhile.
+        touch(&mut tx, account, now).await?;
+        let row = sqlx::query(COUNT).bind(account.to_string()).fetch_one(tx.on()).await?;
+        let used = Columns::of("ssh_keys", &row).number("count")?;
+        if used >= most {
+            let (scope, what) = (Scope::Account, Amount::SshKeys);
+            return Err(Over { scope, what, limit: most, used, asked: 1 }.into());
+        }
+        sqlx::query(INSERT)
+            .bind(id.to_string())
+            .bind(account.to_string())
+            .bind(key.name.as_str())
+            .bind(key.public_key.as_str())
+            .bind(key.fingerprint.as_str())
+            .bind(now.as_micros())
+            .execute(tx.on())
+            .await
+            .map_err(|error| {
+                if StoreError::is_foreign_key(&error) {
+                    StoreError::not_found("account", &account)
+                } else {
+                    StoreError::or_conflict(error, "SSH key", &key.fingerprint)
+                }
+            })?;
+        tx.commit().await?;
+        Ok(SshKeyRow { id, account, key: key.clone(), created_at: now })
+    }
+
+    /// A page of the account's keys, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`].
+    pub async fn list(
+        &self,
+        account: AccountId,
+        page: &PageRequest,
+    ) -> Result<Page<SshKeyRow>, StoreError> {
+        let after = page.after(LIST, [i64::MAX])?;
+        let [created_at] = after.numbers;
+        let rows = sqlx::query(LIST_OF_ACCOUNT)
+            .bind(account.to_string())
+            .bind(created_at)
+            .bind(after.id)
+            .bind(page.rows())
+            .fetch_all(&self.engine.read)
+            .await?;
+        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(LIST, rows, |row| Key {
+            numbers: [row.created_at.as_micros()],
+            id: row.id.to_string(),
+        }))
+    }
+
+    /// All keys of the account, oldest first, as a workspace gets them.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn of_account(&self, account: AccountId) -> Result<Vec<SshKeyRow>, StoreError> {
+        let rows = sqlx::query(ALL_OF_ACCOUNT)
+            .bind(account.to_string())
+            .bind(ALL_MAX)
+            .fetch_all(&self.engine.read)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Forgets a key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the account has no such key.
+    pub async fn delete(&self, account: AccountId, id: SshKeyId) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        touch(&mut tx, account, self.engine.now()).await?;
+        let query = sqlx::query(DELETE).bind(account.to_string()).bind(id.to_string());
+        if query.execute(tx.on()).await?.rows_affected() == 0 {
+            return Err(StoreError::not_found("SSH key", &id));
+        }
+        tx.commit().await
+    }
+}
+
+async fn touch(tx: &mut Tx<'_>, account: AccountId, now: Timestamp) -> Result<(), StoreError> {
+    touch_attached(tx, account, (Attachment::SshKeys, Fate::Changed), now).await
+}
+
+fn read(row: &AnyRow) -> Result<SshKeyRow, StoreError> {
+    let columns = Columns::of("ssh_keys", row);
+    Ok(SshKeyRow {
+        id: columns.parsed("id")?,
+        account: columns.parsed("account_id")?,
+        key: SshKey {
+            name: columns.raw("name")?,
+            public_key: columns.raw("public_key")?,
+            fingerprint: columns.raw("fingerprint")?,
+        },
+        created_at: columns.moment("created_at")?,
+    })
+}
