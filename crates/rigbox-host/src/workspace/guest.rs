@@ -68,7 +68,7 @@ impl Workspace {
         let agent = match &running.channel {
             AgentChannel::Vsock { uds } => uds.clone(),
             AgentChannel::Serial { socket } => {
-                let uds = running.spec().run_dir.join("agent.sock");
+                let uds = running.spec().run_dir.join("guest.sock");
                 let bridge = keep_bridge(socket.clone(), uds.clone(), cancel.clone());
                 tasks.push(task::spawn("host.vm.bridge", bridge));
                 uds
