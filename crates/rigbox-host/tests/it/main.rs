@@ -13,6 +13,7 @@ mod bad_days;
 mod control;
 mod faults;
 mod guest;
+mod image;
 mod isolation;
 mod life;
 mod roles;
