@@ -81,8 +81,7 @@ async fn blocking<T: Send + 'static>(
 /// A key from standard input or, where that is a terminal, from whoever sits there.
 pub(crate) async fn key_from_stdin(output: &Output, question: &str) -> CommandResult<SecretString> {
     let text = if io::stdin().is_terminal() {
-        output.prompt(question);
-        let typed = terminal::read_hidden(KEY_MAX_BYTES);
+        let typed = terminal::read_hidden(KEY_MAX_BYTES, || output.prompt(question));
         output.prompt("\n");
         typed?
     } else {

@@ -68,8 +68,7 @@ pub(crate) async fn run(place: &Place, command: &Command, output: &Output) -> Co
             "'rig {}' is about your account, and this is inside the workspace {}",
             name_of(other),
             place.identity.value.name
-        ))
-        .hint("rig status")),
+        ))),
     }
 }
 

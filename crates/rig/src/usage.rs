@@ -7,6 +7,8 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use rigbox_types::nearest::nearest;
+
 use crate::{
     cli::Cli,
     error::{CommandError, Exit},
@@ -76,9 +78,15 @@ fn parts(text: &str) -> (String, Vec<String>) {
 fn corrected(error: &clap::Error, words: &[String]) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        Some(ContextValue::Strings(texts)) => nearest_of(texts, error),
         _ => None,
     };
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(command) = text(ContextKind::InvalidArg)
+        && let Some(corrected) = separated(words, &command)
+    {
+        return Some(corrected);
+    }
     let (wrong, right) = match error.kind() {
         ErrorKind::InvalidSubcommand => {
             (text(ContextKind::InvalidSubcommand)?, text(ContextKind::SuggestedSubcommand)?)
@@ -92,6 +100,32 @@ fn corrected(error: &clap::Error, words: &[String]) -> Option<String> {
         _ => return None,
     };
     replaced(words, &wrong, &right)
+}
+
+/// Of several suggestions the nearest to what was typed; clap has them in its own order.
+fn nearest_of(texts: &[String], error: &clap::Error) -> Option<String> {
+    let typed =
+        [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|it| {
+            match error.get(it) {
+                Some(ContextValue::String(text)) => Some(text.as_str()),
+                _ => None,
+            }
+        });
+    let known = texts.iter().map(String::as_str);
+    nearest(typed?, known).or_else(|| texts.first().map(String::as_str)).map(str::to_owned)
+}
+
+/// `rig exec demo ls` with the `--` that belongs before the command.
+fn separated(words: &[String], first: &str) -> Option<String> {
+    let at = words.iter().position(|word| word == first)?;
+    let (before, command) = words.split_at_checked(at)?;
+    let is_exec = before.iter().any(|word| word == "exec");
+    if !is_exec || first.starts_with('-') {
+        return None;
+    }
+    let before = before.iter().skip(1).map(String::as_str);
+    let words = std::iter::once("rig").chain(before).chain(["--"]);
+    Some(suggest::command(words.chain(command.iter().map(String::as_str))))
 }
 
 /// The command line with one word replaced, as a shell reads it back; nothing if it is not there.

@@ -28,7 +28,8 @@ impl Output {
     /// no terminal, else the label of the moving one.
     pub(crate) fn stage(&self, label: impl Into<String>) {
         let label = label.into();
-        if !self.terminal_err && self.is_human() {
+        let is_new = *self.label.borrow() != label;
+        if is_new && !self.terminal_err && self.is_human() {
             self.notice(&label);
         }
         self.label.replace(label);

@@ -106,9 +106,11 @@ pub(crate) fn is_interactive() -> bool {
     termios::isatty(io::stdin()) && termios::isatty(io::stdout())
 }
 
-/// Reads a line that is not shown.
-pub(crate) fn read_hidden(max_bytes: usize) -> CommandResult<String> {
+/// Asks with `ask` and reads a line that is not shown: not even what is typed at once, because
+/// the mode changes before anybody is asked.
+pub(crate) fn read_hidden(max_bytes: usize, ask: impl FnOnce()) -> CommandResult<String> {
     let _guard = ModeGuard::hidden()?;
+    ask();
     let mut line = Vec::new();
     let mut stdin = io::stdin().lock();
     loop {

@@ -20,13 +20,16 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error as SocketError, Message},
+};
 
 use super::{exec::ended, find_workspace};
 use crate::{
     cli::ShellArgs,
     client::{ClientError, Path, Upgraded},
-    error::{CommandError, CommandResult},
+    error::{CommandError, CommandResult, io_reason},
     input,
     session::{Session, Verb, explain},
     terminal::{self, ModeGuard},
@@ -175,7 +178,7 @@ impl Shell<'_> {
             };
             match timeout(SILENCE_MAX, socket.send(message)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Ok(End::Lost(error.to_string())),
+                Ok(Err(error)) => return Ok(End::Lost(reason(&error))),
                 Err(_) => return Ok(End::Lost("it takes no input".to_owned())),
             }
         }
@@ -183,11 +186,11 @@ impl Shell<'_> {
 
     fn receive(
         &mut self,
-        received: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
+        received: Option<Result<Message, SocketError>>,
     ) -> CommandResult<Option<End>> {
         let text = match received {
             None => return Ok(Some(End::Lost("it was closed".to_owned()))),
-            Some(Err(error)) => return Ok(Some(End::Lost(error.to_string()))),
+            Some(Err(error)) => return Ok(Some(End::Lost(reason(&error)))),
             Some(Ok(Message::Close(frame))) => {
                 let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
                 let reason = if reason.is_empty() { "it was closed".to_owned() } else { reason };
@@ -262,6 +265,18 @@ impl Shell<'_> {
                 },
             }
         }
+    }
+}
+
+/// Why a connection broke, for people.
+fn reason(error: &SocketError) -> String {
+    match error {
+        SocketError::Io(error) => io_reason(error),
+        // Nearly always: an end without a farewell.
+        SocketError::Protocol(_) | SocketError::ConnectionClosed | SocketError::AlreadyClosed => {
+            "it was cut".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

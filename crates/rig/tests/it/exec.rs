@@ -1,0 +1,179 @@
+//! Commands in a workspace.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Stdio,
+};
+
+use rigbox_types::guest::{
+    ExecExit, ExecStarted,
+    frame::{Frame, FrameDecoder},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    server::{Asked, Reply, refusal},
+    world::{World, about, vm},
+};
+
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: rigbox-exec\r\n\r\n";
+
+/// The guest's half of a stream of frames.
+struct Guest {
+    stream: TcpStream,
+    decoder: FrameDecoder,
+}
+
+impl Guest {
+    fn switch(asked: &Asked, mut stream: TcpStream) -> Self {
+        assert_eq!(asked.headers["upgrade"], "rigbox-exec");
+        stream.write_all(SWITCH.as_bytes()).unwrap();
+        let mut guest = Self { stream, decoder: FrameDecoder::default() };
+        guest.send(&[Frame::Started(ExecStarted { id: "x1".to_owned(), pid: 7 })]);
+        guest
+    }
+
+    fn send(&mut self, frames: &[Frame]) {
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| frame.encode(&mut bytes));
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    fn next(&mut self) -> Frame {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return frame;
+            }
+            let length = self.stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "the client has left");
+            self.decoder.push(&buffer[..length]);
+        }
+    }
+
+    fn exit(&mut self, code: i32) {
+        self.send(&[Frame::Exit(ExecExit { exit_code: Some(code), ..ExecExit::default() })]);
+    }
+}
+
+fn world(guest: impl FnOnce(&Asked, TcpStream) + Send + 'static) -> World {
+    let world = World::with_workspaces(&[vm("demo", "running", 1)]);
+    world.server.on(&about("POST", "demo", "/exec"), Reply::Raw(Box::new(guest)));
+    world
+}
+
+#[test]
+fn output_passes_byte_by_byte_and_the_exit_code_is_the_commands() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        guest.send(&[
+            Frame::Stdout(b"out \x1b[31m\xff\n".to_vec()),
+            Frame::Stderr(b"err\n".to_vec()),
+            Frame::Stdout(b"more".to_vec()),
+        ]);
+        guest.exit(7);
+    });
+    let line = "exec demo --cwd /tmp --user root --timeout 5 -e A=1 -n -- sh -c true";
+    let mut command = world.command(line);
+    command.stdin(Stdio::null());
+    let ended = world.run(command, None);
+    ended.is(7, "out \x1b[31m\u{fffd}\nmore", "err\n");
+    let mut sent = world.server.first("POST").json();
+    assert_eq!(sent["command"], json!(["sh", "-c", "true"]));
+    sent.as_object_mut().unwrap().remove("command");
+    assert_eq!(
+        sent,
+        json!({ "cwd": "/tmp", "user": "root", "timeout_s": 5, "env": {"A": "1"}, "stream": true,
+                "detach": false })
+    );
+}
+
+#[test]
+fn standard_input_is_passed_within_the_credit() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        let mut taken = Vec::new();
+        loop {
+            guest.send(&[Frame::Credit(10_000)]);
+            match guest.next() {
+                Frame::Stdin(bytes) => {
+                    assert!(bytes.len() <= 10_000 * (1 + taken.len() / 10_000));
+                    taken.extend(bytes);
+                }
+                Frame::StdinEnd => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        guest.send(&[Frame::Stdout(format!("{} bytes", taken.len()).into_bytes())]);
+        guest.exit(0);
+    });
+    let input = vec![7; 100_000];
+    world.run(world.command("exec demo -- wc -c"), Some(&input)).is(0, "100000 bytes", "");
+}
+
+#[test]
+fn a_signal_goes_to_the_command() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        guest.send(&[Frame::Stdout(b"ready\n".to_vec())]);
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        assert_eq!(guest.next(), Frame::Signal(2));
+        guest.send(&[Frame::Exit(ExecExit { signal: Some(2), ..ExecExit::default() })]);
+    });
+    let mut command = world.command("exec demo -n -- sleep 100");
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn programs_read_lines_of_events() {
+    let world = World::with_workspaces(&[vm("demo", "running", 1)]);
+    let lines = [
+        json!({ "event": "started", "id": "x1", "pid": 7 }),
+        json!({ "event": "stdout", "data": "hi\n" }),
+        json!({ "event": "exit", "exit_code": 3, "signal": null, "timed_out": false }),
+    ];
+    let parts = lines.iter().map(|line| format!("{line}\n")).collect();
+    let reply = Reply::Stream("application/x-ndjson", parts);
+    world.server.on(&about("POST", "demo", "/exec"), reply);
+    let command = world.command("exec demo -o json -- cat");
+    let ended = world.run(command, Some(b"in"));
+    assert_eq!((ended.code, ended.records()), (3, lines.to_vec()));
+    let asked = world.server.first("POST");
+    assert!(!asked.headers.contains_key("upgrade"));
+    assert_eq!(asked.json()["stdin"], "in");
+}
+
+#[test]
+fn what_keeps_a_command_from_running_is_told() {
+    let world = World::with_workspaces(&[vm("demo", "stopped", 1)]);
+    let details = json!({ "status": "stopped" });
+    let refused = refusal(400, "invalid_state", "the workspace is stopped", details);
+    world.server.on(&about("POST", "demo", "/exec"), refused);
+    world.rig("exec demo -- true").is(
+        1,
+        "",
+        "error: the workspace is stopped\nhint: rig workspace start demo\n",
+    );
+    let world = self::world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        guest.send(&[Frame::Error("no such program: frobnicate".to_owned())]);
+    });
+    world.rig("exec demo -- frobnicate").is(1, "", "error: no such program: frobnicate\n");
+    let world = self::world(|asked, stream| drop(Guest::switch(asked, stream)));
+    world.rig("exec demo -- true").is(
+        1,
+        "",
+        "error: the connection to demo ended before the command did\n\
+         hint: rig workspace show demo\n",
+    );
+    assert_eq!(world.server.first("POST").json()["tty"], Value::Null);
+}

@@ -1,0 +1,22 @@
+//! `rig` as its users meet it: the built program, a real terminal where one is needed, and a server
+//! at the wire whose answers are the contract's.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+mod account;
+mod copy;
+mod exec;
+mod inside;
+mod login;
+mod pty;
+mod secure;
+mod server;
+mod terminal;
+mod usage;
+mod workspaces;
+mod world;
