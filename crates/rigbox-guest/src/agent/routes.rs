@@ -103,6 +103,7 @@ async fn shutdown(guest: &Guest, request: Request<Incoming>) -> Result<Answer, R
     let guest = guest.clone();
     tokio::spawn(async move {
         tokio::time::sleep(SHUTDOWN_DELAY).await;
+        guest.exec.end_all();
         guest.kernel.shutdown(kind).await;
     });
     Ok(done())

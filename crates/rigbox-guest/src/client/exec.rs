@@ -28,6 +28,7 @@ pub enum ExecStreamError {
 }
 
 /// Both directions of an exec stream. Dropping it detaches.
+#[derive(Debug)]
 pub struct ExecStream {
     reader: ReadHalf<TokioIo<Upgraded>>,
     writer: WriteHalf<TokioIo<Upgraded>>,

@@ -18,7 +18,11 @@ use std::{
 use rigbox_types::guest::mux::{
     Event, Mux, NONCE_BYTES, Nonce, OUTBOX_SOFT_BYTES, OpenRefused, Role, StreamId,
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+    watch,
+};
 
 use self::stream::Slot;
 pub(crate) use self::{
@@ -65,12 +69,19 @@ pub(crate) struct State {
     pub(crate) session: u64,
     /// Streams that wait for the outbox to drain.
     blocked: Vec<Waker>,
-    incoming: Option<mpsc::Sender<(MuxStream, u32)>>,
+    incoming: Option<Listener>,
 }
 
-/// Streams that the host opened, with the port each asks for.
+/// Where the streams of the one port that is listened on go.
+#[derive(Clone)]
+struct Listener {
+    port: u32,
+    streams: mpsc::Sender<MuxStream>,
+}
+
+/// Streams that the host opened.
 #[cfg(feature = "agent")]
-pub(crate) type Incoming = mpsc::Receiver<(MuxStream, u32)>;
+pub(crate) type Incoming = mpsc::Receiver<MuxStream>;
 
 impl Connection {
     /// The host's end.
@@ -78,14 +89,14 @@ impl Connection {
         Self::new(Role::Host, None)
     }
 
-    /// The guest's end, and where its streams arrive.
+    /// The guest's end, and where the streams to its one port arrive; others are reset.
     #[cfg(feature = "agent")]
-    pub(crate) fn guest() -> (Self, Incoming) {
-        let (sender, receiver) = mpsc::channel(INCOMING_MAX);
-        (Self::new(Role::Guest, Some(sender)), receiver)
+    pub(crate) fn guest(port: u32) -> (Self, Incoming) {
+        let (streams, receiver) = mpsc::channel(INCOMING_MAX);
+        (Self::new(Role::Guest, Some(Listener { port, streams })), receiver)
     }
 
-    fn new(role: Role, incoming: Option<mpsc::Sender<(MuxStream, u32)>>) -> Self {
+    fn new(role: Role, incoming: Option<Listener>) -> Self {
         let state = State {
             mux: Mux::new(role),
             slots: HashMap::new(),
@@ -256,13 +267,13 @@ impl State {
     }
 
     fn incoming(&mut self, id: StreamId, port: u32, shared: &Arc<Shared>) {
-        let Some(incoming) = self.incoming.clone() else { return self.mux.reset(id) };
+        let listener = self.incoming.clone().filter(|listener| listener.port == port);
+        let Some(listener) = listener else { return self.mux.reset(id) };
         let stream = self.new_stream(id, shared);
-        match incoming.try_send((stream, port)) {
+        match listener.streams.try_send(stream) {
             Ok(()) => self.mux.accept(id),
-            Err(refused) => {
+            Err(TrySendError::Full(stream) | TrySendError::Closed(stream)) => {
                 // The stream's drop would take the lock that is held here.
-                let (stream, _) = refused.into_inner();
                 stream.defuse();
                 self.slots.remove(&id);
                 self.mux.reset(id);

@@ -80,6 +80,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// Ends all commands: the guest shuts down, and a shell that ignores the polite signal would
+    /// hold up init.
+    pub(crate) fn end_all(&self) {
+        self.lock().values().for_each(|session| session.end());
+    }
+
     /// Keeps a new command, unless there are too many.
     fn insert(&self, session: &Arc<Session>) -> Result<(), Refusal> {
         let mut all = self.lock();

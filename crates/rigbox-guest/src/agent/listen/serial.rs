@@ -24,7 +24,7 @@ const LINE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Serves the virtio-serial port of the VM for ever.
 pub(super) async fn serve_port(guest: Guest) -> io::Result<()> {
-    let (connection, incoming) = Connection::guest();
+    let (connection, incoming) = Connection::guest(AGENT_PORT);
     tokio::spawn(take(guest.clone(), incoming));
     loop {
         let device = find(&guest.root).await;
@@ -51,7 +51,7 @@ async fn serve_device(connection: &Connection, device: &std::path::Path) -> io::
 
 /// Serves a test's socket like the serial port of a VM: one host at a time, the agent stays.
 pub(super) async fn serve_socket(guest: Guest, listener: UnixListener) -> io::Result<()> {
-    let (connection, incoming) = Connection::guest();
+    let (connection, incoming) = Connection::guest(AGENT_PORT);
     tokio::spawn(take(guest, incoming));
     loop {
         let (line, _) = listener.accept().await?;
@@ -65,11 +65,8 @@ pub(super) async fn serve_socket(guest: Guest, listener: UnixListener) -> io::Re
 
 /// Serves every stream in a task of its own; the multiplexer limits how many there are.
 async fn take(guest: Guest, mut incoming: Incoming) {
-    while let Some((stream, port)) = incoming.recv().await {
-        // Dropped, a stream is reset: nothing listens on another port.
-        if port == AGENT_PORT {
-            tokio::spawn(exchange::serve(guest.clone(), stream));
-        }
+    while let Some(stream) = incoming.recv().await {
+        tokio::spawn(exchange::serve(guest.clone(), stream));
     }
 }
 

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use super::units;
 use crate::agent::{
     Guest, clock, environment, journal,
+    metrics::proc_file,
     root::{Root, remove_if_there},
     sys::child::{self, Terminal},
     users::User,
@@ -87,8 +88,8 @@ async fn run_pending(guest: &Guest) {
 fn end_former(guest: &Guest) {
     let running = guest.setup.progress().pending.and_then(|pending| pending.running);
     let script = running.filter(|pid| {
-        let command = guest.root.read_or_empty(&format!("/proc/{pid}/cmdline"));
-        command.contains(FOLDER)
+        let folder = guest.root.path(FOLDER);
+        proc_file(&guest.root, &format!("{pid}/cmdline")).contains(&*folder.to_string_lossy())
     });
     let pid = script.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid

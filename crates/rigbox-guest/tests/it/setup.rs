@@ -1,0 +1,301 @@
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _};
+
+use rigbox_types::{
+    SetupScriptId, Timestamp,
+    api::{service_specs::RestartPolicy, setup_scripts::RunOn},
+    guest::{Hello, SetupRequest, SetupState, ShutdownKind},
+    host::{AssignedScript, AssignedService, GuestSetup},
+};
+
+use crate::world::{PATIENCE, World, developer_uid, file_system, is_root, mode};
+
+fn script(number: u8, run_on: RunOn, content: &str) -> AssignedScript {
+    AssignedScript {
+        id: SetupScriptId::from_random([number; 16]),
+        name: format!("script {number}"),
+        run_on,
+        content: content.to_owned(),
+    }
+}
+
+fn request(workspace: &str) -> SetupRequest {
+    SetupRequest {
+        workspace: workspace.parse().unwrap(),
+        now: Timestamp::from_micros(1_764_581_400_000_000),
+        guest: GuestSetup {
+            name: "my-project".parse().unwrap(),
+            region: "local".parse().unwrap(),
+            api_url: "https://rigbox.example/api/v1".to_owned(),
+            account: "00000000-0000-4000-8000-000000000000".parse().unwrap(),
+            created_at: Timestamp::from_micros(0),
+            env: BTreeMap::from([
+                ("GREETING".to_owned(), "it's \"$HOME\"".to_owned()),
+                ("UID".to_owned(), "7".to_owned()),
+            ]),
+            authorized_keys: vec!["ssh-ed25519 AAAA me".to_owned()],
+            setup_scripts: Vec::new(),
+            services: Vec::new(),
+        },
+    }
+}
+
+fn with_scripts(scripts: Vec<AssignedScript>) -> SetupRequest {
+    let mut request = request("ws-aaaaaaaa");
+    request.guest.setup_scripts = scripts;
+    request
+}
+
+async fn done(world: &World) -> Hello {
+    let hello = world.agent.setup_done(PATIENCE).await.unwrap();
+    assert_eq!(hello.setup_state, SetupState::Done);
+    hello
+}
+
+/// Another boot of the same disk.
+async fn reboot(world: World, boot_id: &str) -> World {
+    let folder = world.kill_agent();
+    let file = folder.path().join("root/proc/sys/kernel/random/boot_id");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, boot_id).unwrap();
+    World::in_folder(folder).await
+}
+
+#[tokio::test]
+async fn a_setup_makes_the_guest_the_workspace() {
+    let world = World::serial().await;
+    let before = world.agent.hello().await.unwrap();
+    assert_eq!((before.ready, before.setup_state), (false, SetupState::Waiting));
+    let report = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(report.hello.ready);
+    assert_eq!(report.hello.workspace.unwrap().as_str(), "ws-aaaaaaaa");
+
+    assert_eq!(world.read("/etc/hostname"), "my-project\n");
+    assert!(world.read("/etc/hosts").contains("127.0.1.1\tmy-project\n"));
+    let metadata: serde_json::Value =
+        serde_json::from_str(&world.read("/etc/rigbox/workspace.json")).unwrap();
+    assert_eq!(metadata["id"], "ws-aaaaaaaa");
+    assert_eq!(metadata["region"], "local");
+    assert_eq!(mode(&world.guest_path("/etc/rigbox/workspace.json")), 0o644);
+    assert!(world.read("/home/developer/.ssh/authorized_keys").contains("ssh-ed25519 AAAA me\n"));
+    for (path, expected) in [
+        ("/home/developer/.ssh", 0o700),
+        ("/home/developer/.ssh/authorized_keys", 0o600),
+        ("/home/developer/.rigbox", 0o700),
+        ("/home/developer/.rigbox/.env", 0o600),
+    ] {
+        let path = world.guest_path(path);
+        assert_eq!((mode(&path), fs::metadata(&path).unwrap().uid()), (expected, developer_uid()));
+    }
+    let env = world.read("/home/developer/.rigbox/.env");
+    assert!(env.contains("GREETING=\"it's \\\"\\$HOME\\\"\"\n") && !env.contains("UID"), "{env}");
+    assert!(world.read("/etc/bash.bashrc").starts_with("[ -r /etc/profile.d/rigbox.sh ]"));
+    assert_eq!(world.read("/run/rigbox/clock"), "2025-12-01T09:30:00Z");
+    done(&world).await;
+}
+
+#[tokio::test]
+async fn shells_and_commands_have_the_environment() {
+    let world = World::vsock().await;
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let result = world.agent.exec(&crate::world::shell("echo \"$GREETING\"")).await.unwrap();
+    assert_eq!(result.stdout, "it's \"$HOME\"\n");
+    // The file that login shells and `bash -c` over SSH read.
+    let profile = world.guest_path("/etc/profile.d/rigbox.sh");
+    let home = world.guest_path("/home/developer");
+    let script = format!(
+        "unset GREETING; HOME={}; . {}; echo \"$GREETING\"",
+        home.display(),
+        profile.display()
+    );
+    let result = world.agent.exec(&crate::world::shell(&script)).await.unwrap();
+    assert_eq!(result.stdout, "it's \"$HOME\"\n");
+    if is_root() {
+        let other = rigbox_types::guest::ExecRequest {
+            user: Some("root".to_owned()),
+            ..crate::world::shell(&script)
+        };
+        let result = world.agent.exec(&other).await.unwrap();
+        assert_eq!(result.stdout, "\n", "no user runs what another has written");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_the_environment_is_there_at_once_and_what_the_user_added_stays() {
+    let world = World::vsock().await;
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let keys = world.guest_path("/home/developer/.ssh/authorized_keys");
+    fs::write(&keys, world.read("/home/developer/.ssh/authorized_keys") + "ssh-rsa own\n").unwrap();
+    fs::write(world.guest_path("/etc/hosts"), world.read("/etc/hosts") + "10.1.1.1 db\n").unwrap();
+    let mut changed = request("ws-aaaaaaaa");
+    changed.guest.env = BTreeMap::from([("GREETING".to_owned(), "new".to_owned())]);
+    changed.guest.authorized_keys = Vec::new();
+    world.agent.setup(&changed).await.unwrap();
+    let result = world.agent.exec(&crate::world::shell("echo $GREETING")).await.unwrap();
+    assert_eq!(result.stdout, "new\n");
+    assert_eq!(fs::read_to_string(&keys).unwrap(), "ssh-rsa own\n");
+    assert!(world.read("/etc/hosts").contains("10.1.1.1 db\n"));
+}
+
+#[tokio::test]
+async fn scripts_run_in_order_as_developer_and_a_failing_one_stops_nothing() {
+    let world = World::vsock().await;
+    let setup = with_scripts(vec![
+        script(1, RunOn::FirstBoot, "echo first; id -u; echo \"$GREETING\" >> order; exit 3"),
+        script(2, RunOn::EveryStart, "echo second >> order; echo to stderr >&2"),
+        script(3, RunOn::EveryStart, "kill -9 $$"),
+    ]);
+    let report = world.agent.setup(&setup).await.unwrap();
+    assert!(report.hello.ready, "ready does not wait for scripts");
+    let hello = done(&world).await;
+    let codes: Vec<_> = hello.setup.iter().map(|result| result.exit_code).collect();
+    assert_eq!(codes, [Some(3), Some(0), None]);
+    assert!(hello.setup.iter().all(|result| result.finished_at.is_some()));
+    assert_eq!(hello.setup[0].output_tail, format!("first\n{}\n", developer_uid()));
+    assert_eq!(hello.setup[1].output_tail, "to stderr\n");
+    assert_eq!(world.read("/home/developer/order"), "it's \"$HOME\"\nsecond\n");
+    let log = world.read("/var/log/rigbox.log");
+    assert!(log.contains("rigbox-setup-script_2: to stderr\n"), "{log}");
+    assert!(log.contains("rigbox-setup-script_1: ended with exit code 3\n"), "{log}");
+}
+
+#[tokio::test]
+async fn a_script_of_the_first_boot_runs_once_and_the_others_at_every_boot() {
+    let setup = with_scripts(vec![
+        script(1, RunOn::FirstBoot, "echo first >> runs"),
+        script(2, RunOn::EveryStart, "echo every >> runs"),
+    ]);
+    let world = World::vsock().await;
+    world.agent.setup(&setup).await.unwrap();
+    done(&world).await;
+    // Again in the same boot, and by another agent of the same boot.
+    world.agent.setup(&setup).await.unwrap();
+    let world = World::in_folder(world.kill_agent()).await;
+    let hello = world.agent.hello().await.unwrap();
+    assert_eq!((hello.ready, hello.setup.len(), hello.setup_state), (true, 2, SetupState::Done));
+    world.agent.setup(&setup).await.unwrap();
+    done(&world).await;
+    assert_eq!(world.read("/home/developer/runs"), "first\nevery\n");
+
+    let world = reboot(world, "another-boot").await;
+    assert!(!world.agent.hello().await.unwrap().ready);
+    world.agent.setup(&setup).await.unwrap();
+    let hello = done(&world).await;
+    assert_eq!(hello.setup.len(), 1);
+    assert_eq!(world.read("/home/developer/runs"), "first\nevery\nevery\n");
+}
+
+#[tokio::test]
+async fn an_agent_that_was_killed_goes_on_with_the_scripts() {
+    let world = World::vsock().await;
+    let wait = "echo begun >> runs; while [ ! -e go ]; do sleep 0.02; done; echo ended >> runs";
+    world
+        .agent
+        .setup(&with_scripts(vec![
+            script(1, RunOn::FirstBoot, wait),
+            script(2, RunOn::FirstBoot, "echo last >> runs"),
+        ]))
+        .await
+        .unwrap();
+    let runs = world.guest_path("/home/developer/runs");
+    crate::world::until("the script runs", || runs.exists()).await;
+    let world = World::in_folder(world.kill_agent()).await;
+    fs::write(world.guest_path("/home/developer/go"), "").unwrap();
+    done(&world).await;
+    let runs = world.read("/home/developer/runs");
+    assert!(runs.starts_with("begun\n") && runs.ends_with("ended\nlast\n"), "{runs}");
+    assert_eq!(runs.matches("ended").count(), 1, "the former one was ended: {runs}");
+}
+
+#[tokio::test]
+async fn units_are_those_of_the_list() {
+    let service = |name: &str| AssignedService {
+        name: name.to_owned(),
+        unit: format!("[Service]\nExecStart=/bin/{name}\n"),
+        restart_policy: RestartPolicy::OnFailure,
+        auto_enable: true,
+    };
+    let world = World::vsock().await;
+    let mut first = request("ws-aaaaaaaa");
+    first.guest.services = vec![service("web"), service("../../evil")];
+    let report = world.agent.setup(&first).await.unwrap();
+    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
+    let folder = "/etc/systemd/system";
+    assert_eq!(
+        world.read(&format!("{folder}/rigbox-svc-web.service")),
+        "[Service]\nExecStart=/bin/web\n"
+    );
+    let names = |world: &World| {
+        let mut names: Vec<_> = fs::read_dir(world.guest_path(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    fs::write(world.guest_path(&format!("{folder}/mine.service")), "").unwrap();
+    // A change of the list is for the next boot.
+    let mut second = request("ws-aaaaaaaa");
+    second.guest.services = vec![service("api")];
+    world.agent.setup(&second).await.unwrap();
+    assert_eq!(names(&world), ["mine.service", "rigbox-svc-web.service"]);
+    let world = reboot(world, "another-boot").await;
+    world.agent.setup(&second).await.unwrap();
+    assert_eq!(names(&world), ["mine.service", "rigbox-svc-api.service"]);
+}
+
+#[tokio::test]
+async fn each_disk_has_an_identity_of_its_own_and_a_copy_gets_another() {
+    let world = World::vsock().await;
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let identity = |world: &World| {
+        [
+            world.read("/etc/machine-id"),
+            world.read("/etc/ssh/ssh_host_ed25519_key"),
+            world.read("/etc/ssh/ssh_host_ed25519_key.pub"),
+            format!("{:?}", fs::read(world.guest_path("/var/lib/systemd/random-seed")).unwrap()),
+        ]
+    };
+    let first = identity(&world);
+    assert_eq!(first[0].trim().len(), 32);
+    assert_eq!(mode(&world.guest_path("/etc/ssh/ssh_host_ed25519_key")), 0o600);
+    let world = reboot(world, "second-boot").await;
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert_eq!(identity(&world), first, "a boot changes nothing");
+    let world = reboot(world, "third-boot").await;
+    world.agent.setup(&request("ws-bbbbbbbb")).await.unwrap();
+    for (old, new) in first.iter().zip(identity(&world)) {
+        assert_ne!(*old, new);
+    }
+}
+
+#[tokio::test]
+async fn a_link_in_the_home_does_not_lead_root_astray() {
+    if !is_root() {
+        return; // Without root, there is nothing to lead astray.
+    }
+    let folder = file_system();
+    let home = folder.path().join("root/home/developer");
+    let target = folder.path().join("root/etc/target");
+    fs::create_dir(&target).unwrap();
+    std::os::unix::fs::symlink(&target, home.join(".ssh")).unwrap();
+    let world = World::in_folder(folder).await;
+    let report = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert!(report.problems.iter().any(|problem| problem.starts_with("authorized_keys")));
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+    assert!(report.hello.ready, "the rest is set up");
+}
+
+#[tokio::test]
+async fn time_randomness_and_shutdown_reach_the_kernel() {
+    let mut world = World::serial().await;
+    world.agent.time_set(Timestamp::from_micros(1)).await.unwrap();
+    assert_eq!(world.read("/run/rigbox/clock"), "1970-01-01T00:00:00.000001Z");
+    world.agent.reseed(&[7; 32]).await.unwrap();
+    assert!(world.guest_path("/run/rigbox/reseed").exists());
+    assert!(world.agent.reseed(&[7; 31]).await.unwrap_err().is_refusal());
+    assert!(world.agent.reseed(&[7; 513]).await.unwrap_err().is_refusal());
+    world.agent.shutdown(ShutdownKind::Reboot).await.unwrap();
+    world.ended().await.unwrap();
+    assert_eq!(world.read("/run/rigbox/shutdown"), "reboot");
+}
