@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Uri};
-use rigbox_fabric::ClientAuth;
+use rigbox_fabric::{Client, ClientAuth};
 use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
 use rigbox_types::{
     Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
@@ -94,8 +94,13 @@ impl Control {
     /// The agent of a workspace that runs.
     pub(crate) async fn agent(&self, about: &ForWorkspace, verb: &str) -> ApiResult<Agent> {
         check_running(about.row.status(), verb)?;
-        let host = self.store.hosts().get(&about.row.host).await?;
-        Ok(Agent::new(self.hosts.client(&host.id, &host.address)?, &about.id))
+        Ok(Agent::new(self.host_client(&about.row).await?, &about.id))
+    }
+
+    /// The host that has a workspace.
+    pub(crate) async fn host_client(&self, row: &WorkspaceRow) -> ApiResult<Client> {
+        let host = self.store.hosts().get(&row.host).await?;
+        self.hosts.client(&host.id, &host.address)
     }
 
     /// Who opens a terminal: by its token, else by the header.

@@ -20,9 +20,10 @@ use tokio::time::timeout;
 
 use crate::error::{ApiError, ApiResult};
 
-/// How long the agent may take to answer a question about the guest.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest document of the agent: 5,000 log lines of 16 KiB are cut by the host before that.
+/// How long the agent may take to answer a question about the guest. An emulated guest is slow, and
+/// the request itself ends a little later.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
+/// Largest document of the agent: what the host lets pass.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Longest text of a guest's refusal that is handed on.
 const MESSAGE_MAX_LEN: usize = 1_024;
@@ -108,15 +109,19 @@ impl Agent {
 
     /// Sends a request whose answer must begin soon.
     pub(crate) async fn open_soon(&self, request: Request<Body>) -> ApiResult<Response<Incoming>> {
-        timeout(ANSWER_TIMEOUT, self.open(request)).await.unwrap_or_else(|_| Err(silent()))
+        timely(self.open(request)).await
     }
 
     /// Asks for a document.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
         let request = self.request(Method::GET, path, Body::empty());
-        let answer = async { document(self.open(request).await?).await };
-        timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(silent()))
+        timely(async { document(self.open(request).await?).await }).await
     }
+}
+
+/// Waits for an answer as long as a question about the guest may take.
+pub(super) async fn timely<T>(answer: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
+    timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// Reads an answer as a document.

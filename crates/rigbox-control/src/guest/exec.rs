@@ -42,7 +42,7 @@ pub(crate) async fn workspace_exec(
     let agent = control.agent(&about, "run a command").await?;
     match client {
         Some(client) => {
-            let guest = open_frames(&agent, "/exec", &command).await?;
+            let guest = open_frames(&agent, "/exec", Some(&command)).await?;
             let shutdown = control.shutdown.clone();
             task::spawn("control.exec", async move {
                 join(client, guest, shutdown).await;
@@ -88,14 +88,18 @@ async fn plain(agent: &Agent, mut command: ExecRequest) -> ApiResult<Response> {
     Ok(response)
 }
 
-/// Asks the agent for the frames of an exec; gives the stream that carries them.
+/// Asks the agent for the frames of an exec, a new one or one that is there; gives the stream that
+/// carries them.
 pub(crate) async fn open_frames(
     agent: &Agent,
     path: &str,
-    command: &ExecRequest,
+    command: Option<&ExecRequest>,
 ) -> ApiResult<hyper::upgrade::Upgraded> {
-    let body = serde_json::to_vec(command).map_err(ApiError::internal)?;
-    let answer = agent.open_soon(agent.upgrade(path, Body::from(body))).await?;
+    let body = match command {
+        Some(command) => serde_json::to_vec(command).map_err(ApiError::internal)?.into(),
+        None => Body::empty(),
+    };
+    let answer = agent.open_soon(agent.upgrade(path, body)).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(ApiError::unavailable("the workspace cannot stream a command", 2));
     }

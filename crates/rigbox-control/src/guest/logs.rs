@@ -18,7 +18,7 @@ use rigbox_types::{
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
-    guest::lines::Lines,
+    guest::{console, lines::Lines},
     http::{
         access::{ForWorkspace, Name},
         params::Params,
@@ -31,6 +31,9 @@ pub(crate) async fn workspace_logs(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
 ) -> ApiResult<Json<GetWorkspaceLogsResponse>> {
+    if about.params.text("source") == Some("console") {
+        return console::page(&control, &about).await.map(Json);
+    }
     let unit = about.params.text("unit").map(str::to_owned);
     page(&control, &about, unit).await
 }

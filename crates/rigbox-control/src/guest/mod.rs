@@ -4,6 +4,7 @@
 //! right to it. Everything that comes back is the guest's word: bounded, never interpreted as ours.
 
 pub(crate) mod agent;
+mod console;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod lines;

@@ -7,12 +7,12 @@
 //! client <─ {session}, {exit}, {error}                    <── Started, Exit, Error
 //! ```
 //!
-//! Invariant: at most one message and one frame are held per direction. Ending the WebSocket leaves
-//! the shell running; the shell's end ends the WebSocket.
+//! Invariant: at most a few messages and one frame are held per direction. A WebSocket that breaks
+//! leaves the shell running; the shell's end ends the WebSocket.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -35,6 +35,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::http::is_session;
+
 /// How often a silent client is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
 /// A client that says nothing for this long, not even to a ping, is gone.
@@ -47,33 +49,65 @@ const READ_BYTES: usize = 64 * 1024;
 /// Largest size of a terminal that is believed.
 const SIDE_MAX: u16 = 1_000;
 
+const UNREADABLE: &str = "the workspace said something unreadable";
+
 /// Messages that may wait for the client; each is at most one frame.
 const OUTBOX: usize = 2;
 
 /// Where messages to the client go. One task writes them, in their order.
 type Client = mpsc::Sender<Message>;
 
-/// Runs until one side ends or the process does.
-pub(super) async fn run(socket: WebSocket, guest: Upgraded, shutdown: CancellationToken) {
+/// A shell in the guest.
+pub(super) struct Shell {
+    /// Carries its frames.
+    pub(super) stream: Upgraded,
+    /// What it is told before anything else.
+    pub(super) first: Option<Frame>,
+}
+
+/// How a terminal ended.
+enum End {
+    /// The client is done with the shell.
+    Done,
+    /// The shell lives on, or has ended by itself.
+    Left,
+}
+
+/// Runs until one side ends or the process does. Gives the session whose client is done with it.
+pub(super) async fn run(
+    socket: WebSocket,
+    shell: Shell,
+    shutdown: CancellationToken,
+) -> Option<String> {
     let (sink, messages) = socket.split();
     let (client, outbox) = mpsc::channel(OUTBOX);
-    let (from_guest, to_guest) = tokio::io::split(TokioIo::new(guest));
-    let credit = Semaphore::new(0);
+    let (from_guest, mut to_guest) = tokio::io::split(TokioIo::new(shell.stream));
+    if let Some(frame) = &shell.first {
+        write(&mut to_guest, frame).await?;
+    }
+    let down = Down { client: client.clone(), credit: Semaphore::new(0), session: OnceLock::new() };
     let deliver = deliver(sink, outbox);
     tokio::pin!(deliver);
-    tokio::select! {
-        () = down(from_guest, &client, &credit) => {}
-        () = up(messages, to_guest, &credit) => {}
-        () = ping(&client) => {}
-        () = &mut deliver => return,
+    let end = tokio::select! {
+        () = down.run(from_guest) => End::Left,
+        end = up(messages, to_guest, &down.credit) => end,
+        () = ping(&client) => End::Left,
+        () = &mut deliver => return None,
         () = shutdown.cancelled() => {
             broke(&client, "the platform restarts; attach again with this session").await;
+            End::Left
         }
-    }
+    };
+    drop(client);
+    let Down { session, client, .. } = down;
     drop(client);
     // What was said last still goes out, and the end of the WebSocket after it.
     if timeout(CLIENT_SEND, deliver).await.is_err() {
         tracing::debug!("a terminal's client did not take the end");
+    }
+    match end {
+        End::Done => session.into_inner(),
+        End::Left => None,
     }
 }
 
@@ -91,59 +125,82 @@ async fn deliver(mut sink: SplitSink<WebSocket, Message>, mut outbox: mpsc::Rece
 }
 
 /// From the guest to the client.
-async fn down(mut guest: ReadHalf<TokioIo<Upgraded>>, client: &Client, credit: &Semaphore) {
-    let mut decoder = FrameDecoder::default();
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let read = match guest.read(&mut buffer).await {
-            Ok(0) | Err(_) => return broke(client, "the connection to the workspace ended").await,
-            Ok(read) => read,
-        };
-        decoder.push(buffer.get(..read).unwrap_or_default());
+struct Down {
+    client: Client,
+    /// How much standard input the guest takes.
+    credit: Semaphore,
+    session: OnceLock<String>,
+}
+
+impl Down {
+    async fn run(&self, mut guest: ReadHalf<TokioIo<Upgraded>>) {
+        let mut decoder = FrameDecoder::default();
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = match guest.read(&mut buffer).await {
+                Ok(0) | Err(_) => {
+                    return broke(&self.client, "the connection to the workspace ended").await;
+                }
+                Ok(read) => read,
+            };
+            decoder.push(buffer.get(..read).unwrap_or_default());
+            if self.frames(&mut decoder).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Hands on the frames that are whole; none once there is nothing more to do.
+    async fn frames(&self, decoder: &mut FrameDecoder) -> Option<()> {
         loop {
             match decoder.next_frame() {
-                Ok(None) => break,
-                Ok(Some(frame)) => {
-                    if frame_down(frame, client, credit).await.is_none() {
-                        return;
-                    }
-                }
+                Ok(None) => return Some(()),
+                Ok(Some(frame)) => self.frame(frame).await?,
                 Err(error) => {
                     tracing::info!(%error, "a guest broke the form of frames");
-                    return broke(client, "the workspace said something unreadable").await;
+                    broke(&self.client, UNREADABLE).await;
+                    return None;
                 }
             }
         }
     }
-}
 
-/// Hands one frame on; none once there is nothing more to do.
-async fn frame_down(frame: Frame, client: &Client, credit: &Semaphore) -> Option<()> {
-    match frame {
-        Frame::Stdout(bytes) | Frame::Stderr(bytes) => {
-            send(client, Message::Binary(Bytes::from(bytes))).await
-        }
-        Frame::Started(started) => notify(client, &TerminalNotice::Session(started.id)).await,
-        Frame::Credit(bytes) => {
-            let window = usize::try_from(STDIN_WINDOW_BYTES).unwrap_or(usize::MAX);
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            // A guest cannot make us believe in more than its window.
-            credit.add_permits(bytes.min(window.saturating_sub(credit.available_permits())));
-            Some(())
-        }
-        // What fell out of the replay buffer is older than what is shown.
-        Frame::Lost(_) => Some(()),
-        Frame::Exit(exit) => {
-            notify(client, &TerminalNotice::Exit(exit)).await?;
-            None
-        }
-        Frame::Error(message) => {
-            broke(client, &message.chars().take(1_024).collect::<String>()).await;
-            None
-        }
-        Frame::Stdin(_) | Frame::StdinEnd | Frame::Resize(_) | Frame::Signal(_) => {
-            broke(client, "the workspace said something unreadable").await;
-            None
+    async fn frame(&self, frame: Frame) -> Option<()> {
+        match frame {
+            Frame::Stdout(bytes) | Frame::Stderr(bytes) => {
+                send(&self.client, Message::Binary(Bytes::from(bytes))).await
+            }
+            Frame::Started(started) if is_session(&started.id) => {
+                // A second one would be a lie: the first one counts.
+                let session = self.session.get_or_init(|| started.id).clone();
+                notify(&self.client, &TerminalNotice::Session(session)).await
+            }
+            Frame::Credit(bytes) => {
+                let window = usize::try_from(STDIN_WINDOW_BYTES).unwrap_or(usize::MAX);
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                // A guest cannot make us believe in more than its window.
+                let room = window.saturating_sub(self.credit.available_permits());
+                self.credit.add_permits(bytes.min(room));
+                Some(())
+            }
+            // What fell out of the replay buffer is older than what is shown.
+            Frame::Lost(_) => Some(()),
+            Frame::Exit(exit) => {
+                notify(&self.client, &TerminalNotice::Exit(exit)).await?;
+                None
+            }
+            Frame::Error(message) => {
+                broke(&self.client, &message.chars().take(1_024).collect::<String>()).await;
+                None
+            }
+            Frame::Started(_)
+            | Frame::Stdin(_)
+            | Frame::StdinEnd
+            | Frame::Resize(_)
+            | Frame::Signal(_) => {
+                broke(&self.client, UNREADABLE).await;
+                None
+            }
         }
     }
 }
@@ -153,11 +210,11 @@ async fn up(
     mut messages: SplitStream<WebSocket>,
     mut guest: WriteHalf<TokioIo<Upgraded>>,
     credit: &Semaphore,
-) {
+) -> End {
     loop {
         let message = match timeout(CLIENT_SILENCE, messages.next()).await {
             Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(_)) | None) | Err(_) => return,
+            Ok(Some(Err(_)) | None) | Err(_) => return End::Left,
         };
         let written = match message {
             Message::Binary(bytes) => input(&mut guest, &bytes, credit).await,
@@ -169,10 +226,11 @@ async fn up(
                 Err(_) => Some(()),
             },
             Message::Ping(_) | Message::Pong(_) => Some(()),
-            Message::Close(_) => return,
+            Message::Close(Some(frame)) if frame.code == close_code::NORMAL => return End::Done,
+            Message::Close(_) => return End::Left,
         };
         if written.is_none() {
-            return;
+            return End::Left;
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{Path, Query, Request, State},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
     /// Set to make every answer this one.
     pub(crate) broken: Arc<Mutex<Option<(u16, String)>>>,
+    /// Shells that were ended.
+    pub(crate) ended: Arc<watch::Sender<Vec<String>>>,
     /// Windows that terminals were told.
     pub(crate) sizes: Arc<watch::Sender<Vec<(u16, u16)>>>,
 }
@@ -45,6 +47,7 @@ type Params = Query<BTreeMap<String, String>>;
 pub(crate) fn router(agent: Agent) -> Router {
     let guest = Router::new()
         .route("/exec", post(exec))
+        .route("/exec/{session}", delete(end))
         .route("/exec/{session}/attach", post(attach))
         .route("/files", any(files))
         .route("/files/list", get(list))
@@ -55,7 +58,9 @@ pub(crate) fn router(agent: Agent) -> Router {
         .route("/services", get(services))
         .layer(axum::middleware::from_fn_with_state(agent.clone(), note))
         .with_state(agent);
-    Router::new().nest("/v1/workspaces/{id}/guest", guest)
+    Router::new()
+        .route("/v1/workspaces/{id}/console", get(async || "one\ntwo\nthree\n"))
+        .nest("/v1/workspaces/{id}/guest", guest)
 }
 
 async fn note(
@@ -117,6 +122,10 @@ async fn attach(
     }
     let client = hyper::upgrade::on(&mut request);
     shell(agent, client, "session-1", ExecRequest::default())
+}
+
+async fn end(State(agent): State<Agent>, Path((_, session)): Path<(String, String)>) {
+    agent.ended.send_modify(|ended| ended.push(session));
 }
 
 /// A shell that echoes what is typed until it reads `exit`.

@@ -124,6 +124,20 @@ async fn logs_come_in_pages_and_as_events_that_resume() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_can_be_read_whatever_the_status() {
+    let world = World::start().await;
+    let path = format!("/workspaces/{}/logs?source=console", world.create("a").await);
+    let page = world.api.get(&format!("{path}&lines=2")).await.expect(200);
+    let messages: Vec<_> =
+        page["lines"].as_array().unwrap().iter().map(|l| &l["message"]).collect();
+    assert_eq!(messages, ["two", "three"]);
+    assert_eq!(page["has_more"], true);
+    let page = world.api.get(&format!("{path}&direction=oldest&lines=1")).await.expect(200);
+    assert_eq!(page["lines"][0]["message"], "one");
+    world.api.get(&format!("{path}&cursor=x")).await.refused(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_is_measured_and_its_ports_are_listed() {
     let world = World::start().await;
     let id = world.running("a").await;

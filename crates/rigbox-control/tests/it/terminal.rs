@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Error, Message, client::IntoClientRequest as _},
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest as _,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use crate::{client::PATIENCE, world::World};
@@ -86,8 +90,14 @@ async fn a_terminal_is_attached_again_by_its_session() {
     let mut socket = connect(&world, &id, "", true).await.unwrap();
     document(&mut socket).await;
     drop(socket);
-    let mut socket = connect(&world, &id, "session=session-1", true).await.unwrap();
+    let query = "session=session-1&after=7&cols=90&rows=30";
+    let mut socket = connect(&world, &id, query, true).await.unwrap();
     assert_eq!(document(&mut socket).await.1, json!({ "session": "session-1" }));
+    let mut sizes = world.host.agent.sizes.subscribe();
+    timeout(PATIENCE, sizes.wait_for(|sizes| sizes.contains(&(90, 30)))).await.unwrap().unwrap();
+    assert!(world.host.agent.asked.lock().unwrap().iter().any(|line| line.ends_with("?after=7")));
+    // A shell that was left lives on.
+    assert!(world.host.agent.ended.borrow().is_empty());
     assert_eq!(connect(&world, &id, "session=other", true).await.err(), Some(404));
     assert_eq!(connect(&world, &id, "session=..%2f..%2fhello", true).await.err(), Some(404));
 }
@@ -120,4 +130,17 @@ async fn a_terminal_needs_a_websocket_and_a_running_workspace() {
     plain.refused(400, "invalid_request");
     assert_eq!(connect(&world, &id, "", true).await.err(), Some(400));
     assert_eq!(connect(&world, "ws-00000000", "", true).await.err(), Some(404));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_done_ends_its_shell() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    let mut socket = connect(&world, &id, "", true).await.unwrap();
+    document(&mut socket).await;
+    let done = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    socket.close(Some(done)).await.unwrap();
+    let mut ended = world.host.agent.ended.subscribe();
+    let is = |ended: &Vec<String>| *ended == ["session-1"];
+    timeout(PATIENCE, ended.wait_for(is)).await.unwrap().unwrap();
 }

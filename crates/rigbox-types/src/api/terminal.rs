@@ -1,5 +1,6 @@
 //! The terminal: a WebSocket whose binary frames are bytes of a pseudo-terminal and whose text
-//! frames are the documents below.
+//! frames are the documents below. A client that closes it with code 1000 is done with the shell,
+//! which then ends; with any other end the shell lives on and can be attached to again.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

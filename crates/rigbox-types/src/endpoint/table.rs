@@ -134,7 +134,15 @@ const LOG_UNIT: Parameter = Parameter {
     about: "Only lines of this systemd unit.",
 };
 
-const LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR, LOG_UNIT];
+const LOG_SOURCE: Parameter = Parameter {
+    name: "source",
+    kind: ParameterKind::OneOf(&["journal", "console"]),
+    required: false,
+    about: "The guest's journal, or what its kernel and init wrote to the console: that can be \
+            read whatever the status, but only from one of its ends.",
+};
+
+const LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR, LOG_UNIT, LOG_SOURCE];
 
 const SERVICE_LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR];
 
@@ -171,6 +179,12 @@ const TERMINAL: &[Parameter] = &[
         kind: ParameterKind::Text { max_len: 64 },
         required: false,
         about: "A session that was announced before, to attach to it again.",
+    },
+    Parameter {
+        name: "after",
+        kind: ParameterKind::Text { max_len: 20 },
+        required: false,
+        about: "With a session: how many bytes of its output were seen already.",
     },
 ];
 
