@@ -131,15 +131,14 @@ pub(crate) fn running_roles(layout: &Layout) -> anyhow::Result<Vec<RunningRole>>
     Ok(found)
 }
 
-/// Whether a command line is that of a role with this configuration.
+/// Whether a command line is that of a role with this configuration, also before it becomes the
+/// host agent's executable.
 fn is_role(words: &[&str], config: &Utf8Path) -> bool {
-    let Some((program, rest)) = words.split_first() else { return false };
+    let [program, verb, rest @ ..] = words else { return false };
     let program = Utf8Path::new(program).file_name().unwrap_or_default();
-    (program == "rigbox" || program == "rigbox-host")
-        && rest
-            .windows(2)
-            .any(|pair| matches!(pair, ["--config", path] if *path == config.as_str()))
-        && !rest.contains(&"down")
+    let starts =
+        matches!((program, *verb), ("rigbox", "control" | "host") | ("rigbox-host", "run"));
+    starts && rest.windows(2).any(|pair| pair == ["--config", config.as_str()])
 }
 
 /// Ends role processes: politely first. Their workspaces keep running.
@@ -204,6 +203,7 @@ mod tests {
             (&["rigbox", "control", "--config", "/data/run/host.toml"], true),
             (&["rigbox-host", "run", "--config", "/other/run/host.toml"], false),
             (&["rigbox-host", "down", "--config", "/data/run/host.toml"], false),
+            (&["rigbox-host", "image", "ls", "--config", "/data/run/host.toml"], false),
             (&["vi", "--config", "/data/run/host.toml"], false),
             (&[], false),
         ] {

@@ -153,6 +153,8 @@ impl<'a> Keeper<'a> {
             .envs(environment())
             .envs(self.needs.resources.iter().map(|(name, value)| (name, value)))
             .env("RIGBOX_LOG", self.needs.log_filter)
+            // It goes into a file.
+            .env("NO_COLOR", "1")
             .stdin(self.standard_input()?)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

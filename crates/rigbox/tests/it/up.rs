@@ -74,14 +74,17 @@ fn roles_end_with_a_killed_supervisor_and_the_next_one_goes_on() {
 fn a_role_that_was_never_written_down_is_found_and_ended() {
     let mut world = World::new();
     world.up();
-    let host = world.role("host").unwrap();
-    // As if the supervisor had died between starting it and writing it down.
+    let control = world.role("control").unwrap();
+    // As if the supervisor had died between starting it and writing it down, and the role did not
+    // notice.
+    world.signal(control, Signal::STOP);
     world.signal(world.supervisor(), Signal::STOP);
     fs::remove_file(world.path("data/run/up.json")).unwrap();
     world.signal(world.supervisor(), Signal::KILL);
     world.ended();
+    assert!(world.processes().iter().any(|(pid, _)| *pid == control));
     world.up();
-    assert!(world.processes().iter().all(|(pid, _)| *pid != host));
+    assert!(world.processes().iter().all(|(pid, _)| *pid != control));
 }
 
 #[test]
