@@ -1,6 +1,6 @@
 //! Small file operations with errors that name the file.
 
-use std::{io, os::unix::fs::FileTypeExt, time::Duration};
+use std::{io, time::Duration};
 
 use camino::Utf8Path;
 use tokio::time::{Instant, sleep};
@@ -25,22 +25,25 @@ pub(crate) async fn len(path: &Utf8Path) -> Result<u64, VmmError> {
         .map_err(VmmError::file("look at", path))
 }
 
-/// Waits until there is a socket at `path`. False if there is none in time or the process ends.
-/// It looks again and again because the path may lie in a jail whose directories do not exist yet,
-/// which leaves nothing to be notified about.
-pub(crate) async fn wait_for_socket(path: &Utf8Path, process: &ProcessId, limit: Duration) -> bool {
+/// Tries until `is_there` says so. False if it does not in time, or the process ends.
+/// It tries again and again because a socket that exists may not be listening yet, and one in a jail
+/// appears in directories that do not exist yet, which leaves nothing to be notified about.
+pub(crate) async fn wait_until<F: Future<Output = bool>>(
+    is_there: impl Fn() -> F,
+    process: &ProcessId,
+    limit: Duration,
+) -> bool {
     let deadline = Instant::now() + limit;
     loop {
-        let found = tokio::fs::symlink_metadata(path).await;
-        if found.is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        if is_there().await {
             return true;
         }
         if Instant::now() >= deadline || !process.is_alive() {
             return false;
         }
-        sleep(SOCKET_INTERVAL).await;
+        sleep(TRY_INTERVAL).await;
     }
 }
 
 /// Short against the 45 ms that a QEMU takes from its start to its greeting.
-const SOCKET_INTERVAL: Duration = Duration::from_millis(2);
+const TRY_INTERVAL: Duration = Duration::from_millis(2);

@@ -127,7 +127,7 @@ pub(crate) struct Bucket {
 pub(crate) struct NetworkInterface {
     pub(crate) iface_id: String,
     pub(crate) host_dev_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "mac")]
     pub(crate) guest_mac: Option<String>,
     #[serde(default)]
     pub(crate) mtu: Option<u16>,
@@ -256,4 +256,15 @@ pub(crate) struct NetworkOverride {
 #[serde(deny_unknown_fields)]
 pub(crate) struct VsockOverride {
     pub(crate) uds_path: String,
+}
+
+fn mac<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let pairs: Vec<&str> = text.split(':').collect();
+    let is_pair = |pair: &&str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
+    if pairs.len() == 6 && pairs.iter().all(is_pair) {
+        Ok(Some(text.to_lowercase()))
+    } else {
+        Err(serde::de::Error::custom("The provided MAC address is invalid."))
+    }
 }

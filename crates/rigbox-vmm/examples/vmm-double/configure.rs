@@ -178,15 +178,9 @@ impl Machine {
                 "The id from the path [{id}] does not match the id from the body [{body_id}]!"
             )));
         }
-        let mac = interface.guest_mac.as_ref().map(|mac| mac.to_lowercase());
-        if mac.as_deref().is_some_and(|mac| !is_mac(mac)) {
-            return Err(Fault::new("The provided MAC address is invalid."));
-        }
-        let same_mac = |old: &&NetworkInterface| {
-            let old_mac = old.guest_mac.as_ref().map(|mac| mac.to_lowercase());
-            old.iface_id != id && old_mac.is_some() && old_mac == mac
-        };
-        if let (Some(_), Some(mac)) = (self.config.interfaces.iter().find(same_mac), &mac) {
+        let mac = &interface.guest_mac;
+        let same_mac = |old: &NetworkInterface| old.iface_id != id && old.guest_mac == *mac;
+        if let (true, Some(mac)) = (self.config.interfaces.iter().any(same_mac), mac) {
             return Err(Fault::new(format!(
                 "Network config error: The MAC address is already in use: {mac}"
             )));
@@ -302,12 +296,6 @@ fn check_id(id: &str) -> Result<(), Fault> {
             "API Resource IDs can only contain alphanumeric characters and underscores.",
         ))
     }
-}
-
-fn is_mac(text: &str) -> bool {
-    let pairs: Vec<&str> = text.split(':').collect();
-    pairs.len() == 6
-        && pairs.iter().all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// With what Firecracker appends.

@@ -156,7 +156,9 @@ fn join_netns(path: &str) -> Result<(), String> {
 fn set_limits(limits: &[String]) -> Result<(), String> {
     for limit in limits {
         let invalid = || format!("Invalid resource argument: {limit}");
-        let (name, value) = limit.split_once('=').ok_or_else(invalid)?;
+        let (name, value) = limit
+            .split_once('=')
+            .ok_or_else(|| format!("Invalid format for resources limits: {limit}"))?;
         let resource = match name {
             "no-file" => Resource::Nofile,
             "fsize" => Resource::Fsize,

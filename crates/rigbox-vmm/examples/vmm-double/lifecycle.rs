@@ -14,7 +14,7 @@ use crate::{
     bodies::{Action, ActionType, BackendType, SnapshotCreate, SnapshotLoad, Vm, VmChange},
     configure::open_drive,
     guest::{Guest, Options},
-    machine::{Config, Fault, Machine, Outcome, Phase, parse},
+    machine::{Config, Fault, Machine, Outcome, Phase, bad_body, parse},
     tap,
     vsock::Backend,
 };
@@ -178,13 +178,13 @@ impl Machine {
             (Some(backend), None) => (backend.backend_type, backend.backend_path.as_str()),
             (None, Some(path)) => (BackendType::File, path.as_str()),
             (Some(_), Some(_)) => {
-                return Err(Fault::new(
+                return Err(bad_body(
                     "too many fields: either `mem_backend` or `mem_file_path` exclusively is \
                      required.",
                 ));
             }
             (None, None) => {
-                return Err(Fault::new(
+                return Err(bad_body(
                     "missing field: either `mem_backend` or `mem_file_path` is required.",
                 ));
             }

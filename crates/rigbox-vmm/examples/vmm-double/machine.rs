@@ -171,14 +171,6 @@ impl Machine {
 
     fn show_config(&self) -> Value {
         let config = &self.config;
-        let interfaces: Vec<NetworkInterface> = config
-            .interfaces
-            .iter()
-            .map(|interface| NetworkInterface {
-                guest_mac: interface.guest_mac.as_ref().map(|mac| mac.to_lowercase()),
-                ..interface.clone()
-            })
-            .collect();
         json!({
             "balloon": null,
             "drives": config.drives,
@@ -188,7 +180,7 @@ impl Machine {
             "machine-config": config.machine,
             "metrics": null,
             "mmds-config": config.mmds,
-            "network-interfaces": interfaces,
+            "network-interfaces": config.interfaces,
             "vsock": config.vsock,
             "entropy": config.has_entropy.then(|| json!({ "rate_limiter": null })),
             "pmem": [],
@@ -217,8 +209,11 @@ impl Machine {
 
 /// A body, or serde's words about it, which are Firecracker's.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| {
-        let prefix = "An error occurred when deserializing the json body of a request:";
-        Fault::new(format!("{prefix} {error}."))
-    })
+    serde_json::from_slice(body).map_err(|error| bad_body(&format!("{error}.")))
+}
+
+/// What is wrong with a body.
+pub(crate) fn bad_body(reason: &str) -> Fault {
+    let prefix = "An error occurred when deserializing the json body of a request:";
+    Fault::new(format!("{prefix} {reason}"))
 }

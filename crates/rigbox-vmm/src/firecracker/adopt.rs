@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    api::Api,
-    documents::{API_SOCKET, InstanceState},
-    jail::Jail,
-};
+use super::{api::Api, documents::InstanceState, jail::Jail};
 use crate::{ProcessId, VmmError, files};
 
 /// Returns if the guest has run. Ends a Firecracker whose guest never did.
@@ -16,11 +12,12 @@ pub(super) async fn check(jail: &Jail, process: &ProcessId) -> Result<(), VmmErr
         return Err(gone());
     }
     // Without a socket the former process died before it sent the specification, or just after.
-    if !files::wait_for_socket(&jail.outside(API_SOCKET), process, SOCKET_TIMEOUT).await {
+    let api = Api::new(jail.root.clone());
+    if !files::wait_until(|| api.is_listening(), process, SOCKET_TIMEOUT).await {
         process.kill().await?;
         return Err(gone());
     }
-    match Api::new(jail.root.clone()).state().await {
+    match api.state().await {
         Ok(InstanceState::Running | InstanceState::Paused) => Ok(()),
         // The former process died between two calls. What is configured cannot be asked for.
         Ok(InstanceState::NotStarted) => {

@@ -38,6 +38,11 @@ impl Api {
         Self { root }
     }
 
+    /// Whether it can be asked. Firecracker's socket exists for a moment before it listens.
+    pub(super) async fn is_listening(&self) -> bool {
+        self.connect().await.is_ok()
+    }
+
     /// Configures something.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), VmmError> {
         self.put_within(path, body, CALL_TIMEOUT).await

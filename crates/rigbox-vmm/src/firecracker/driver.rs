@@ -249,8 +249,9 @@ pub(super) async fn expect_running(api: &Api) -> Result<(), VmmError> {
 }
 
 async fn wait_for_api(jail: &Jail, process: &ProcessId) -> Result<Api, VmmError> {
-    if files::wait_for_socket(&jail.outside(API_SOCKET), process, API_TIMEOUT).await {
-        return Ok(Api::new(jail.root.clone()));
+    let api = Api::new(jail.root.clone());
+    if files::wait_until(|| api.is_listening(), process, API_TIMEOUT).await {
+        return Ok(api);
     }
     if !process.is_alive() {
         return Err(VmmError::Ended { output: String::new() });

@@ -1,17 +1,22 @@
 //! Boots the tiny kernel and listens to its serial port.
 
-use std::{io, process::Stdio, time::Duration};
+use std::{
+    io,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
+    io::AsyncReadExt,
+    process::{Child, ChildStderr, ChildStdout, Command},
     time::timeout,
 };
 
 use super::{
     Kvm, Tool,
-    kernel::{self, MARK},
+    kernel::{self, BEGIN, END},
 };
 
 /// Whose guest is booted.
@@ -108,45 +113,81 @@ async fn listen(mut child: Child) -> Result<(), String> {
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("its output is not to be had".to_owned());
     };
-    let seen = timeout(TRIAL_TIMEOUT, hears_mark(stdout)).await;
+    let mut output = Output { stdout, heard: Vec::new() };
+    let judgement = judge(&mut output).await;
     // Whatever it does now, it has shown what it can.
     if let Err(error) = child.kill().await {
         return Err(format!("it cannot be ended: {error}"));
     }
-    match seen {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let mut words = String::new();
-            let read = timeout(KILLED_TIMEOUT, async {
-                stderr.take(OUTPUT_MAX_BYTES).read_to_string(&mut words).await
-            });
-            let words = match read.await {
-                Ok(Ok(_)) => words.lines().next().unwrap_or("it said nothing").to_owned(),
-                Ok(Err(_)) | Err(_) => "its words cannot be read".to_owned(),
-            };
-            Err(format!("the VMM ended before its guest ran: {words}"))
+    match judgement {
+        Judgement::Runs => Ok(()),
+        Judgement::Ended => {
+            Err(format!("the VMM ended before its guest ran: {}", words(stderr).await))
         }
-        Err(_) => Err(format!(
-            "a guest of a few instructions did not run in {} s",
-            TRIAL_TIMEOUT.as_secs()
+        Judgement::Silent => Err(format!(
+            "a guest of a few instructions did not begin in {} s",
+            BEGIN_TIMEOUT.as_secs()
+        )),
+        Judgement::Slow => Err(format!(
+            "a guest that counts for 20 ms was not done in {} s: its instructions are executed in \
+             software",
+            END_TIMEOUT.as_secs()
         )),
     }
 }
 
-/// Whether the mark comes before the output ends.
-async fn hears_mark(mut output: impl AsyncRead + Unpin) -> bool {
-    let mut heard = Vec::new();
-    let mut buffer = [0; 512];
-    while heard.len() < HEARD_MAX_BYTES {
-        match output.read(&mut buffer).await {
-            Ok(0) | Err(_) => return false,
-            Ok(count) => heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-        }
-        if heard.windows(MARK.len()).any(|window| window == MARK.as_bytes()) {
-            return true;
-        }
+/// What a trial showed.
+enum Judgement {
+    Runs,
+    Ended,
+    Silent,
+    Slow,
+}
+
+async fn judge(output: &mut Output) -> Judgement {
+    match timeout(BEGIN_TIMEOUT, output.hears(BEGIN)).await {
+        Err(_) => return Judgement::Silent,
+        Ok(false) => return Judgement::Ended,
+        Ok(true) => {}
     }
-    false
+    match timeout(END_TIMEOUT, output.hears(END)).await {
+        Err(_) => Judgement::Slow,
+        Ok(false) => Judgement::Ended,
+        Ok(true) => Judgement::Runs,
+    }
+}
+
+/// The serial port, and with Firecracker the log.
+struct Output {
+    stdout: ChildStdout,
+    heard: Vec<u8>,
+}
+
+impl Output {
+    /// Whether the text comes before the output ends.
+    async fn hears(&mut self, text: &str) -> bool {
+        let mut buffer = [0; 512];
+        while !self.heard.windows(text.len()).any(|window| window == text.as_bytes()) {
+            match self.stdout.read(&mut buffer).await {
+                Ok(0) | Err(_) => return false,
+                Ok(count) => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            }
+            if self.heard.len() > HEARD_MAX_BYTES {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The first line that a process which has ended wrote to its standard error.
+async fn words(stderr: ChildStderr) -> String {
+    let mut words = String::new();
+    let read = async { stderr.take(WORDS_MAX_BYTES).read_to_string(&mut words).await };
+    match timeout(KILLED_TIMEOUT, read).await {
+        Ok(Ok(_)) => words.lines().next().unwrap_or("it said nothing").to_owned(),
+        Ok(Err(_)) | Err(_) => "its words cannot be read".to_owned(),
+    }
 }
 
 /// A directory of this trial alone.
@@ -155,7 +196,8 @@ struct Directory(Utf8PathBuf);
 impl Directory {
     async fn make() -> io::Result<Self> {
         let parent = Utf8PathBuf::try_from(std::env::temp_dir()).map_err(io::Error::other)?;
-        let path = parent.join(format!("rigbox-probe-{}", std::process::id()));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("rigbox-probe-{}-{number}", std::process::id()));
         // What a process of the same pid left behind.
         if let Err(error) = tokio::fs::remove_dir_all(&path).await
             && error.kind() != io::ErrorKind::NotFound
@@ -177,9 +219,13 @@ impl Drop for Directory {
 
 /// A QEMU with KVM inside an emulated machine takes 10 s to its first guest instruction; where KVM
 /// works for real it is 0.1 s.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(30);
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Several trials of one process have directories of their own.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// See `kernel::ROUNDS`.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// A killed process has closed its outputs.
 const KILLED_TIMEOUT: Duration = Duration::from_secs(5);
-const OUTPUT_MAX_BYTES: u64 = 4 * 1024;
-/// Firecracker's log comes first on the same stream.
+const WORDS_MAX_BYTES: u64 = 4 * 1024;
+/// Firecracker's log has a few lines.
 const HEARD_MAX_BYTES: usize = 64 * 1024;

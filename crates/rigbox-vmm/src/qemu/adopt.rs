@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::net::UnixStream;
+
 use super::{
     driver::Files,
     qmp::{Qmp, RunState},
@@ -16,7 +18,8 @@ pub(super) async fn check(files: &Files, process: &ProcessId) -> Result<(), VmmE
     }
     // The trampoline binds the socket within milliseconds of its specification: if there is none
     // now, the former process died before it sent one, or just after.
-    if !files::wait_for_socket(&files.control, process, SOCKET_TIMEOUT).await {
+    let is_listening = || async { UnixStream::connect(&files.control).await.is_ok() };
+    if !files::wait_until(is_listening, process, SOCKET_TIMEOUT).await {
         process.kill().await?;
         return Err(gone());
     }

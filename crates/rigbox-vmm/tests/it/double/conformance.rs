@@ -291,6 +291,10 @@ async fn network_interfaces(program: &Utf8Path) {
     let long = format!("{prefix} Invalid interface name");
     let name = "abcdefghijklmnop";
     fc.check("PUT", "/network-interfaces/eth0", &body("eth0", name), (400, &long)).await;
+    let mac = r#"{"iface_id":"eth0","host_dev_name":"lo","guest_mac":"zz:00"}"#;
+    let invalid = "An error occurred when deserializing the json body of a request: The provided \
+                   MAC address is invalid. at line 1 column 60.";
+    fc.check("PUT", "/network-interfaces/eth0", mac, (400, invalid)).await;
     // Not a tap. (A name that does not exist would be made: that needs no test on this machine.)
     let invalid = format!(
         "{prefix} Error while creating ifreq structure: Invalid argument (os error 22). Invalid \
@@ -307,8 +311,9 @@ async fn vsock_is_bound_by_its_call_and_silent_before_the_start(program: &Utf8Pa
     let body = |path: &str| format!(r#"{{"guest_cid":3,"uds_path":"{path}"}}"#);
     fc.check("PUT", "/vsock", &body("$DIR/nope/v.sock"), (400, &missing)).await;
     fs::write(fc.dir.join("left.sock"), "").unwrap();
-    let in_use = format!("{prefix} Address in use (os error 98)");
-    fc.check("PUT", "/vsock", &body("$DIR/left.sock"), (400, &in_use)).await;
+    let answer = fc.call("PUT", "/vsock", &body("$DIR/left.sock")).await;
+    // The words for it are those of the C library that a build is linked with.
+    assert!(answer.body.contains(prefix) && answer.body.contains("in use (os error 98)"));
     fc.check("PUT", "/vsock", &body("$DIR/v.sock"), (204, "")).await;
     assert!(fc.dir.join("v.sock").exists());
     let mut stream = UnixStream::connect(fc.dir.join("v.sock")).await.unwrap();
@@ -383,7 +388,8 @@ async fn the_eleventh_connection_is_sent_away(program: &Utf8Path) {
     }
     let mut stream = UnixStream::connect(&fc.socket).await.unwrap();
     let answer = raw::read(&mut stream).await;
-    assert_eq!(answer.status_line, "HTTP/1.1 503 ");
+    // Without even a space.
+    assert_eq!(answer.status_line, "HTTP/1.1 503");
     assert_eq!(answer.body, r#"{ "error": "Too many open connections" }"#);
 }
 
@@ -392,11 +398,15 @@ async fn a_failed_load_ends_the_process_and_an_early_one_does_not(program: &Utf8
     let load = |rest: &str| format!(r#"{{"snapshot_path":"$DIR/nope"{rest}}}"#);
     let file = r#","mem_backend":{"backend_type":"File","backend_path":"$DIR/nope"}"#;
     let path = "/snapshot/load";
-    let both = "too many fields: either `mem_backend` or `mem_file_path` exclusively is required.";
-    let neither = "missing field: either `mem_backend` or `mem_file_path` is required.";
-    fc.check("PUT", path, &load(""), (400, neither)).await;
+    let json = "An error occurred when deserializing the json body of a request:";
+    let both = format!(
+        "{json} too many fields: either `mem_backend` or `mem_file_path` exclusively is required."
+    );
+    let neither =
+        format!("{json} missing field: either `mem_backend` or `mem_file_path` is required.");
+    fc.check("PUT", path, &load(""), (400, &neither)).await;
     let two = format!(r#"{file},"mem_file_path":"$DIR/nope""#);
-    fc.check("PUT", path, &load(&two), (400, both)).await;
+    fc.check("PUT", path, &load(&two), (400, &both)).await;
     assert!(fc.is_alive());
     let missing = "Load snapshot error: Failed to restore from snapshot: Failed to get snapshot \
                    state from file: Failed to open snapshot file: No such file or directory (os \
@@ -428,7 +438,7 @@ async fn an_underscore_in_the_id_aborts(program: &Utf8Path) {
     use std::os::unix::process::ExitStatusExt;
 
     let status = Command::new(program)
-        .args(["--id", "ws_1", "--no-api"])
+        .args(["--id", "ws_1", "--api-sock", "/nonexistent/api.sock"])
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .status()

@@ -16,7 +16,11 @@ async fn fixture() -> Fixture {
     fixture_with("").await
 }
 
-cases::suite!(fixture);
+async fn always() -> Option<Fixture> {
+    Some(fixture().await)
+}
+
+cases::suite!(always);
 
 #[tokio::test]
 async fn the_probe_boots_a_guest_and_chooses_firecracker() {

@@ -59,6 +59,8 @@ fn refusals(jailer: &Jailer) {
     // The namespace is joined after the tree was made.
     assert!(jailer.root("vm1").exists());
     let limit = ["--id", "vm2", "--resource-limit", "foo"];
+    check(&jailer.run(&limit), "Invalid format for resources limits: foo");
+    let limit = ["--id", "vm2", "--resource-limit", "foo=1"];
     check(&jailer.run(&limit), "Invalid resource argument: foo");
     let cgroup = ["--id", "vm3", "--cgroup", "memory.max"];
     check(&jailer.run(&cgroup), "Invalid format for cgroups: memory.max");

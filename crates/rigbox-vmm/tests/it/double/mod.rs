@@ -5,12 +5,12 @@ mod driver;
 mod jailer;
 mod raw;
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_vmm::{DriverChoice, DriverConfig, KernelKind, KernelSpec, driver, probe};
 
-use crate::{cases::Fixture, world::World};
+use crate::{assets, cases::Fixture, world::World};
 
 /// A kernel of the double's with these options, and the programs.
 pub(crate) async fn fixture_with(options: &str) -> Fixture {
@@ -40,19 +40,13 @@ pub(crate) fn config(world: &World) -> DriverConfig {
 pub(crate) fn programs(dir: &Utf8Path) -> (Utf8PathBuf, Utf8PathBuf) {
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
+    let double = assets::example("vmm-double");
     let made = ["firecracker", "jailer"].map(|name| bin.join(name));
     for path in &made {
-        if !path.exists() && fs::hard_link(double(), path).is_err() {
-            fs::copy(double(), path).unwrap();
+        if !path.exists() && fs::hard_link(&double, path).is_err() {
+            fs::copy(&double, path).unwrap();
         }
     }
     let [firecracker, jailer] = made;
     (firecracker, jailer)
-}
-
-/// Cargo builds examples with the tests, beside them.
-fn double() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let target = test.parent().and_then(|deps| deps.parent()).unwrap();
-    target.join("examples").join("vmm-double")
 }

@@ -1,3 +1,4 @@
 //! Tests that boot something, which the test runner puts into a serial group.
 
+mod firecracker;
 mod qemu;
