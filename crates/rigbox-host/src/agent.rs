@@ -1,11 +1,7 @@
 //! The host agent as a whole: opens what it owns, takes over what a former agent left, runs until it
 //! is told to end. Invariant: when it ends, however it ends, every VM runs on.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rigbox_fabric::{
     Address, Client, ClientAuth, Listener, ServerAuth,
@@ -38,6 +34,9 @@ use crate::{
 
 /// How often it is looked whether the clock jumped.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// After so many looks guests are told the time although nothing jumped: theirs drift. Ten minutes.
+const CLOCK_LOOKS: u32 = 120;
 
 /// A jump that guests are told of. Less is the business of whoever steers the host's clock slowly.
 const CLOCK_JUMP: Duration = Duration::from_millis(500);
@@ -149,7 +148,7 @@ pub(crate) async fn open(
         reports: Reports::new(incarnation),
         metrics: Metrics::default(),
         table: Table::default(),
-        clock_jumps: watch::Sender::new(0),
+        clock_told: watch::Sender::new(0),
         config,
         layout,
         vmm,
@@ -176,7 +175,7 @@ fn start(host: &Arc<Host>, records: Vec<Record>, shutdown: &CancellationToken) {
 
 async fn clear_pool(host: &Host) {
     for slot in host.pool.strays().unwrap_or_default() {
-        if let Err(error) = host.pool.remove(slot).await {
+        if let Err(error) = host.pool.remove_stray(slot).await {
             tracing::warn!(slot, error = %StepError::from(error).chain(), "namespace not removed");
         }
     }
@@ -236,25 +235,25 @@ async fn sweep_often(host: Arc<Host>, shutdown: CancellationToken) {
     }
 }
 
-/// Tells guests the time when the host's clock jumped: theirs did not.
+/// Tells guests the time when the host's clock jumped, which theirs did not, and now and then.
 async fn watch_clock(host: Arc<Host>, shutdown: CancellationToken) {
     let offset = || Duration::from_micros(clock::micros()).saturating_sub(clock::since_boot());
-    let mut last = offset();
+    let (mut last, mut looks) = (offset(), 0_u32);
     let mut ticks = interval(CLOCK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = offset();
-        if now.abs_diff(last) > CLOCK_JUMP {
+        let jumped = now.abs_diff(last) > CLOCK_JUMP;
+        if jumped {
             tracing::warn!("the clock jumped: telling the guests");
-            count_jump(&host.metrics.clock_jumps_total);
-            host.clock_jumps.send_modify(|jumps| *jumps = jumps.wrapping_add(1));
+            metrics::count(&host.metrics.clock_jumps_total);
+        }
+        looks = looks.wrapping_add(1);
+        if jumped || looks.is_multiple_of(CLOCK_LOOKS) {
+            host.clock_told.send_modify(|told| *told = told.wrapping_add(1));
         }
         last = now;
     }
-}
-
-fn count_jump(counter: &AtomicU64) {
-    metrics::count(counter);
 }
 
 /// The same assignment, at rest: what `down` wants of every workspace. One that is being deleted

@@ -49,7 +49,10 @@ pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
     let mut pauses = Pauses::default();
     while !shutdown.is_cancelled() {
         // A report without news says that the host lives.
-        drop(timeout(host.config.times.report(), host.reports.wait()).await);
+        let news = timeout(host.config.times.report(), host.reports.wait());
+        if shutdown.run_until_cancelled(news).await.is_none() {
+            return;
+        }
         sleep(GATHER).await;
         let observations = host.reports.take();
         match send(&host, &path, observations.clone()).await {

@@ -30,8 +30,8 @@ pub(crate) struct Host {
     pub(crate) reports: Reports,
     pub(crate) metrics: Metrics,
     pub(crate) table: Table,
-    /// Counts the jumps of the clock, so that guests are told the time.
-    pub(crate) clock_jumps: watch::Sender<u64>,
+    /// Moves when guests are to be told the time.
+    pub(crate) clock_told: watch::Sender<u64>,
 }
 
 impl Host {

@@ -100,7 +100,8 @@ fn strangers(host: &Host, known: &[(WorkspaceId, View)]) -> Vec<(u32, String)> {
     found
 }
 
-/// Processes whose command line names the run directory of a workspace of ours: VMMs do.
+/// Processes whose command line names the run directory of a workspace of ours, as that of a VMM
+/// does. Somebody who looks at a file there has a terminal; a VMM has none.
 pub(crate) fn by_command_line(layout: &Layout) -> Vec<(u32, String)> {
     let marker = format!("{}/", layout.vm_runs_dir());
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -108,12 +109,22 @@ pub(crate) fn by_command_line(layout: &Layout) -> Vec<(u32, String)> {
     let named = pids.filter_map(|pid: u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).into_owned();
+        if !line.contains(&marker) || has_terminal(pid) {
+            return None;
+        }
         let (_, rest) = line.split_once(&marker)?;
         let name: String =
             rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         name.parse::<WorkspaceId>().ok().map(|id| (pid, id.to_string()))
     });
     named.collect()
+}
+
+fn has_terminal(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Field 7; the name in parentheses may hold spaces.
+    let after = stat.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
+    after.split_ascii_whitespace().nth(4).is_some_and(|number| number != "0")
 }
 
 async fn namespaces(host: &Host, findings: &mut Findings) {
@@ -124,8 +135,12 @@ async fn namespaces(host: &Host, findings: &mut Findings) {
     match host.pool.strays() {
         Ok(strays) => {
             for slot in strays {
-                let removed = host.pool.remove(slot).await.map_err(StepError::from);
-                findings.add(format!("namespace of slot {slot}, which is nobody's"), removed);
+                let what = format!("namespace of slot {slot}, which is nobody's");
+                match host.pool.remove_stray(slot).await {
+                    Ok(true) => findings.add(what, Ok(())),
+                    Ok(false) => {}
+                    Err(error) => findings.add(what, Err(error.into())),
+                }
             }
         }
         Err(error) => findings.report(format!("namespaces cannot be listed: {error}")),

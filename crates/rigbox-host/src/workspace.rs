@@ -31,7 +31,7 @@ use crate::{
     host::Host,
     layout::netns_path,
     metrics::count,
-    net::{enter::Namespace, pool::apply_egress, relays::Relays},
+    net::{enter::Namespace, pool::adopt_egress, relays::Relays},
     observe::{failure, observe},
     plan::{Presence, plan},
     record::{Ending, Record},
@@ -98,7 +98,7 @@ impl Workspace {
 
     async fn live_on(&mut self, shutdown: CancellationToken) {
         self.adopt().await;
-        let mut jumps = self.host.clock_jumps.subscribe();
+        let mut clock = self.host.clock_told.subscribe();
         while !shutdown.is_cancelled() {
             self.take_wanted().await;
             let settled = self.advance(&shutdown).await;
@@ -123,7 +123,7 @@ impl Workspace {
                         self.take_event(event).await;
                     }
                 }
-                _ = jumps.changed() => self.set_guest_time(),
+                _ = clock.changed() => self.set_guest_time(),
                 () = wait_until(until) => {}
             }
         }
@@ -307,7 +307,7 @@ impl Workspace {
         };
         let egress = &assignment.egress;
         let ready = async {
-            apply_egress(&namespace, egress).await?;
+            adopt_egress(&namespace, egress).await?;
             let workspace = &self.record.workspace;
             Relays::start(workspace, &namespace, egress, &self.host.upstreams)
                 .await

@@ -92,13 +92,30 @@ impl Pool {
         namespace::remove(&self.0.layout, slot).await
     }
 
-    /// Slots with a namespace or a veth that are neither ready nor taken.
+    /// Removes what a slot has that is nobody's. False where it came to be somebody's meanwhile.
+    pub(crate) async fn remove_stray(&self, slot: u32) -> Result<bool, NetError> {
+        let is_ours = self.0.with(|state| !state.ready.contains(&slot) && state.taken.insert(slot));
+        if !is_ours {
+            return Ok(false);
+        }
+        let removed = self.remove(slot).await;
+        self.give_back(slot);
+        removed.map(|()| true)
+    }
+
+    /// Slots with a namespace or a veth that are neither ready nor taken: not before the look, nor
+    /// after it. One that is being made or removed meanwhile is known at one of the two.
     pub(crate) fn strays(&self) -> io::Result<Vec<u32>> {
+        let known = || {
+            self.0.with(|state| state.ready.union(&state.taken).copied().collect::<BTreeSet<_>>())
+        };
+        let before = known();
         let there = there(&self.0.layout)?;
-        Ok(self.0.with(|state| {
-            let known = |slot: &u32| state.ready.contains(slot) || state.taken.contains(slot);
-            there.into_iter().filter(|slot| !known(slot)).collect()
-        }))
+        let after = known();
+        Ok(there
+            .into_iter()
+            .filter(|slot| !before.contains(slot) && !after.contains(slot))
+            .collect())
     }
 
     /// Slots that count as ready but whose namespace is gone; they count no longer.
@@ -172,6 +189,18 @@ pub(crate) async fn apply_egress(namespace: &Namespace, policy: &Egress) -> Resu
     let text = rules::egress(policy);
     let nft = Run::new("nft", &["-f", "-"]).input(&text).within(namespace.fd());
     nft.output().await.map(drop).map_err(NetError::tool("set", "egress rules"))
+}
+
+/// Makes the egress policy of a namespace that a former agent has set up the given one. One that is
+/// in force already is not touched, so that what names resolved to stays let through.
+pub(crate) async fn adopt_egress(namespace: &Namespace, policy: &Egress) -> Result<(), NetError> {
+    let list = ["list", "chain", "inet", "rigbox", "egress"];
+    let listed = Run::new("nft", &list).within(namespace.fd()).output().await;
+    let listed = listed.map_err(NetError::tool("list", "egress rules"))?;
+    if listed.contains(&rules::mark(policy)) {
+        return Ok(());
+    }
+    apply_egress(namespace, policy).await
 }
 
 /// Slots of this instance that have a namespace or a veth.

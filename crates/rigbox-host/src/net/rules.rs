@@ -5,6 +5,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use rigbox_types::host::{Egress, EgressMode};
+use sha2::{Digest as _, Sha256};
 
 /// The base rules, the same in every namespace. What a guest can send is IPv4 and ARP with its own
 /// addresses; where it can send that is decided in `outbound`.
@@ -72,26 +73,43 @@ table inet rigbox {
 "#;
 
 /// A transaction that replaces the egress policy.
+///
+/// Connections carry the mark of the policy that let them through: those of this policy go on
+/// although what an address resolved to has timed out; those of another are judged again.
 pub(crate) fn egress(policy: &Egress) -> String {
-    let mut text = String::from(
+    let mark = mark(policy);
+    let mut text = format!(
         "flush chain inet rigbox egress\n\
          flush set inet rigbox allowed\n\
-         flush set inet rigbox resolved\n",
+         flush set inet rigbox resolved\n\
+         add rule inet rigbox egress ct state established,related ct mark {mark} accept\n"
     );
-    let verdict = match policy.mode {
-        EgressMode::Open => "accept",
-        EgressMode::None => "reject with icmpx admin-prohibited",
+    let pass = format!("ct mark set {mark} accept");
+    let reject = "reject with icmpx admin-prohibited";
+    let last = match policy.mode {
+        EgressMode::Open => pass.as_str(),
+        EgressMode::None => reject,
         EgressMode::Allow => {
             for network in policy.cidrs.iter().filter_map(|text| ipv4_network(text)) {
                 line(&mut text, &format!("add element inet rigbox allowed {{ {network} }}"));
             }
-            line(&mut text, "add rule inet rigbox egress ip daddr @allowed accept");
-            line(&mut text, "add rule inet rigbox egress ip daddr @resolved accept");
-            "reject with icmpx admin-prohibited"
+            line(&mut text, &format!("add rule inet rigbox egress ip daddr @allowed {pass}"));
+            line(&mut text, &format!("add rule inet rigbox egress ip daddr @resolved {pass}"));
+            reject
         }
     };
-    line(&mut text, &format!("add rule inet rigbox egress {verdict}"));
+    line(&mut text, &format!("add rule inet rigbox egress {last}"));
     text
+}
+
+/// The mark of a policy, as nft writes it.
+pub(crate) fn mark(policy: &Egress) -> String {
+    // A map that cannot be written as JSON does not exist among its fields.
+    let text = serde_json::to_vec(policy).unwrap_or_default();
+    let digest = Sha256::digest(text);
+    let number = digest.iter().take(4).fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
+    // Zero is the mark of a connection that was never marked.
+    format!("{:#010x}", number | 1)
 }
 
 /// A transaction that lets addresses through, each for its time; one that is let through already is
@@ -129,14 +147,16 @@ mod tests {
 
     fn check(mode: EgressMode, cidrs: &[&str], expected: &[&str]) {
         let cidrs = cidrs.iter().map(|&cidr| cidr.to_owned()).collect();
-        let text = egress(&Egress { mode, hosts: Vec::new(), cidrs });
-        assert_eq!(text.lines().skip(3).collect::<Vec<_>>(), expected);
+        let policy = Egress { mode, hosts: Vec::new(), cidrs };
+        let text = egress(&policy).replace(&mark(&policy), "MARK");
+        assert_eq!(text.lines().skip(4).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_policy_is_replaced_as_a_whole() {
         let reject = "add rule inet rigbox egress reject with icmpx admin-prohibited";
-        check(EgressMode::Open, &["1.2.3.0/24"], &["add rule inet rigbox egress accept"]);
+        let accept = "add rule inet rigbox egress ct mark set MARK accept";
+        check(EgressMode::Open, &["1.2.3.0/24"], &[accept]);
         check(EgressMode::None, &["1.2.3.0/24"], &[reject]);
         check(
             EgressMode::Allow,
@@ -145,11 +165,19 @@ mod tests {
                 "add element inet rigbox allowed { 1.2.3.0/24 }",
                 "add element inet rigbox allowed { 9.9.9.9/32 }",
                 "add element inet rigbox allowed { 0.0.0.0/0 }",
-                "add rule inet rigbox egress ip daddr @allowed accept",
-                "add rule inet rigbox egress ip daddr @resolved accept",
+                "add rule inet rigbox egress ip daddr @allowed ct mark set MARK accept",
+                "add rule inet rigbox egress ip daddr @resolved ct mark set MARK accept",
                 reject,
             ],
         );
+    }
+
+    #[test]
+    fn another_policy_has_another_mark() {
+        let open = Egress::default();
+        let none = Egress { mode: EgressMode::None, ..Egress::default() };
+        assert_ne!(mark(&open), mark(&none));
+        assert_eq!(mark(&open).len(), "0x00000001".len());
     }
 
     #[test]

@@ -141,7 +141,9 @@ impl Workspace {
         let epoch = self.live.epoch;
         match event {
             Event::Exited(of) if of == epoch => {
-                tracing::info!("VM ended");
+                let words = self.live.vm.as_ref().map(|vm| vm.running.last_words());
+                let words = cut(words.unwrap_or_default(), TAIL_MAX_LEN);
+                tracing::info!(words = words.trim(), "VM ended");
                 self.live.gone();
             }
             Event::Told(of, digest) if of == epoch => self.note_told(digest).await,

@@ -19,11 +19,11 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What is wanted one after the other, and what must come of it.
 fn wishes() -> Vec<(Assignment, Observed)> {
-    let first = assignment(1, Desired::Running);
+    let mut first = assignment(1, Desired::Running);
+    // A guest that does not listen, so that every way to end it is gone.
+    first.guest.env.insert(DEAF.to_owned(), "1".to_owned());
     let mut other_rules = first.clone();
     other_rules.egress = Egress { mode: EgressMode::None, ..Egress::default() };
-    // A guest that does not listen, so that every way to end it is gone.
-    other_rules.guest.env.insert(DEAF.to_owned(), "1".to_owned());
     let mut stopped = other_rules.clone();
     stopped.desired = Desired::Stopped;
     let mut larger = first.clone();

@@ -1,1 +1,335 @@
-//! Two workspaces and an internet that stands in.
+//! What a workspace reaches and what it does not, tried from inside as root, with real packets
+//! through the real namespaces. Two workspaces and an internet that stands in.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+};
+
+use rigbox_fabric::dial::{DialClient, Purpose};
+use rigbox_types::{
+    AccountId, ApiKeyId, Desired, Observed, Principal, Right, WorkspaceId,
+    authz::{Resource, Standing, authorise},
+    host::{Egress, EgressMode},
+};
+use tokio::io::AsyncReadExt as _;
+
+use crate::{
+    wire::{Space, greeting, plug, serve, within},
+    world::{World, assignment, run},
+};
+
+const PORT: u16 = 8080;
+
+/// Two running workspaces with kernels of their own, and an internet.
+struct Net {
+    // The namespaces go before the world is taken down.
+    guests: Vec<Space>,
+    internet: Space,
+    world: World,
+    /// Addresses of the internet, and of the host towards it.
+    beyond: Ipv4Addr,
+    uplink: Ipv4Addr,
+    resolver: Ipv4Addr,
+}
+
+impl Net {
+    async fn new() -> Self {
+        let seed = std::process::id().to_be_bytes();
+        let resolver = Ipv4Addr::new(127, 77, seed[2], seed[3]);
+        let more = format!("[network]\npool_size = 2\nresolvers = ['{resolver}']");
+        let mut world = World::new(&more).await;
+        world.start();
+        for n in [1, 2] {
+            let wanted = assignment(n, Desired::Running);
+            let (id, control) = (wanted.workspace.clone(), &world.control);
+            control.wait_for(&id, control.assign(wanted), Observed::Running).await;
+        }
+        let tag = world.tag();
+        let guests = [1, 2].map(|n| {
+            let slot = world.slot(&assignment(n, Desired::Running).workspace);
+            plug(&format!("rb-{tag}-{slot}"), format!("rbt-{tag}-guest{n}"))
+        });
+        // Random, so that two tests do not have the same; not private, so that it is let through.
+        let (beyond, uplink) = (net(seed, 9), net(seed, 1));
+        let internet = Space::new(format!("rbt-{tag}-inet"));
+        let veth = format!("rbt{tag}i");
+        run("ip", &["link", "add", &veth, "type", "veth", "peer", "up0", "netns", &internet.name]);
+        run("ip", &["addr", "add", &format!("{uplink}/24"), "dev", &veth]);
+        run("ip", &["link", "set", &veth, "up"]);
+        internet.ip("link set lo up");
+        internet.ip(&format!("addr add {beyond}/24 dev up0"));
+        internet.ip("link set up0 up");
+        internet.serve(PORT);
+        Self { world, guests: guests.into(), internet, beyond, uplink, resolver }
+    }
+
+    fn internet(&self) -> SocketAddr {
+        SocketAddr::from((self.beyond, PORT))
+    }
+
+    /// The first workspace with another egress policy, in force.
+    async fn set_egress(&self, egress: Egress) {
+        let mut wanted = assignment(1, Desired::Running);
+        wanted.egress = egress;
+        let (id, control) = (wanted.workspace.clone(), &self.world.control);
+        let generation = control.assign(wanted);
+        control.wait_for(&id, generation, Observed::Running).await;
+        // The step follows the observation; the rules say when it is done.
+        let space = format!("rb-{}-{}", self.world.tag(), self.world.slot(&id));
+        let record = self.world.data().join(format!("host/workspaces/{id}/record.json"));
+        self.world
+            .until("the policy to be on record", || {
+                std::fs::read_to_string(&record)
+                    .is_ok_and(|text| text.contains(&format!("\"generation\": {generation}")))
+            })
+            .await;
+        let expects_accept = self.world_expects_accept(&id);
+        self.world
+            .until("the rules", || {
+                let rules = run(
+                    "ip",
+                    &["netns", "exec", &space, "nft", "list", "chain", "inet", "rigbox", "egress"],
+                );
+                rules.contains("reject") != expects_accept
+            })
+            .await;
+    }
+
+    fn world_expects_accept(&self, id: &WorkspaceId) -> bool {
+        let record = self.world.data().join(format!("host/workspaces/{id}/record.json"));
+        let record: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        record["assignment"]["egress"]["mode"] == "open"
+    }
+
+    /// The address of a workspace towards the host.
+    fn inner(&self, n: u8) -> IpAddr {
+        let slot = self.world.slot(&assignment(n, Desired::Running).workspace);
+        let shown = run(
+            "ip",
+            &[
+                "-n",
+                &format!("rb-{}-{slot}", self.world.tag()),
+                "-4",
+                "-o",
+                "addr",
+                "show",
+                "dev",
+                "ext0",
+            ],
+        );
+        shown.split_whitespace().nth(3).unwrap().split('/').next().unwrap().parse().unwrap()
+    }
+}
+
+/// 45.x.y.host: a public range, of which no machine that runs these tests has a part.
+fn net(seed: [u8; 4], host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(45, seed[2], seed[3], host)
+}
+
+#[tokio::test]
+async fn a_workspace_reaches_the_internet_and_nothing_of_the_host_or_its_neighbours() {
+    let net = Net::new().await;
+    let (guest, other) = (&net.guests[0], &net.guests[1]);
+    let beyond = net.internet();
+    let seen = guest.within(move || greeting(TcpStream::connect(beyond).unwrap()).unwrap());
+    assert_eq!(seen, net.uplink.to_string(), "behind the host's own address");
+    assert!(guest.reaches_by_datagram(IpAddr::from([172, 16, 0, 2]), beyond));
+
+    // The host listens everywhere, and is reached nowhere.
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    serve(listener, UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    let veth_of_host = match net.inner(1) {
+        IpAddr::V4(inner) => Ipv4Addr::from_bits(inner.to_bits() - 1),
+        IpAddr::V6(_) => unreachable!(),
+    };
+    for address in [net.uplink, veth_of_host] {
+        let to = SocketAddr::from((address, port));
+        assert!(!guest.reaches(to), "{to}");
+        assert!(!guest.reaches_by_datagram(IpAddr::from([172, 16, 0, 2]), to), "{to}");
+    }
+
+    // The neighbour listens, and so does whatever stands at its address.
+    other.serve(PORT);
+    for address in [net.inner(2), net.inner(1)] {
+        let to = SocketAddr::from((address, PORT));
+        assert!(!guest.reaches(to), "{to}");
+        assert!(!guest.reaches_by_datagram(IpAddr::from([172, 16, 0, 2]), to), "{to}");
+    }
+
+    // Only two ports of the gateway.
+    assert!(!guest.reaches(SocketAddr::from(([172, 16, 0, 1], 22))));
+
+    // Nothing comes in from outside, although a route is made.
+    net.internet.ip(&format!("route add {} via {}", net.inner(1), net.uplink));
+    guest.serve(PORT);
+    assert!(!net.internet.reaches(SocketAddr::from((net.inner(1), PORT))));
+}
+
+#[tokio::test]
+async fn ranges_that_are_nobodys_are_not_reached_although_they_answer() {
+    let net = Net::new().await;
+    let seed = std::process::id().to_be_bytes();
+    let floor = [
+        Ipv4Addr::new(10, seed[2], seed[3], 1),
+        Ipv4Addr::new(192, 168, seed[3], 1),
+        Ipv4Addr::new(100, 64, seed[3], 1),
+        Ipv4Addr::new(169, 254, seed[2], seed[3]),
+        Ipv4Addr::new(198, 18, seed[2], seed[3]),
+    ];
+    for address in floor {
+        net.internet.ip(&format!("addr add {address}/32 dev lo"));
+        run("ip", &["route", "add", &format!("{address}/32"), "via", &net.beyond.to_string()]);
+        let to = SocketAddr::from((address, PORT));
+        assert!(TcpStream::connect(to).is_ok(), "{to} answers the host");
+        assert!(!net.guests[0].reaches(to), "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_spoofed_source_mac_or_protocol_goes_nowhere() {
+    let net = Net::new().await;
+    let guest = &net.guests[0];
+    let (own, beyond) = (IpAddr::from([172, 16, 0, 2]), net.internet());
+    assert!(guest.reaches_by_datagram(own, beyond));
+
+    for spoofed in [net.inner(2), IpAddr::from([9, 9, 9, 9])] {
+        guest.ip(&format!("addr add {spoofed}/32 dev eth0"));
+        guest.ip(&format!("route replace {}/32 via 172.16.0.1 src {spoofed}", net.beyond));
+        assert!(!guest.reaches_by_datagram(spoofed, beyond), "{spoofed}");
+        let counted = net.internet.within(|| std::fs::read_to_string("/proc/net/snmp").unwrap());
+        assert!(!counted.is_empty());
+    }
+    guest.ip(&format!("route del {}/32", net.beyond));
+    assert!(guest.reaches_by_datagram(own, beyond));
+
+    // The tap answers for its own address only.
+    let inner = net.inner(1);
+    guest.ip(&format!("route add {inner}/32 dev eth0"));
+    assert!(!guest.reaches_by_datagram(own, SocketAddr::from((inner, PORT))));
+    let neighbours = guest.ip("neigh show dev eth0");
+    let answered = neighbours
+        .lines()
+        .any(|line| line.starts_with(&inner.to_string()) && line.contains("lladdr"));
+    assert!(!answered, "{neighbours}");
+
+    // IPv6 finds no neighbour, although the guest has an address.
+    guest.ip("addr add fd99::2/64 dev eth0 nodad");
+    let space = format!("rb-{}-{}", net.world.tag(), net.world.slot(&workspace(1)));
+    let address = within(&space, || std::fs::read_to_string("/proc/net/if_inet6").unwrap());
+    assert!(!address.contains("tap0"), "{address}");
+    assert!(!guest.reaches("[fd99::1]:53".parse().unwrap()));
+
+    guest.ip("link set eth0 address 02:00:00:00:00:03");
+    assert!(!guest.reaches_by_datagram(own, beyond));
+    guest.ip("link set eth0 address 02:00:00:00:00:02");
+    assert!(guest.reaches_by_datagram(own, beyond));
+}
+
+#[tokio::test]
+async fn an_egress_policy_holds_for_addresses_and_names() {
+    let net = Net::new().await;
+    let guest = &net.guests[0];
+    let beyond = net.beyond;
+    answer_names(net.resolver, beyond);
+    assert!(guest.reaches(net.internet()));
+    assert_eq!(resolve(guest, "allowed.example"), Some(0));
+
+    net.set_egress(Egress { mode: EgressMode::None, ..Egress::default() }).await;
+    assert!(!guest.reaches(net.internet()));
+    assert_eq!(resolve(guest, "allowed.example"), Some(5), "refused");
+
+    let cidrs = vec![format!("{}/24", Ipv4Addr::from_bits(beyond.to_bits() & 0xffff_ff00))];
+    net.set_egress(Egress { mode: EgressMode::Allow, hosts: Vec::new(), cidrs }).await;
+    assert!(guest.reaches(net.internet()));
+
+    let hosts = vec!["*.example".to_owned()];
+    net.set_egress(Egress { mode: EgressMode::Allow, hosts, cidrs: Vec::new() }).await;
+    assert!(!guest.reaches(net.internet()), "before it was asked for");
+    assert_eq!(resolve(guest, "other.test"), Some(5), "refused");
+    assert!(!guest.reaches(net.internet()));
+    assert_eq!(resolve(guest, "allowed.example"), Some(0));
+    assert!(guest.reaches(net.internet()), "after it was asked for");
+    assert!(net.guests[1].reaches(net.internet()), "the neighbour has a policy of its own");
+}
+
+#[tokio::test]
+async fn a_workspace_is_known_by_its_namespace_whatever_it_says() {
+    let net = Net::new().await;
+    for (n, guest) in net.guests.iter().enumerate() {
+        let answer = guest.within(|| {
+            let mut stream = TcpStream::connect("172.16.0.1:9090").unwrap();
+            let request = "GET /rig/v1/whoami HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                X-Rigbox-Workspace: ws-11111111\r\nX_Rigbox_Workspace: ws-11111111\r\n\r\n";
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let id = workspace(u8::try_from(n + 1).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(id.as_str()), "{answer}");
+    }
+    let asked = [1, 2].map(|n| format!("{} whoami", workspace(n)));
+    assert_eq!(net.world.control.asked(), asked);
+}
+
+#[tokio::test]
+async fn a_dial_opens_a_port_of_the_workspace_that_it_is_for() {
+    let net = Net::new().await;
+    net.guests[0].serve(PORT);
+    let dials = DialClient::Local(net.world.data().join("run/dial.sock"));
+    let dial = async |n: u8, port: u16| {
+        let (id, owner) = (workspace(n), AccountId::from_random([1; 16]));
+        let key = ApiKeyId::from_random([1; 16]);
+        let who = Principal::Key { key, account: owner, standing: Standing::User };
+        let resource = Resource::Workspace { id: id.clone(), owner };
+        let to = authorise(&who, Right::WorkspaceEnter, &resource, id).unwrap();
+        dials.dial(to, port.try_into().unwrap(), Purpose::App).await
+    };
+    let mut stream = dial(1, PORT).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "172.16.0.1");
+    assert!(dial(1, PORT + 1).await.is_err());
+    assert!(dial(2, PORT).await.is_err(), "the neighbour does not listen");
+    assert!(dial(3, PORT).await.is_err());
+}
+
+fn workspace(n: u8) -> WorkspaceId {
+    assignment(n, Desired::Running).workspace
+}
+
+/// Answers every question with one address.
+fn answer_names(at: Ipv4Addr, address: Ipv4Addr) {
+    let socket = UdpSocket::bind((at, 53)).unwrap();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut question) {
+            let mut answer = question[..length].to_vec();
+            answer[2] |= 0x80;
+            answer[7] = 1;
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            answer.extend_from_slice(&address.octets());
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+}
+
+/// The code of the answer that a guest gets.
+fn resolve(guest: &Space, name: &'static str) -> Option<u8> {
+    guest.within(move || {
+        let socket = UdpSocket::bind("172.16.0.2:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            question.push(u8::try_from(label.len()).unwrap());
+            question.extend_from_slice(label.as_bytes());
+        }
+        question.extend_from_slice(&[0, 0, 1, 0, 1]);
+        socket.send_to(&question, "172.16.0.1:53").unwrap();
+        let mut answer = [0; 512];
+        socket.recv_from(&mut answer).ok().map(|_| answer[3] & 0x0f)
+    })
+}

@@ -58,7 +58,7 @@ fn run() {
             let run = rigbox_host::run(config(), Arc::new(TestVmm), shutdown.clone());
             let mut run = Box::pin(run);
             tokio::select! {
-                ended = run.as_mut() => ended.unwrap(),
+                ended = run.as_mut() => panic!("{}", ended.unwrap_err()),
                 _ = terminate.recv() => {
                     shutdown.cancel();
                     run.await.unwrap();

@@ -58,6 +58,7 @@ impl World {
     fn write_config(&self, more: &str) {
         let data = self.data();
         let disk = if more.contains("[disk]") { "" } else { "[disk]\npool = 'never'\n" };
+        let network = if more.contains("[network]") { "" } else { "[network]\npool_size = 2\n" };
         let capacity = if more.contains("[capacity]") {
             ""
         } else {
@@ -67,7 +68,7 @@ impl World {
             "data = '{data}'\nid = 'host-testtest'\nregion = 'local'\n\
              control = 'unix:{data}/run/control.sock'\nlisten = 'unix:{data}/run/host.sock'\n\
              dial = '{data}/run/dial.sock'\n\
-             [network]\npool_size = 2\nresolvers = ['127.0.0.1']\n{disk}{capacity}\
+             {network}{disk}{capacity}\
              [times]\nboot_ms = 20000\nshutdown_ms = 300\npower_ms = 200\nsettle_ms = 500\n\
              sweep_ms = 200\nreport_ms = 200\n{more}\n"
         );
