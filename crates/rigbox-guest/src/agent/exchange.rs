@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::{Guest, refusal::Refusal, routes};
+use super::{Guest, linger::Lingering, refusal::Refusal, routes};
 
 /// Makes the body of an answer.
 pub(crate) struct Body;
@@ -42,7 +42,7 @@ where
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_MAX_BYTES)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {

@@ -12,6 +12,7 @@ mod files;
 mod hello;
 mod journal;
 mod kernel;
+mod linger;
 mod listen;
 mod logs;
 mod metrics;

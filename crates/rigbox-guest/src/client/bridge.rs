@@ -12,7 +12,7 @@ use std::{fs::File, io, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
@@ -142,13 +142,40 @@ async fn serve(listener: &UnixListener, connection: &Connection) {
 
 async fn serve_client(mut client: UnixStream, connection: Connection) -> io::Result<()> {
     let port = tokio::time::timeout(REQUEST_TIMEOUT, requested_port(&mut client)).await??;
-    let mut stream = tokio::select! {
+    let stream = tokio::select! {
         opened = tokio::time::timeout(HOLD_MAX, open(&connection, port)) => opened??,
         () = gone(&client) => return Ok(()),
     };
     client.write_all(format!("OK {}\n", stream.id()).as_bytes()).await?;
-    tokio::io::copy_bidirectional_with_sizes(&mut client, &mut stream, COPY_BYTES, COPY_BYTES)
-        .await?;
+    copy(client, stream).await
+}
+
+/// Carries both directions until the guest's is over and the client's, too. A guest that takes no
+/// more does not end its own: what it has said before is still on its way to the client.
+async fn copy(mut client: UnixStream, stream: MuxStream) -> io::Result<()> {
+    let (client_reader, mut client_writer) = client.split();
+    let (reader, mut writer) = tokio::io::split(stream);
+    let up = async {
+        let mut from = BufReader::with_capacity(COPY_BYTES, client_reader);
+        match tokio::io::copy_buf(&mut from, &mut writer).await {
+            Ok(_) => writer.shutdown().await,
+            Err(error) => Err(error),
+        }
+    };
+    let down = async {
+        let mut from = BufReader::with_capacity(COPY_BYTES, reader);
+        tokio::io::copy_buf(&mut from, &mut client_writer).await?;
+        client_writer.shutdown().await
+    };
+    tokio::pin!(up);
+    tokio::select! {
+        ended = down => {
+            ended?;
+            // Nobody hears what a client says to a guest that has refused it.
+            let _refused = up.await;
+        }
+        _ = async { up.as_mut().await?; std::future::pending::<io::Result<()>>().await } => {}
+    }
     Ok(())
 }
 

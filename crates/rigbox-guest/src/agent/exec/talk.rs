@@ -1,5 +1,7 @@
 //! Talks frames with whoever is attached to a command.
 
+use std::time::Duration;
+
 use rigbox_types::guest::frame::{Frame, FrameDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
@@ -13,14 +15,35 @@ use super::{
 /// Read at once.
 const READ_BYTES: usize = 32 * 1024;
 
+/// Longest that is read from a side that has left.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// How telling ended.
+enum Told {
+    /// The end of the command was told.
+    Exit,
+    /// The other side does not listen any more.
+    Gone,
+}
+
 /// Carries frames until the command or the stream ends.
 pub(crate) async fn talk(attached: Attached, stream: impl AsyncRead + AsyncWrite) {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let listening = listen(&attached.session, &mut reader);
-    let telling = tell(&attached, &mut writer);
-    let ended = tokio::select! {
-        ended = listening => ended,
-        ended = telling => ended,
+    let ended = {
+        let listening = listen(&attached.session, &mut reader);
+        let telling = tell(&attached, &mut writer);
+        tokio::pin!(listening);
+        tokio::select! {
+            ended = &mut listening => ended,
+            told = telling => match told {
+                Ok(Told::Exit) => Ok(()),
+                // What the other side has typed before it left is still on its way.
+                Ok(Told::Gone) => {
+                    tokio::time::timeout(REST_MAX, listening).await.unwrap_or(Ok(()))
+                }
+                Err(reason) => Err(reason),
+            },
+        }
     };
     if let Err(reason) = ended {
         debug!(reason, "exec stream cut");
@@ -64,7 +87,7 @@ async fn listen(
 async fn tell(
     attached: &Attached,
     writer: &mut (impl AsyncWrite + Unpin),
-) -> Result<(), &'static str> {
+) -> Result<Told, &'static str> {
     attached.session.input.attach();
     let mut next = Frame::Started(attached.session.started());
     // The first credit follows the start.
@@ -73,11 +96,11 @@ async fn tell(
         let mut bytes = Vec::new();
         next.encode(&mut bytes);
         if writer.write_all(&bytes).await.is_err() {
-            return Ok(());
+            return Ok(Told::Gone);
         }
         if matches!(next, Frame::Exit(_)) {
             attached.forget();
-            return Ok(());
+            return Ok(Told::Exit);
         }
         next = match attached.next().await {
             Item::Lost(bytes) => Frame::Lost(bytes),
