@@ -9,8 +9,9 @@ use rigbox_types::{
 /// One row: id, name, description, memory, vCPUs, disk. The image has the template's name.
 struct Row(&'static str, &'static str, &'static str, u32, u8, u32);
 
-/// The default first. Memory is what the image boots in with room to work, disk what it takes (base
-/// 2.1 GiB, dev 3.4 GiB) with room for data.
+/// The default first. Memory is what the image boots in with room to work. A disk is never smaller
+/// than the image's own (`size_mib` of its recipe: base 2,048, dev 6,144, tiny 48), because it is a
+/// clone of it, and has room for data.
 const ROWS: &[Row] = &[
     Row(
         "base",
@@ -28,7 +29,7 @@ const ROWS: &[Row] = &[
         1,
         8_192,
     ),
-    Row("tiny", "Debian 12, minimal", "The least that boots with systemd and SSH.", 128, 1, 512),
+    Row("tiny", "Tiny", "BusyBox, bash and the agent: the smallest workspace.", 128, 1, 512),
 ];
 
 /// All of them.

@@ -37,7 +37,9 @@ pub(crate) async fn workspace_exec(
     let upgraded = wants_upgrade(request.headers());
     let client = upgraded.then(|| hyper::upgrade::on(&mut request));
     let place = request.extensions().get::<Place>().cloned();
-    let Document(command) = Document::<ExecRequest>::from_request(request, &()).await?;
+    let Document(mut command) = Document::<ExecRequest>::from_request(request, &()).await?;
+    // Frames come as they are written anyway.
+    command.stream = command.stream && !upgraded;
     check(&command, upgraded)?;
     let agent = control.agent(&about, "run a command").await?;
     match client {
@@ -61,9 +63,6 @@ fn check(command: &ExecRequest, upgraded: bool) -> Result<(), Invalid> {
     }
     if !upgraded && command.detach {
         return Err(Invalid::new("detach", "needs an upgrade to rigbox-exec"));
-    }
-    if upgraded && command.stream {
-        return Err(Invalid::new("stream", "goes without an upgrade"));
     }
     Ok(())
 }

@@ -3,7 +3,12 @@
 //! `Public`; whatever happens, the answer has a request id and, if refused, the error document.
 //! Does not decide rights: handlers take proofs (see `access`).
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -148,16 +153,28 @@ pub(crate) async fn identify(
         workspace = tracing::field::Empty,
     );
     let large = is_large(&request);
+    let (reads, began) = (request.method().is_safe(), Instant::now());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answer.unwrap_or_else(|panic| {
         span.in_scope(|| ApiError::internal(panic_text(&*panic)).into_response())
     });
+    span.in_scope(|| note(reads, response.status(), began.elapsed()));
     response.headers_mut().insert(REQUEST_ID, id);
     if large && (response.status().is_client_error() || response.status().is_server_error()) {
         // The body may not have been read: the client must not send another request behind it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// One line for each request that may have changed something.
+fn note(reads: bool, status: StatusCode, took: Duration) {
+    let (status, took_ms) = (status.as_u16(), took.as_millis());
+    if reads {
+        tracing::debug!(status, took_ms, "answered");
+    } else {
+        tracing::info!(status, took_ms, "answered");
+    }
 }
 
 /// Whether a request has a body that is not read in passing when its handler leaves it.

@@ -4,7 +4,7 @@
 use axum::body::Body;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{World, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_breaks_a_rule_names_the_field() {
@@ -116,6 +116,28 @@ async fn a_full_machine_refuses_and_says_when_to_come_again() {
     assert_eq!(refused["details"]["short"], "disk");
     let huge = json!({ "name": "c", "ram_mb": 8_192 });
     world.api.json("POST", "/workspaces", huge).await.refused(503, "capacity_exhausted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_promised_to_what_runs() {
+    let world = World::start().await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let body = json!({ "name": format!("w{n}"), "ram_mb": 2_048 });
+        ids.push(id(&world.api.json("POST", "/workspaces", body).await.expect(201)));
+    }
+    for id in &ids[..2] {
+        world.api.post(&format!("/workspaces/{id}/start")).await.expect(200);
+        world.host.run(id).await;
+    }
+    let start = format!("/workspaces/{}/start", ids[2]);
+    let refused = world.api.post(&start).await.refused(503, "capacity_exhausted");
+    assert_eq!(refused["details"]["short"], "memory_mib");
+    assert!(refused["details"]["retry_after_s"].is_number());
+    assert_eq!(world.status(&ids[2]).await, "provisioned");
+    world.api.post(&format!("/workspaces/{}/stop", ids[0])).await.expect(200);
+    world.host.stop(&ids[0]).await;
+    world.api.post(&start).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

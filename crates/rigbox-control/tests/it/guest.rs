@@ -44,7 +44,8 @@ async fn a_command_answers_a_document_or_lines() {
 async fn a_command_can_be_talked_to_after_an_upgrade() {
     let world = World::start().await;
     let path = format!("/workspaces/{}/exec", world.running("a").await);
-    let body = json!({ "command": ["cat"] }).to_string();
+    // Some clients ask for a stream in both ways.
+    let body = json!({ "command": ["cat"], "stream": true }).to_string();
     let mut request = world.api.request("POST", &path, body.into());
     let headers = request.headers_mut();
     headers.insert(header::CONNECTION, "upgrade".parse().unwrap());

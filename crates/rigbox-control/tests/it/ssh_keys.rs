@@ -1,5 +1,6 @@
 //! SSH keys of the account.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rigbox_types::{Desired, Observed};
 use serde_json::json;
 
@@ -60,4 +61,31 @@ async fn what_is_no_public_key_is_refused() {
     world.host.assigned(&id, Desired::Stopped).await;
     let sync = format!("/workspaces/{id}/ssh-keys/sync");
     world.api.post(&sync).await.refused(400, "invalid_state");
+}
+
+/// A key of its own for each number.
+fn key(number: u8) -> String {
+    let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+    blob.extend([number; 32]);
+    format!("ssh-ed25519 {}", STANDARD.encode(blob))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_so_many_keys_and_no_more() {
+    let world = World::start().await;
+    let add = |number| {
+        let body = json!({ "name": "a", "public_key": key(number) });
+        let api = world.api.clone();
+        async move { api.json("POST", "/ssh-keys", body).await }
+    };
+    for number in 0..64 {
+        add(number).await.expect(201);
+    }
+    let refused = add(64).await.refused(402, "quota_exceeded");
+    assert_eq!(
+        refused["details"],
+        json!({
+            "limit": "ssh_keys", "maximum": 64, "used": 64, "requested": 1, "plan": "operator",
+        })
+    );
 }
