@@ -206,6 +206,13 @@ fn what_cannot_be_copied_is_told_with_its_place() {
     );
     world.server.on(&list("path=dir"), listing(&[]));
     assert_eq!(world.rig("cp demo:dir .").code, 2);
+    let denied = refusal(403, "forbidden", "/root/x: permission denied", Value::Null);
+    world.server.on(&files("GET", "path=%2Froot%2Fx"), denied);
+    world.rig("cp demo:/root/x .").is(
+        1,
+        "",
+        "error: /root/x: permission denied\nhint: rig cp --user root demo:/root/x .\n",
+    );
     world.rig("cp a b").is(
         2,
         "",

@@ -4,7 +4,9 @@ use std::{io::Write as _, net::TcpStream};
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{
-    Message, WebSocket, handshake::derive_accept_key, protocol::Role,
+    Message, WebSocket,
+    handshake::derive_accept_key,
+    protocol::{Role, frame::coding::CloseCode},
 };
 
 use crate::{
@@ -64,10 +66,11 @@ impl Shell {
         self.tell(&json!({ "exit": { "exit_code": code, "signal": null, "timed_out": false } }));
     }
 
-    /// Waits until the client has left.
+    /// Waits until the client has left for good: only that ends the shell in the workspace.
     fn wait_for_close(&mut self) {
-        while let Ok(message) = self.0.read() {
-            if matches!(message, Message::Close(_)) {
+        loop {
+            if let Message::Close(frame) = self.0.read().unwrap() {
+                assert_eq!(frame.unwrap().code, CloseCode::Normal);
                 return;
             }
         }
@@ -119,16 +122,16 @@ fn a_broken_connection_is_made_again_to_the_same_shell() {
     world.server.on(
         &path(""),
         raw(|asked, stream| {
-            let mut shell = Shell::open(asked, stream, "s 1");
+            let mut shell = Shell::open(asked, stream, "s-1");
             shell.print("before ");
         }),
     );
-    let again = path("&session=s%201");
+    let again = path("&session=s-1&after=7");
     world.server.on(&again, refusal(503, "unavailable", "restarting", Value::Null));
     world.server.on(
         &again,
         raw(|asked, stream| {
-            let mut shell = Shell::open(asked, stream, "s 1");
+            let mut shell = Shell::open(asked, stream, "s-1");
             shell.print("after ");
             assert_eq!(shell.typed("x"), "x");
             shell.exit(0);
@@ -144,11 +147,43 @@ fn a_broken_connection_is_made_again_to_the_same_shell() {
 }
 
 #[test]
+fn a_platform_that_restarts_ends_no_shell() {
+    let world = world();
+    let restarts =
+        json!({ "error": { "code": "unavailable", "message": "the platform restarts" } });
+    let broken = restarts.clone();
+    world.server.on(
+        &path(""),
+        raw(move |asked, stream| {
+            let mut shell = Shell::open(asked, stream, "s1");
+            shell.print("x");
+            shell.tell(&broken);
+        }),
+    );
+    let again = path("&session=s1&after=1");
+    world
+        .server
+        .on(&again, raw(move |asked, stream| Shell::open(asked, stream, "s1").tell(&restarts)));
+    world.server.on(
+        &again,
+        raw(|asked, stream| {
+            let mut shell = Shell::open(asked, stream, "s1");
+            shell.print("still here");
+            shell.exit(3);
+        }),
+    );
+    let mut terminal = Terminal::start(&world.command("shell demo"));
+    terminal.wait_for("still here");
+    assert_eq!(terminal.end(), 3);
+    assert!(terminal.is_cooked());
+}
+
+#[test]
 fn a_shell_that_is_gone_after_a_break_ends_with_its_reason() {
     let world = world();
     world.server.on(&path(""), raw(|asked, stream| drop(Shell::open(asked, stream, "s1"))));
     let gone = refusal(404, "not_found", "this terminal has ended", Value::Null);
-    world.server.on(&path("&session=s1"), gone);
+    world.server.on(&path("&session=s1&after=0"), gone);
     let mut terminal = Terminal::start(&world.command("shell demo"));
     assert_eq!(terminal.end(), 1);
     terminal.wait_for("this terminal has ended\r\n");

@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Error as SocketError, Message},
+    tungstenite::{
+        Error as SocketError, Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::{exec::ended, find_workspace};
@@ -36,11 +39,16 @@ use crate::{
 };
 use escape::{Escape, Typed};
 
-/// How often a broken connection is made again before the shell is given up.
+/// How often a broken connection is made again, without any output in between, before the shell is
+/// given up.
 const ATTACH_TRIES: u32 = 12;
 /// Before the first and every following try; doubled each time up to the second.
 const ATTACH_PAUSE: Duration = Duration::from_millis(250);
 const ATTACH_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long a farewell may take.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+/// Code of a terminal that may be attached to again.
+const UNAVAILABLE: &str = "unavailable";
 /// Between two signs of life.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Silence after which the connection counts as broken: three signs of life.
@@ -57,11 +65,12 @@ pub(super) async fn run(session: &Session, args: &ShellArgs) -> CommandResult {
     }
     let vm = find_workspace(session, args.target.typed()).await?;
     session.output.progress(format!("opening a terminal in {}", vm.name));
-    let socket = open(session, &vm, None).await;
+    let socket = open(session, &vm, None, 0).await;
     let socket = socket.map_err(|error| explain(error, Verb::Enter, vm.name.as_str()))?;
     let signals = Signals::listen()?;
     let input = input::stdin_chunks()?;
-    let mut shell = Shell { session, vm: &vm, input, signals, escape: Escape::default(), id: None };
+    let (escape, id, seen, breaks) = Default::default();
+    let mut shell = Shell { session, vm: &vm, input, signals, escape, id, seen, breaks };
     let mode = ModeGuard::raw()?;
     session.output.set_raw(true);
     let end = shell.stay(socket).await;
@@ -76,13 +85,20 @@ pub(super) async fn run(session: &Session, args: &ShellArgs) -> CommandResult {
     }
 }
 
-async fn open(session: &Session, vm: &Vm, shell: Option<&str>) -> Result<Socket, ClientError> {
+/// Opens a terminal: a new shell, or one of which `seen` bytes of output have been shown.
+async fn open(
+    session: &Session,
+    vm: &Vm,
+    shell: Option<&str>,
+    seen: u64,
+) -> Result<Socket, ClientError> {
     let size = terminal::size();
     let path = Path::absolute("/api/ws/terminal")
         .segment(vm.id.as_str())
         .query("cols", size.cols.to_string())
         .query("rows", size.rows.to_string())
-        .query_some("session", shell);
+        .query_some("session", shell)
+        .query_some("after", shell.map(|_| seen.to_string()));
     session.client.web_socket(path).await
 }
 
@@ -124,6 +140,10 @@ struct Shell<'a> {
     escape: Escape,
     /// Names the shell for another connection.
     id: Option<String>,
+    /// Bytes of its output that were shown.
+    seen: u64,
+    /// Tries to connect again since the last output.
+    breaks: u32,
 }
 
 impl Shell<'_> {
@@ -134,9 +154,9 @@ impl Shell<'_> {
                 End::Exit(exit) => return Ok(Some(exit)),
                 End::Refused(error) => return Err(error),
                 End::Left => {
-                    // Tells the server, if it still listens.
-                    let closed = timeout(PING_INTERVAL, socket.close(None)).await;
-                    drop(closed);
+                    // Tells the server, if it still listens, that nobody will come back.
+                    let farewell = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+                    drop(timeout(FAREWELL_LIMIT, socket.close(Some(farewell))).await);
                     return Ok(None);
                 }
                 End::Lost(reason) => match self.attach(&reason).await? {
@@ -198,6 +218,9 @@ impl Shell<'_> {
             }
             Some(Ok(Message::Binary(bytes))) => {
                 self.session.output.bytes(&bytes)?;
+                let length = u64::try_from(bytes.len()).unwrap_or_default();
+                self.seen = self.seen.saturating_add(length);
+                self.breaks = 0;
                 return Ok(None);
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(None),
@@ -209,6 +232,10 @@ impl Shell<'_> {
                 Ok(None)
             }
             Ok(TerminalNotice::Exit(exit)) => Ok(Some(End::Exit(exit))),
+            // The way to the shell broke further on; the shell may be there still.
+            Ok(TerminalNotice::Error(error)) if error.code == UNAVAILABLE && self.id.is_some() => {
+                Ok(Some(End::Lost(error.message)))
+            }
             Ok(TerminalNotice::Error(error)) => {
                 let told = CommandError::failed(error.message).coded(error.code);
                 Ok(Some(End::Refused(told.hint(format!("rig workspace show {}", self.vm.name)))))
@@ -227,12 +254,13 @@ impl Shell<'_> {
         };
         self.session.output.notice(format!("{lost}; connecting again (Ctrl-C gives up)"));
         let mut pause = ATTACH_PAUSE;
-        for _ in 0..ATTACH_TRIES {
+        while self.breaks < ATTACH_TRIES {
+            self.breaks += 1;
             if self.gives_up(pause).await {
                 return Ok(None);
             }
             pause = pause.saturating_mul(2).min(ATTACH_PAUSE_MAX);
-            match open(self.session, self.vm, Some(&id)).await {
+            match open(self.session, self.vm, Some(&id), self.seen).await {
                 Ok(socket) => {
                     self.session.output.notice("connected again");
                     return Ok(Some(socket));

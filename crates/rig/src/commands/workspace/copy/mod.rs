@@ -24,7 +24,7 @@ use crate::{
     client::{ClientError, Path},
     error::{CommandError, CommandResult},
     session::{Session, Verb, explain, workspace_path},
-    size,
+    size, suggest,
     words::count,
 };
 use place::Place;
@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, args: &CopyArgs) -> CommandResult {
             return Err(CommandError::usage(
                 "one of the two is in a workspace: write WORKSPACE:PATH",
             )
-            .hint(format!("rig cp {} WORKSPACE:", crate::suggest::quote(&args.source))));
+            .hint(format!("rig cp {} WORKSPACE:", suggest::quote(&args.source))));
         }
     };
     let vm = find_workspace(session, workspace).await?;
@@ -87,6 +87,8 @@ async fn counted<F: Future>(session: &Session, vm: &Vm, bytes: &AtomicU64, work:
 struct Copy<'a> {
     session: &'a Session,
     vm: &'a Vm,
+    source: &'a str,
+    target: &'a str,
     user: Option<&'a str>,
     is_recursive: bool,
     files: usize,
@@ -99,6 +101,8 @@ impl<'a> Copy<'a> {
         Self {
             session,
             vm,
+            source: &args.source,
+            target: &args.target,
             user: args.user.as_deref(),
             is_recursive: args.recursive,
             files: 0,
@@ -118,11 +122,23 @@ impl<'a> Copy<'a> {
 
     fn explain(&self, error: ClientError, path: &str) -> CommandError {
         let is_about_file = error.refusal().is_some_and(|it| it.code != "invalid_state");
-        let mut told = explain(error, Verb::Enter, self.vm.name.as_str());
+        let name = &self.vm.name;
+        let hint = match error.refusal().map(|refusal| refusal.code.as_str()) {
+            // The disk is meant, not the account.
+            Some("quota_exceeded") => Some(format!("rig exec {name} -- df -h")),
+            Some("forbidden") if self.user.is_none() => {
+                Some(suggest::command(["rig", "cp", "--user", "root", self.source, self.target]))
+            }
+            _ => None,
+        };
+        let mut told = explain(error, Verb::Enter, name.as_str());
         if is_about_file && !told.message.contains(path) {
-            told.message = format!("{}:{path}: {}", self.vm.name, told.message);
+            told.message = format!("{name}:{path}: {}", told.message);
         }
-        told
+        match hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
     }
 
     fn skip(&mut self, what: &str) {
