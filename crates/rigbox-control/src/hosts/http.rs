@@ -138,3 +138,18 @@ fn check_peer(peer: &Peer, id: &HostId) -> ApiResult<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_speaks_for_itself_only() {
+        let (mine, other) = (HostId::from_random([1; 8]), HostId::from_random([2; 8]));
+        let check = |peer: &Peer| check_peer(peer, &mine).is_ok();
+        assert!(check(&Peer::Host(mine.clone())));
+        assert!(check(&Peer::Local { uid: 0, pid: 1 }));
+        assert!(!check(&Peer::Host(other)));
+        assert!(!check(&Peer::Control));
+    }
+}
