@@ -1,6 +1,6 @@
 //! What a command works with: the output, the configuration, and a client of the chosen server.
 
-use std::{cell::RefCell, env, path::PathBuf, rc::Rc};
+use std::{cell::RefCell, env, rc::Rc};
 
 use secrecy::SecretString;
 
@@ -163,11 +163,19 @@ pub(crate) fn chosen_format(global: &Global) -> Option<Format> {
 
 fn wishes(global: &Global) -> CommandResult<Wishes> {
     Ok(Wishes {
-        context: global.context.clone().filter(|name| !name.is_empty()),
+        context: named(global.context.clone(), "RIG_CONTEXT")?,
         url: variable("RIGBOX_API_URL")?,
         key: variable("RIG_API_KEY")?.map(SecretString::from),
-        ca_file: global.ca.clone().filter(|file| *file != PathBuf::new()),
+        ca_file: named(global.ca.clone(), "RIGBOX_CA")?,
     })
+}
+
+/// What the command line says, or else a variable of the environment.
+fn named<T: From<String>>(option: Option<T>, name: &str) -> CommandResult<Option<T>> {
+    match option {
+        Some(value) => Ok(Some(value)),
+        None => Ok(variable(name)?.map(T::from)),
+    }
 }
 
 /// A variable of the environment; an empty one counts as missing.

@@ -45,9 +45,7 @@ pub(crate) fn report(output: &Output, error: &clap::Error, words: &[OsString]) -
 /// `rig …` with the context that this run was given, so that a pasted hint means the same server.
 pub(crate) fn in_context(hint: &str, context: Option<&str>) -> String {
     match (hint.strip_prefix("rig "), context) {
-        (Some(rest), Some(name)) if std::env::var("RIG_CONTEXT").as_deref() != Ok(name) => {
-            format!("rig --context {} {rest}", suggest::quote(name))
-        }
+        (Some(rest), Some(name)) => format!("rig --context {} {rest}", suggest::quote(name)),
         _ => hint.to_owned(),
     }
 }

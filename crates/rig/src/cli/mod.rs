@@ -90,11 +90,11 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 
     /// Use this server instead of the current one (see `rig context ls`)
-    #[arg(long, global = true, env = "RIG_CONTEXT", hide_env = true, value_name = "NAME", help_heading = GLOBAL)]
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
     pub(crate) context: Option<String>,
 
     /// Trust the certificates in this PEM file instead of the system's
-    #[arg(long, global = true, env = "RIGBOX_CA", hide_env = true, value_name = "FILE", help_heading = GLOBAL)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(crate) ca: Option<PathBuf>,
 
     /// Never start a pager (none is started so far)

@@ -23,6 +23,8 @@ pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
 /// Longest wait for an answer to begin.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// Longest upload. A server that takes nothing for minutes ends it, and so does a dead connection.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// Longest time for a document to arrive once it has begun.
 const DOCUMENT_LIMIT: Duration = Duration::from_secs(60);
 /// Largest document: a full page of everything is under a tenth of it.
@@ -153,7 +155,7 @@ impl Client {
         call: &Call,
         body: Body,
     ) -> Result<Document<T>, ClientError> {
-        let response = self.exchange(call, body, None).await?;
+        let response = self.exchange(call, body, UPLOAD_LIMIT).await?;
         let response = self.accepted(response).await?;
         let bytes = self.document(response).await?;
         let raw =
@@ -171,7 +173,7 @@ impl Client {
             Some(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
             None => call.body(),
         };
-        self.exchange(call, body, Some(ANSWER_LIMIT)).await
+        self.exchange(call, body, ANSWER_LIMIT).await
     }
 
     /// Sends a request that asks for an upgrade: the upgraded connection, or the plain answer.
@@ -205,7 +207,7 @@ impl Client {
     }
 
     async fn send(&self, call: &Call, body: Body) -> Result<Response<Incoming>, ClientError> {
-        let response = self.exchange(call, body, Some(ANSWER_LIMIT)).await?;
+        let response = self.exchange(call, body, ANSWER_LIMIT).await?;
         self.accepted(response).await
     }
 
@@ -214,7 +216,7 @@ impl Client {
         &self,
         call: &Call,
         body: Body,
-        limit: Option<Duration>,
+        limit: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut request = self.request(call, body)?;
         let begun = Instant::now();
@@ -254,18 +256,9 @@ impl Client {
         response
     }
 
-    async fn within<F: Future>(
-        &self,
-        limit: Option<Duration>,
-        work: F,
-    ) -> Result<F::Output, ClientError> {
-        match limit {
-            None => Ok(work.await),
-            Some(limit) => timeout(limit, work).await.map_err(|_| ClientError::Slow {
-                server: self.server.clone(),
-                seconds: limit.as_secs(),
-            }),
-        }
+    async fn within<F: Future>(&self, limit: Duration, work: F) -> Result<F::Output, ClientError> {
+        let slow = |_| ClientError::Slow { server: self.server.clone(), seconds: limit.as_secs() };
+        timeout(limit, work).await.map_err(slow)
     }
 
     async fn handshake(&self) -> Result<http1::SendRequest<Body>, ClientError> {

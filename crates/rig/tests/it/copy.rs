@@ -185,6 +185,25 @@ fn a_directory_comes_down_and_stays_where_it_belongs() {
 }
 
 #[test]
+fn a_link_below_the_target_leads_nowhere() {
+    let world = world();
+    fs::create_dir_all(world.path("elsewhere")).unwrap();
+    fs::create_dir_all(world.path("real")).unwrap();
+    symlink(world.path("real"), world.path("named")).unwrap();
+    symlink(world.path("elsewhere"), world.path("real/sub")).unwrap();
+    symlink(world.path("elsewhere/file"), world.path("real/a")).unwrap();
+    let entries = [entry("a", "file", "0644"), entry("sub", "directory", "0755")];
+    world.server.on(&list("path=x%2F..%2Fy%2F.."), listing(&entries));
+    world.server.on(&list("path=x%2F..%2Fy%2F..%2Fsub"), listing(&[entry("b", "file", "0644")]));
+    world.server.on(&files("GET", "path=x%2F..%2Fy%2F..%2Fa"), file("0644", "new"));
+    let ended = world.rig("cp -r demo:x/../y/.. named");
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("cannot write "), "{ended:?}");
+    assert_eq!(fs::read_to_string(world.path("real/a")).unwrap(), "new");
+    assert_eq!(fs::read_dir(world.path("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_single_file_with_the_recursive_flag_is_a_file() {
     let world = world();
     world.server.on(&list("path=a"), not_a_directory());

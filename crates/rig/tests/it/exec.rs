@@ -7,12 +7,13 @@ use std::{
 };
 
 use rigbox_types::guest::{
-    ExecExit, ExecStarted,
+    ExecExit, ExecStarted, TtySize,
     frame::{Frame, FrameDecoder},
 };
 use serde_json::{Value, json};
 
 use crate::{
+    pty::Terminal,
     server::{Asked, Reply, refusal},
     world::{World, about, vm},
 };
@@ -130,6 +131,27 @@ fn a_signal_goes_to_the_command() {
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_command_with_a_terminal_gets_keys_and_sizes() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        guest.send(&[Frame::Credit(100), Frame::Stdout(b"ready".to_vec())]);
+        assert_eq!(guest.next(), Frame::Stdin(b"\x03".to_vec()));
+        guest.send(&[Frame::Stdout(b"resize".to_vec())]);
+        assert_eq!(guest.next(), Frame::Resize(TtySize { cols: 90, rows: 30 }));
+        guest.exit(4);
+    });
+    let mut terminal = Terminal::start(&world.command("exec demo --tty -- htop"));
+    terminal.wait_for("ready");
+    assert!(!terminal.is_cooked());
+    terminal.type_in("\u{3}");
+    terminal.wait_for("resize");
+    terminal.resize(90, 30);
+    assert_eq!(terminal.end(), 4);
+    assert!(terminal.is_cooked());
+    assert_eq!(world.server.first("POST").json()["tty"], json!({ "cols": 100, "rows": 40 }));
 }
 
 #[test]

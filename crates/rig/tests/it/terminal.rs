@@ -292,3 +292,36 @@ fn ctrl_c_ends_a_wait_and_says_what_goes_on() {
     terminal.wait_for("stopped waiting; demo goes on by itself\r\n");
     terminal.wait_for("rig workspace show demo\r\n");
 }
+
+#[test]
+fn a_shell_that_is_told_to_end_restores_the_terminal() {
+    let world = world();
+    world.server.on(
+        &path(""),
+        raw(|asked, stream| {
+            let mut shell = Shell::open(asked, stream, "s1");
+            shell.print("here");
+            shell.wait_for_close();
+        }),
+    );
+    let mut terminal = Terminal::start(&world.command("shell demo"));
+    terminal.wait_for("here");
+    let id = rustix::process::Pid::from_child(&terminal.child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    terminal.end();
+    assert!(terminal.is_cooked());
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let world = world();
+    let mut terminal = Terminal::start(&world.command("ls"));
+    assert_eq!(terminal.end(), 0);
+    assert!(terminal.wait_for("running").contains("\u{1b}[32mrunning"));
+    let mut command = world.command("ls");
+    command.env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(&command);
+    assert_eq!(terminal.end(), 0);
+    let screen = terminal.wait_for(" ago\r\n");
+    assert!(!screen.contains('\u{1b}'), "{screen:?}");
+}

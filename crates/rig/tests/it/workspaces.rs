@@ -439,3 +439,12 @@ fn a_rate_limit_of_seconds_is_waited_for() {
     world.server.on(LIST, limited("40"));
     world.rig("ls").is(1, "", "error: too fast; try again in 40 s\n");
 }
+
+#[test]
+fn what_is_sent_is_shown_without_the_key() {
+    let world = World::with_workspaces(&[]);
+    let ended = world.rig("ls -v");
+    assert!(ended.stderr.contains("> GET /api/v1/workspaces?max_results=200\n"), "{ended:?}");
+    assert!(ended.stderr.contains("< 200 OK in "), "{ended:?}");
+    assert!(!ended.stderr.contains(crate::world::KEY), "{ended:?}");
+}

@@ -7,12 +7,14 @@ use std::{
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path as LocalPath, PathBuf},
     sync::atomic::Ordering,
+    time::Duration,
 };
 
 use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use rigbox_types::guest::{FILE_MODE_HEADER, FileKind, FileListResponse};
+use tokio::time::timeout;
 
 use super::{
     Copy, DEPTH_MAX, Place,
@@ -22,6 +24,9 @@ use crate::{
     client::{Call, ClientError, Document},
     error::{CommandError, CommandResult},
 };
+
+/// Longest pause in a file: the server ends one that stands still for two minutes.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
 
 impl Copy<'_> {
     /// Copies a file or a directory of the workspace to a path here, or a file to standard output.
@@ -35,6 +40,8 @@ impl Copy<'_> {
             Some(name) if target.is_dir() => target.join(name),
             _ => target.clone(),
         };
+        // A link of the user's own is followed where it was named, and nowhere below.
+        let target = fs::canonicalize(&target).unwrap_or(target);
         if self.is_recursive
             && let Some(list) = self.list(path).await?
         {
@@ -89,7 +96,7 @@ impl Copy<'_> {
             return Err(CommandError::failed(what).coded("too_large"));
         }
         match fs::create_dir(target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && target.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_directory(target) => {}
             made => made.map_err(|error| denied(target, &error))?,
         }
         for entry in &list.entries {
@@ -134,7 +141,12 @@ impl Copy<'_> {
         mut into: Option<(&mut File, &LocalPath)>,
     ) -> CommandResult {
         let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
+        loop {
+            let next = timeout(SILENCE_MAX, body.frame()).await;
+            let next = next.map_err(|_| {
+                CommandError::failed(format!("{} sends no more bytes", self.vm.name))
+            })?;
+            let Some(frame) = next else { break };
             let frame = frame.map_err(|error| self.session.client.broken(&error))?;
             let Ok(bytes) = frame.into_data() else { continue };
             let length = u64::try_from(bytes.len()).unwrap_or_default();
@@ -149,6 +161,11 @@ impl Copy<'_> {
         self.files += 1;
         Ok(())
     }
+}
+
+/// Whether there is a directory, and not a link to one.
+fn is_directory(path: &LocalPath) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
 
 fn denied(path: &LocalPath, error: &io::Error) -> CommandError {
