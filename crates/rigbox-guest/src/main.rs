@@ -1,7 +1,7 @@
 //! The program inside a workspace. It takes no arguments there; tests give it another root and a
 //! unix socket in place of the VM's devices.
 
-use std::{env, io::IsTerminal as _, process::ExitCode};
+use std::{env, process::ExitCode};
 
 use rigbox_guest::agent::{Config, Listen, run};
 use tracing::{Level, error};
@@ -12,7 +12,7 @@ const VERSION: &str = concat!("rigbox-guest ", env!("CARGO_PKG_VERSION"), "\n");
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(Level::INFO)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(false)
         // The journal has the time.
         .without_time()
         .with_target(false)

@@ -248,6 +248,9 @@ async fn units_are_those_of_the_list() {
 async fn each_disk_has_an_identity_of_its_own_and_a_copy_gets_another() {
     let world = World::vsock().await;
     world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    // The host key of a new disk is made while the workspace is usable already.
+    let key = world.guest_path("/etc/ssh/ssh_host_ed25519_key");
+    crate::world::until("the host key is there", || key.exists()).await;
     let identity = |world: &World| {
         [
             world.read("/etc/machine-id"),

@@ -14,6 +14,9 @@ struct Entry {
     message: Value,
     #[serde(rename = "PRIORITY", default)]
     priority: Value,
+    /// Which unit systemd itself speaks of.
+    #[serde(rename = "UNIT", default)]
+    about: Value,
     #[serde(rename = "_SYSTEMD_UNIT", default)]
     unit: Value,
     #[serde(rename = "SYSLOG_IDENTIFIER", default)]
@@ -29,7 +32,9 @@ pub(super) fn parse(line: &[u8]) -> Option<LogLine> {
         message: super::cut(text(&entry.message)),
         timestamp: micros.map(|micros| Timestamp::from_micros(micros).to_string()),
         cursor: Some(entry.cursor),
-        unit: [entry.unit, entry.program].iter().find_map(|name| name.as_str().map(str::to_owned)),
+        unit: [entry.about, entry.unit, entry.program]
+            .iter()
+            .find_map(|name| name.as_str().map(str::to_owned)),
         priority: entry.priority.as_str().and_then(|priority| priority.parse().ok()),
     })
 }

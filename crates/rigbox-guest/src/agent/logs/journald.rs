@@ -63,7 +63,7 @@ impl Follower {
 fn journalctl(selection: &Selection) -> Command {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--quiet", "--no-pager"]);
-    command.arg("--output-fields=MESSAGE,PRIORITY,_SYSTEMD_UNIT,SYSLOG_IDENTIFIER");
+    command.arg("--output-fields=MESSAGE,PRIORITY,UNIT,_SYSTEMD_UNIT,SYSLOG_IDENTIFIER");
     if let Some(cursor) = &selection.cursor {
         command.arg(format!("--after-cursor={cursor}"));
     }

@@ -23,19 +23,29 @@ const SEED: &str = "/var/lib/systemd/random-seed";
 const SEED_BYTES: usize = 512;
 
 /// Makes what is missing; says what could not be made.
-pub(super) async fn ensure(guest: &Guest, workspace: Option<&WorkspaceId>) -> Vec<String> {
+pub(super) async fn ensure(guest: &Guest) -> Vec<String> {
     let mut problems = Problems::default();
-    let former = files::workspace_of_disk(&guest.root);
-    let is_copy =
-        workspace.zip(former).is_some_and(|(workspace, former)| workspace.as_str() != former);
-    if is_copy {
-        info!("this disk was another workspace's: making a new identity");
-        problems.note("the former identity", forget(&guest.root));
-    }
     problems.note("the machine id", machine_id(&guest.root));
     problems.note("the random seed", seed(&guest.root));
+    let _one = guest.setup.host_key.lock().await;
     problems.note("the SSH host key", host_key(guest).await);
-    if is_copy && guest.kernel.has_systemd() && guest.root.is_real() {
+    problems.all
+}
+
+/// Makes everything anew on a disk that was another workspace's. On any other there is nothing to
+/// wait for: a host key that is being made is waited for by the SSH server.
+pub(super) async fn renew_if_copied(guest: &Guest, workspace: &WorkspaceId) -> Vec<String> {
+    let former = files::workspace_of_disk(&guest.root);
+    if former.is_none_or(|former| former == workspace.as_str()) {
+        return Vec::new();
+    }
+    info!("this disk was another workspace's: making a new identity");
+    let mut problems = Problems::default();
+    let one = guest.setup.host_key.lock().await;
+    problems.note("the former identity", forget(&guest.root));
+    drop(one);
+    problems.all.extend(ensure(guest).await);
+    if guest.kernel.has_systemd() && guest.root.is_real() {
         let reload = Program::new("systemctl").args(["--no-block", "try-reload-or-restart", "ssh"]);
         problems.note("the SSH server", reload.run().await);
     }

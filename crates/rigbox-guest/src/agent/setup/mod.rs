@@ -29,15 +29,21 @@ use super::{Guest, users::User};
 /// The set-up of this boot.
 pub(crate) struct Setup {
     progress: watch::Sender<Progress>,
-    /// One set-up at a time, and none before the identity is there.
+    /// One set-up at a time.
     turn: Mutex<()>,
+    /// One maker of host keys at a time.
+    host_key: Mutex<()>,
 }
 
 impl Setup {
     /// Takes up what an agent of the same boot has left.
     pub(crate) fn load(root: &super::root::Root, boot_id: &str) -> Self {
         let progress = Progress::load(root, boot_id);
-        Self { progress: watch::Sender::new(progress), turn: Mutex::new(()) }
+        Self {
+            progress: watch::Sender::new(progress),
+            turn: Mutex::new(()),
+            host_key: Mutex::new(()),
+        }
     }
 
     /// How far it is.
@@ -65,11 +71,9 @@ impl Setup {
 /// What an agent does first: makes the identity of a disk that has none, and goes on with scripts
 /// that a former agent of this boot has begun.
 pub(crate) async fn begin(guest: &Guest) {
-    let turn = guest.setup.turn.lock().await;
-    for problem in identity::ensure(guest, None).await {
+    for problem in identity::ensure(guest).await {
         warn!(problem, "identity is not complete");
     }
-    drop(turn);
     if guest.setup.progress().pending.is_some() {
         scripts::spawn(guest.clone());
     }
@@ -85,7 +89,7 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
     let _turn = guest.setup.turn.lock().await;
     let mut problems = Problems::default();
     problems.note("the clock", guest.kernel.set_time(request.now));
-    problems.all.extend(identity::ensure(guest, Some(&request.workspace)).await);
+    problems.all.extend(identity::renew_if_copied(guest, &request.workspace).await);
     problems.note("the host name", guest.kernel.set_hostname(request.guest.name.as_str()));
     let is_first = !guest.setup.progress().ready;
     let workspace = request.workspace.clone();
@@ -98,8 +102,9 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
         Err(error) => problems.all.push(format!("files: {error}")),
     }
     if is_first {
-        problems.all.extend(units::install(guest, &request.guest.services).await);
-        start(guest, request);
+        let (changed, found) = units::install(guest, &request.guest.services);
+        problems.all.extend(found);
+        start(guest, request, changed);
     }
     for problem in &problems.all {
         warn!(problem, "set-up is not complete");
@@ -107,13 +112,14 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
     SetupReport { hello: super::hello::hello(guest), problems: problems.all }
 }
 
-fn start(guest: &Guest, request: SetupRequest) {
+fn start(guest: &Guest, request: SetupRequest, units: units::Units) {
     info!(workspace = %request.workspace, "set up");
     let workspace: WorkspaceId = request.workspace;
     let pending = state::Pending {
         scripts: scripts::due(&guest.root, request.guest.setup_scripts),
         services: units::to_start(&request.guest.services),
         running: None,
+        reload: units == units::Units::Changed,
     };
     guest.setup.change(guest, |progress| {
         progress.ready = true;

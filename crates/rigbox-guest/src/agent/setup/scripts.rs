@@ -61,6 +61,9 @@ pub(super) fn spawn(guest: Guest) {
 
 async fn run_pending(guest: &Guest) {
     end_former(guest);
+    if guest.setup.progress().pending.is_some_and(|pending| pending.reload) {
+        units::reload(guest).await;
+    }
     while let Some(script) = next(guest) {
         let result = run(guest, &script).await;
         if script.run_on == RunOn::FirstBoot
@@ -76,8 +79,9 @@ async fn run_pending(guest: &Guest) {
             }
         });
     }
-    let services = guest.setup.progress().pending.map(|pending| pending.services);
-    units::start(guest, &services.unwrap_or_default()).await;
+    if let Some(pending) = guest.setup.progress().pending {
+        units::start(guest, &pending.services).await;
+    }
     guest.setup.change(guest, |progress| {
         progress.pending = None;
         progress.state = SetupState::Done;

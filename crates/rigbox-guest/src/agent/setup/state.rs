@@ -30,6 +30,8 @@ pub(crate) struct Progress {
 pub(super) struct Pending {
     /// The first of them runs.
     pub(super) scripts: Vec<AssignedScript>,
+    /// systemd has to be told of changed units before that.
+    pub(super) reload: bool,
     /// Units to start after them.
     pub(super) services: Vec<String>,
     /// The process of the script that runs.

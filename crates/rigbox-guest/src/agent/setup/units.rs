@@ -14,11 +14,18 @@ const FOLDER: &str = "/etc/systemd/system";
 /// Largest unit file.
 const UNIT_MAX_BYTES: usize = 256 * 1024;
 
-/// Makes the units of the folder those of the list.
-pub(super) async fn install(guest: &Guest, services: &[AssignedService]) -> Vec<String> {
+/// Whether systemd has something to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Units {
+    Same,
+    Changed,
+}
+
+/// Makes the units of the folder those of the list; says what could not be made.
+pub(super) fn install(guest: &Guest, services: &[AssignedService]) -> (Units, Vec<String>) {
     let mut problems = Problems::default();
     if !guest.root.exists(FOLDER) {
-        return problems.all;
+        return (Units::Same, problems.all);
     }
     let mut changed = false;
     let (known, refused): (Vec<_>, Vec<_>) = services.iter().partition(|service| is_sound(service));
@@ -38,10 +45,15 @@ pub(super) async fn install(guest: &Guest, services: &[AssignedService]) -> Vec<
             changed = true;
         }
     }
-    if changed {
-        problems.note("systemd", systemctl(guest, &["daemon-reload"]).await);
+    (if changed { Units::Changed } else { Units::Same }, problems.all)
+}
+
+/// Tells systemd of changed units. It takes a second under emulation, so nobody waits for it who
+/// does not need the units.
+pub(super) async fn reload(guest: &Guest) {
+    if let Err(error) = systemctl(guest, &["daemon-reload"]).await {
+        warn!(%error, "systemd did not read the units");
     }
-    problems.all
 }
 
 /// The units that start with the workspace.
