@@ -36,8 +36,9 @@ table inet {table} {{
     iifname "{veths}*" fib daddr type != unicast drop
     iifname "{veths}*" tcp flags syn tcp option maxseg size set rt mtu
     iifname "{veths}*" accept
-    oifname "{veths}*" ct state != established,related drop
     oifname "{veths}*" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "{veths}*" ct state established,related accept
+    oifname "{veths}*" drop
   }}
   chain nat {{
     type nat hook postrouting priority srcnat; policy accept;

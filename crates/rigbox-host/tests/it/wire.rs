@@ -20,7 +20,7 @@ use rustix::{
 use crate::world::run;
 
 /// How long a packet that is let through may take, on a machine that compiles beside the tests.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it is waited for a packet that should never come.
 const SILENCE: Duration = Duration::from_millis(700);
@@ -70,6 +70,15 @@ impl Space {
                 socket.send_to(b"hello", to).is_ok() && socket.recv_from(&mut answer).is_ok()
             })
         })
+    }
+
+    /// How many datagrams arrived inside, whether anybody wanted them or not.
+    pub(crate) fn datagrams(&self) -> u64 {
+        let text = self.within(|| std::fs::read_to_string("/proc/net/snmp").unwrap());
+        let numbers = text.lines().filter(|line| line.starts_with("Udp:")).nth(1).unwrap();
+        let received =
+            numbers.split(' ').skip(1).take(2).map(|number| number.parse::<u64>().unwrap());
+        received.sum()
     }
 
     /// Serves TCP and UDP inside: says who asks.
