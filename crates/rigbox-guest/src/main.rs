@@ -45,8 +45,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Threads for file calls: more at once than one disk serves are of no use.
-const BLOCKING_THREADS: usize = 8;
+/// Most threads for file calls. A file system of the user's own may hold up some of them for ever;
+/// the others must be enough for the agent's own work. They end when they are idle.
+const BLOCKING_THREADS: usize = 64;
 /// Their stacks hold no buffer.
 const BLOCKING_STACK_BYTES: usize = 512 * 1024;
 

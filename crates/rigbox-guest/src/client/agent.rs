@@ -235,7 +235,8 @@ impl Agent {
     /// # Errors
     /// See [`AgentError`].
     pub async fn exec_attach(&self, id: &str) -> Result<ExecStream, AgentError> {
-        self.upgrade(&format!("/exec/{id}/{ATTACH_SEGMENT}"), Full::default()).await
+        let path = format!("/exec/{}/{ATTACH_SEGMENT}", command_id(id)?);
+        self.upgrade(&path, Full::default()).await
     }
 
     /// `DELETE /exec/{id}`: ends a command and forgets it.
@@ -243,7 +244,7 @@ impl Agent {
     /// # Errors
     /// See [`AgentError`].
     pub async fn exec_end(&self, id: &str) -> Result<(), AgentError> {
-        let path = format!("/exec/{id}");
+        let path = format!("/exec/{}", command_id(id)?);
         self.call::<serde_json::Value>(Method::DELETE, &path, CALL_TIMEOUT).await.map(drop)
     }
 
@@ -337,7 +338,7 @@ impl Agent {
         let stream = connect(&self.uds, AGENT_PORT, limit.min(CONNECT_TIMEOUT)).await?;
         let answering = async {
             let (mut sender, connection) = http1::Builder::new()
-                .max_buf_size(HEADER_MAX_BYTES.max(8192))
+                .max_buf_size(HEADER_MAX_BYTES)
                 .handshake(TokioIo::new(stream))
                 .await?;
             // Ends with the body of the answer, or with the stream that it is upgraded to.
@@ -354,6 +355,12 @@ impl Agent {
 }
 
 fn done(_: serde_json::Value) {}
+
+/// An id that cannot become another path.
+fn command_id(id: &str) -> Result<&str, AgentError> {
+    let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then_some(id).ok_or(AgentError::Protocol("this is not the id of a command"))
+}
 
 fn json(document: &impl Serialize) -> Result<Full<Bytes>, AgentError> {
     let bytes = serde_json::to_vec(document);

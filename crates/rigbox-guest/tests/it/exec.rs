@@ -361,6 +361,20 @@ async fn commands_beyond_the_limit_are_refused() {
 }
 
 #[tokio::test]
+async fn ends_that_nobody_asks_for_make_room_for_commands() {
+    let world = World::vsock().await;
+    for _ in 0..70 {
+        let request = ExecRequest { detach: true, ..shell("read line") };
+        let mut stream = world.agent.exec_open(&request).await.unwrap();
+        let Frame::Started(started) = next(&mut stream).await else { panic!("not started") };
+        stream.send(&Frame::StdinEnd).await.unwrap();
+        drop(stream);
+        until("the command is gone", || !is_alive(started.pid)).await;
+    }
+    assert!(world.agent.exec_list().await.unwrap().sessions.len() <= 64);
+}
+
+#[tokio::test]
 async fn an_upgrade_goes_through_as_the_host_forwards_it() {
     let world = World::serial().await;
     let request = Request::post("/exec")

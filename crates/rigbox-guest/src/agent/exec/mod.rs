@@ -90,8 +90,11 @@ impl Sessions {
     fn insert(&self, session: &Arc<Session>) -> Result<(), Refusal> {
         let mut all = self.lock();
         all.retain(|_, other| !other.ended_before(Instant::now().checked_sub(KEPT)));
-        if all.len() >= EXEC_MAX_SESSIONS {
-            return Err(too_many());
+        while all.len() >= EXEC_MAX_SESSIONS {
+            // One that runs is worth more than the end of one that nobody has asked for.
+            let ended = all.values().filter(|other| other.has_ended());
+            let oldest = ended.min_by_key(|other| other.started_at()).map(|s| s.id().to_owned());
+            all.remove(&oldest.ok_or_else(too_many)?);
         }
         all.insert(session.id().to_owned(), Arc::clone(session));
         Ok(())

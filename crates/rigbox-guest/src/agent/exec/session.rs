@@ -119,6 +119,10 @@ impl Session {
         }
     }
 
+    pub(super) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended.borrow().is_some()
     }

@@ -11,7 +11,7 @@ use futures_util::stream;
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use rigbox_types::guest::FILE_MODE_HEADER;
+use rigbox_types::{api::error::ErrorCode, guest::FILE_MODE_HEADER, limits::FILE_MAX_BYTES};
 
 use super::{Target, octal};
 use crate::agent::{exchange::Answer, refusal::Refusal};
@@ -35,8 +35,14 @@ pub(super) async fn answer(target: Target) -> Result<Answer, Refusal> {
             }
         })
         .await?;
+    if length > FILE_MAX_BYTES {
+        return Err(Refusal::new(
+            ErrorCode::TooLarge,
+            format!("{} has more than {FILE_MAX_BYTES} bytes", target.shown),
+        ));
+    }
     // Files of /proc have no length and yet have content.
-    let left = if length == 0 { u64::MAX } else { length };
+    let left = if length == 0 { FILE_MAX_BYTES } else { length };
     let mut answer = Response::new(StreamBody::new(chunks(file, left, length > 0)).boxed_unsync());
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
