@@ -135,7 +135,8 @@ fn source_lines(targets: &str, suite: &str, has_keyring: bool) -> Vec<String> {
         let open =
             (uri.starts_with("http://") || uri.starts_with("https://")) && !uri.contains('@');
         let line = format!("deb{option} {uri} {release} {component}");
-        if origin == "Debian" && of_suite && open && !lines.contains(&line) {
+        let free = component == "main";
+        if origin == "Debian" && of_suite && open && free && !lines.contains(&line) {
             lines.push(line);
         }
     }
@@ -152,6 +153,7 @@ mod tests {
             Debian|bookworm|http://mirror.example/debian/|bookworm|main\n\
             Debian|bookworm|http://mirror.example/debian/|bookworm|main\n\
             Debian|bookworm-security|http://mirror.example/sec/|stable-security|main\n\
+            Debian|bookworm|http://mirror.example/debian/|bookworm|non-free\n\
             Debian|trixie|http://mirror.example/debian/|trixie|main\n\
             Debian|bookworm-backports|http://mirror.example/debian/|bookworm-backports|main\n\
             Debian|bookworm|https://me:secret@mirror.example/debian/|bookworm|main\n\

@@ -16,8 +16,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{error::ImageError, manifest::hex, tool::EPOCH};
 
-/// Changes whenever the builder makes another image of the same recipe.
-const BUILDER_VERSION: u32 = 1;
+/// Changes whenever the builder makes another archive of the same packages.
+const PACKAGES_VERSION: u32 = 1;
+
+/// Changes whenever the builder makes another image of the same archive and recipe.
+const IMAGE_VERSION: u32 = 2;
 
 /// Most recipes that extend each other; ours are two.
 const DEPTH_MAX: usize = 4;
@@ -196,7 +199,7 @@ impl Recipe {
 
     /// Of what the packages' archive is made of: what else the recipe says does not make another.
     pub(super) fn packages_digest(&self) -> String {
-        let mut hash = Hash::new("packages");
+        let mut hash = Hash::new("packages", PACKAGES_VERSION);
         hash.text(&self.suite).text(match self.method {
             Method::Install => "install",
             Method::Unpack => "unpack",
@@ -208,7 +211,7 @@ impl Recipe {
 
     /// Of the whole recipe and of the programs that go into the image, given by their digests.
     pub(super) fn digest(&self, programs: &[String]) -> String {
-        let mut hash = Hash::new("recipe");
+        let mut hash = Hash::new("recipe", IMAGE_VERSION);
         hash.text(&self.packages_digest()).text(self.name.as_str());
         for (path, entry) in &self.files {
             hash.text(path.as_str()).bytes(&entry.content).text(&entry.mode.to_string());
@@ -229,9 +232,9 @@ impl Recipe {
 struct Hash(Sha256);
 
 impl Hash {
-    fn new(kind: &str) -> Self {
+    fn new(kind: &str, version: u32) -> Self {
         let mut hash = Self(Sha256::new());
-        hash.text(kind).text(&format!("builder {BUILDER_VERSION}, time {EPOCH}"));
+        hash.text(kind).text(&format!("builder {version}, time {EPOCH}"));
         hash
     }
 

@@ -157,11 +157,16 @@ impl Turn {
 }
 
 async fn wait_for(lock: &File, path: &Utf8Path, report: Report<'_>) -> Result<(), ImageError> {
+    let mut is_told = false;
     loop {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
             Err(Errno::WOULDBLOCK) => {
-                report(&Progress::at(Stage::Waiting, "another build runs in this data directory"));
+                if !is_told {
+                    let why = "another build runs in this data directory";
+                    report(&Progress::at(Stage::Waiting, why));
+                    is_told = true;
+                }
                 tokio::time::sleep(TURN_POLL).await;
             }
             Err(error) => return Err(ImageError::file("lock", path)(error.into())),

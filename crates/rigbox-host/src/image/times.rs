@@ -1,5 +1,6 @@
-//! Gives every inode of an ext4 file the same times. `mke2fs -d` of e2fsprogs 1.47.0 copies change
-//! and access times, which nobody can set, so that no two images would be the same.
+//! Finishes an ext4 file with `debugfs`: the file system gets its mount options, and every inode the
+//! same times. `mke2fs -d` of e2fsprogs 1.47.0 copies change and access times, which nobody can set,
+//! so that no two images would be the same.
 //! Only inodes that are in use are touched, found in the free lists of `dumpe2fs`.
 
 use std::{fmt::Write as _, fs, ops::RangeInclusive};
@@ -18,6 +19,11 @@ const RESERVED_IN_USE: [u32; 3] = [2, 7, 8];
 
 /// Times that an inode has, each with its nanoseconds.
 const FIELDS: [&str; 3] = ["atime", "ctime", "crtime"];
+
+/// What a disk has grown by is a hole, zero already. Without this each guest would write zeros over
+/// the inode tables in it: 16 MiB a GiB of the host's storage. In the superblock, so that it holds
+/// whatever kernel and command line boot it.
+const MOUNT_OPTIONS: &str = "noinit_itable";
 
 /// Sets them all.
 pub(super) async fn settle(
@@ -55,7 +61,7 @@ pub(super) async fn settle(
 }
 
 fn commands(used: &[u32]) -> String {
-    let mut script = String::new();
+    let mut script = format!("ssv mount_opts {MOUNT_OPTIONS}\n");
     for inode in used {
         for field in FIELDS {
             // Writing to a String cannot fail.
