@@ -39,9 +39,7 @@ fn start() -> io::Result<()> {
             say(&format!("{}: {error}", module.display()));
         }
     }
-    if let Some(port) = serial_port() {
-        thread::spawn(move || talk(&port));
-    }
+    thread::spawn(|| talk(&serial_port()));
     if let Ok(listener) = vsock_listener() {
         thread::spawn(move || accept(&listener));
     }
@@ -49,8 +47,18 @@ fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// The device of the port that has our name.
-fn serial_port() -> Option<File> {
+/// The device of the port that has our name. Port and name appear some time after the module is
+/// loaded, and never where there is none.
+fn serial_port() -> File {
+    loop {
+        if let Some(port) = find_serial_port() {
+            return port;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn find_serial_port() -> Option<File> {
     let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
     let port = ports.flatten().find(|port| {
         fs::read_to_string(port.path().join("name")).is_ok_and(|name| name.trim() == PORT_NAME)

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Write,
     process::Command,
     sync::{
         Mutex,
@@ -88,6 +89,11 @@ impl Drop for World {
                 // It may just have ended.
                 rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL).ok();
             }
+        }
+        if std::thread::panicking() {
+            let console = fs::read(&self.spec.console).unwrap_or_default();
+            let console = String::from_utf8_lossy(&console);
+            writeln!(std::io::stderr(), "the guest's console: {console}").ok();
         }
         // A namespace lives as long as a process is in it; its name goes now.
         run("ip", &["netns", "del", &self.netns]);

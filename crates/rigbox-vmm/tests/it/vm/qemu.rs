@@ -40,8 +40,8 @@ async fn a_guest_that_is_powered_off_ends_the_process() {
 async fn a_limited_disk_is_slow_and_an_unlimited_one_is_not() {
     let mut fixture = fixture().await;
     let mut seconds = Vec::new();
-    // 4 MiB at 2 MiB a second.
-    for disk_bps in [None, Some(2 << 20)] {
+    // 4 MiB at 1 MiB a second.
+    for disk_bps in [None, Some(1 << 20)] {
         fixture.world.spec.limits = IoLimits { disk_bps, ..IoLimits::default() };
         let (vm, mut guest) = fixture.boot().await;
         let begin = Instant::now();
@@ -49,7 +49,8 @@ async fn a_limited_disk_is_slow_and_an_unlimited_one_is_not() {
         seconds.push(begin.elapsed().as_secs_f64());
         fixture.vmm.kill(&vm).await.unwrap();
     }
-    assert!(seconds[0] < 1.0 && seconds[1] > 1.3, "{seconds:?}");
+    // No bound for the unlimited one but the other: the machine may be busy.
+    assert!(seconds[1] > 3.0 && seconds[0] < seconds[1], "{seconds:?}");
     // What the guest wrote is in the disk's file.
     let disk = std::fs::read(&fixture.world.spec.root_disk).unwrap();
     assert!(disk[..4 << 20].iter().all(|byte| *byte == 0x5a));
