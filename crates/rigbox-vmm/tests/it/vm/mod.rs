@@ -2,3 +2,4 @@
 
 mod firecracker;
 mod qemu;
+mod qemu_kvm;
