@@ -1,7 +1,11 @@
 //! The host agent as a whole: opens what it owns, takes over what a former agent left, runs until it
 //! is told to end. Invariant: when it ends, however it ends, every VM runs on.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rigbox_fabric::{
     Address, Client, ClientAuth, Listener, ServerAuth,
@@ -231,6 +235,8 @@ async fn sweep_often(host: Arc<Host>, shutdown: CancellationToken) {
     // The first tick is at once, while workspaces are still being taken over.
     ticks.tick().await;
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let revived = host.table.revive(&host, &shutdown);
+        host.metrics.revivals_total.fetch_add(revived, Ordering::Relaxed);
         sweep::sweep(&host).await;
     }
 }

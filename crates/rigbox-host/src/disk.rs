@@ -13,11 +13,12 @@ use std::{
     fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     sync::Arc,
+    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::{ImageName, WorkspaceId};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::sleep};
 
 use crate::{
     Layout,
@@ -32,6 +33,10 @@ pub(crate) use error::DiskError;
 pub(crate) use pool::{is_mounted, unmount};
 
 const MIB: u64 = 1024 * 1024;
+
+/// How often it is looked for room, and the pause between: one second in all.
+const ROOM_TRIES: u32 = 11;
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
 
 /// The disks of one data directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -114,7 +119,7 @@ impl Disks {
     pub(crate) async fn clone_image(&self, order: CloneOrder) -> Result<u32, DiskError> {
         let disk = self.path(&order.workspace);
         if !disk.exists() {
-            self.check_room()?;
+            self.check_room().await?;
             let turn = self.templates.acquire().await.map_err(|_| DiskError::Closed)?;
             let source = template::prepare(&self.layout, &order.image, order.size_mib).await?;
             drop(turn);
@@ -131,9 +136,10 @@ impl Disks {
         workspace: &WorkspaceId,
         size_mib: u32,
     ) -> Result<(), DiskError> {
-        self.check_room()?;
+        self.check_room().await?;
         let disk = self.path(workspace);
-        self.classify(grow::grow(&disk, u64::from(size_mib) * MIB).await)
+        let grown = grow::grow(&disk, u64::from(size_mib) * MIB).await;
+        self.classify(grown).await
     }
 
     /// Removes a disk, whole or half made. One that is not there is success.
@@ -149,21 +155,30 @@ impl Disks {
         .await
     }
 
-    fn check_room(&self) -> Result<(), DiskError> {
+    /// Whether there is room. XFS gives the space of a file that was just removed back in the
+    /// background, so that too little is looked at again.
+    async fn check_room(&self) -> Result<(), DiskError> {
         let dir = workspaces_dir(&self.layout);
-        let stat = statvfs(&dir)?;
-        let free_mib = stat.f_bavail.saturating_mul(stat.f_frsize) / MIB;
-        if free_mib < self.reserve_mib {
-            return Err(DiskError::Full { free_mib, reserve_mib: self.reserve_mib });
+        let mut tries = 0;
+        loop {
+            let stat = statvfs(&dir)?;
+            let free_mib = stat.f_bavail.saturating_mul(stat.f_frsize) / MIB;
+            if free_mib >= self.reserve_mib {
+                return Ok(());
+            }
+            tries += 1;
+            if tries >= ROOM_TRIES {
+                return Err(DiskError::Full { free_mib, reserve_mib: self.reserve_mib });
+            }
+            sleep(ROOM_PAUSE).await;
         }
-        Ok(())
     }
 
     /// A tool that fails when the storage is full does not say so in a way that could be relied on.
-    fn classify<T>(&self, result: Result<T, DiskError>) -> Result<T, DiskError> {
+    async fn classify<T>(&self, result: Result<T, DiskError>) -> Result<T, DiskError> {
         match result {
             Err(DiskError::Tool { .. }) => {
-                self.check_room()?;
+                self.check_room().await?;
                 result
             }
             other => other,

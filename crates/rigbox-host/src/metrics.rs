@@ -40,6 +40,8 @@ counters! {
     drift,
     /// Differences that sweeps repaired.
     repairs_total,
+    /// Tasks of workspaces that ended by a bug and were started again.
+    revivals_total,
     /// Disks and records that belong to no workspace of control.
     orphans,
     /// Connections that were opened into workspaces.

@@ -228,7 +228,7 @@ impl Record {
         Ok(all)
     }
 
-    fn load(layout: &Layout, workspace: WorkspaceId) -> Result<Found, RecordError> {
+    pub(crate) fn load(layout: &Layout, workspace: WorkspaceId) -> Result<Found, RecordError> {
         let path = layout.record(&workspace);
         let failed = |action| {
             let path = path.clone();

@@ -12,7 +12,12 @@ use rigbox_types::{Observed, WorkspaceId, host::Assignment};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{host::Host, net::enter::Namespace, record::Record, workspace::Workspace};
+use crate::{
+    host::Host,
+    net::enter::Namespace,
+    record::{Found, Record},
+    workspace::Workspace,
+};
 
 /// What control wants of a workspace.
 #[derive(Debug, Clone)]
@@ -75,11 +80,27 @@ impl Table {
             // A task that has ended has dropped its end.
             let send = |entry: &Entry| entry.wanted.send(wanted.clone()).is_ok();
             if !entries.get(&workspace).is_some_and(send) {
-                let record = Record::new(workspace.clone());
+                let record = recover(host, &workspace);
                 let entry = Entry::start(host, record, wanted.clone(), shutdown);
                 entries.insert(workspace, entry);
             }
         });
+    }
+
+    /// Starts tasks again that ended by a bug, from what is on record. How many there were.
+    pub(crate) fn revive(&self, host: &Arc<Host>, shutdown: &CancellationToken) -> u64 {
+        self.with(|entries| {
+            let mut revived = 0;
+            for (workspace, entry) in entries.iter_mut() {
+                let left_record = host.layout.record(workspace).exists();
+                if entry.task.is_finished() && left_record && !shutdown.is_cancelled() {
+                    let wanted = entry.wanted.borrow().clone();
+                    *entry = Entry::start(host, recover(host, workspace), wanted, shutdown);
+                    revived += 1;
+                }
+            }
+            revived
+        })
     }
 
     /// Tells a workspace that control does not know it.
@@ -141,6 +162,18 @@ impl Table {
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<WorkspaceId, Entry>) -> T) -> T {
         work(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is on record of a workspace that has no task; an empty record where there is nothing.
+fn recover(host: &Host, workspace: &WorkspaceId) -> Record {
+    match Record::load(&host.layout, workspace.clone()) {
+        Ok(Found::Record(record)) => record,
+        Ok(Found::SetAside { .. } | Found::Nothing { .. }) => Record::new(workspace.clone()),
+        Err(error) => {
+            tracing::error!(%workspace, %error, "record not read");
+            Record::new(workspace.clone())
+        }
     }
 }
 

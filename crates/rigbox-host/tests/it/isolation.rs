@@ -223,7 +223,8 @@ async fn a_spoofed_source_mac_or_protocol_goes_nowhere() {
     // IPv6 finds no neighbour, although the guest has an address.
     guest.ip("addr add fd99::2/64 dev eth0 nodad");
     let space = format!("rb-{}-{}", net.world.tag(), net.world.slot(&workspace(1)));
-    let address = within(&space, || std::fs::read_to_string("/proc/net/if_inet6").unwrap());
+    let address =
+        within(&space, || std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
     assert!(!address.contains("tap0"), "{address}");
     assert!(!guest.reaches("[fd99::1]:53".parse().unwrap()));
 

@@ -74,7 +74,7 @@ impl Space {
 
     /// How many datagrams arrived inside, whether anybody wanted them or not.
     pub(crate) fn datagrams(&self) -> u64 {
-        let text = self.within(|| std::fs::read_to_string("/proc/net/snmp").unwrap());
+        let text = self.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
         let numbers = text.lines().filter(|line| line.starts_with("Udp:")).nth(1).unwrap();
         let received =
             numbers.split(' ').skip(1).take(2).map(|number| number.parse::<u64>().unwrap());
