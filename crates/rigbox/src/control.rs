@@ -154,8 +154,8 @@ fn watch_signals(shutdown: CancellationToken) -> anyhow::Result<impl Future<Outp
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("shutting down");
         shutdown.cancel();
+        tracing::info!("shutting down");
     })
 }
 
@@ -167,5 +167,7 @@ fn start_log() {
         .flatten_event(true)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Standard error is gone where the supervisor is, and the complaint about it would panic.
+        .log_internal_errors(false)
         .init();
 }

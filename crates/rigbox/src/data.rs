@@ -2,6 +2,8 @@
 //! tag, the id of this machine, and a configuration file to edit.
 //! Invariant: doing it again changes nothing that is there.
 
+use std::{fs, os::unix::fs::MetadataExt as _};
+
 use anyhow::{Context, bail};
 use rigbox_types::{HostId, id::RANDOM_LEN};
 
@@ -36,6 +38,7 @@ pub(crate) struct Platform {
 pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platform> {
     let tag = instance_tag(layout)?;
     let control_uid = control_uid(&tag, config)?;
+    check_way(layout, control_uid)?;
     for (path, mode) in layout.folders() {
         let of_control = path == layout.control() || path == layout.control_run();
         files::folder(&path, mode, of_control.then_some(control_uid))?;
@@ -55,6 +58,22 @@ pub(crate) fn existing(layout: &Layout, config: &Config) -> anyhow::Result<Optio
         return Ok(None);
     }
     prepare(layout, config).map(Some)
+}
+
+/// Control is not root, so every directory above the data must let others pass.
+fn check_way(layout: &Layout, control_uid: u32) -> anyhow::Result<()> {
+    /// Mode bit of passing through for whoever is neither owner nor of the group.
+    const OTHERS_PASS: u32 = 0o001;
+    for folder in layout.data().ancestors().skip(1) {
+        let metadata = fs::metadata(folder).with_context(|| format!("look at {folder}"))?;
+        if metadata.mode() & OTHERS_PASS == 0 && metadata.uid() != control_uid {
+            bail!(
+                "control runs as a user of its own and cannot pass through {folder}\n\
+                 hint: chmod o+x {folder}, or choose another directory: rigbox up --data DIR"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn instance_tag(layout: &Layout) -> anyhow::Result<String> {
@@ -110,8 +129,6 @@ fn commented() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
     use super::*;
     use crate::config;
 

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use rustix::process::Signal;
 
@@ -71,20 +71,42 @@ fn roles_end_with_a_killed_supervisor_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_role_that_was_never_written_down_is_found_and_ended() {
+fn roles_end_by_themselves_when_their_supervisor_is_killed() {
     let mut world = World::new();
     world.up();
-    let control = world.role("control").unwrap();
-    // As if the supervisor had died between starting it and writing it down, and the role did not
-    // notice.
-    world.signal(control, Signal::STOP);
-    world.signal(world.supervisor(), Signal::STOP);
-    fs::remove_file(world.path("data/run/up.json")).unwrap();
     world.signal(world.supervisor(), Signal::KILL);
     world.ended();
-    assert!(world.processes().iter().any(|(pid, _)| *pid == control));
+    world.wait("the end of the roles", |world| world.processes().is_empty());
+}
+
+#[test]
+fn a_role_that_is_on_no_record_is_found_and_ended() {
+    let mut world = World::new();
     world.up();
-    assert!(world.processes().iter().all(|(pid, _)| *pid != control));
+    world.signal(world.supervisor(), Signal::TERM);
+    world.ended();
+    // Started by hand, and by nobody who writes it down.
+    let config = world.path("data/run/control.toml");
+    let mut role = Command::new(world.path("bin/rigbox"));
+    let mut role = role.args(["control", "--config"]).arg(config).spawn().unwrap();
+    world.wait("control's socket", |world| world.path("data/run/control/control.sock").exists());
+    world.up();
+    assert!(role.wait().unwrap().success(), "it ended in order");
+    assert_eq!(world.get("/capacity"), 200);
+}
+
+#[test]
+fn a_directory_that_control_cannot_reach_is_named() {
+    let world = World::new();
+    let closed = world.path("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::rename(world.path("data"), closed.join("data")).unwrap();
+    let mut up = Command::new(world.path("bin/rigbox"));
+    let up = up.args(["up", "--data"]).arg(closed.join("data")).output().unwrap();
+    let (code, text) = said(&up);
+    assert_eq!(code, 1);
+    assert!(text.contains(&format!("hint: chmod o+x {}", closed.display())), "{text}");
 }
 
 #[test]

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // Standard error is gone where the supervisor is, and the complaint about it would panic.
+        .log_internal_errors(false)
         .init();
     match start(arguments.command) {
         Ok(code) => code,
