@@ -189,7 +189,7 @@ impl Platform {
     /// # Errors
     /// When there is none.
     pub fn key(&self) -> Result<String> {
-        let path = self.data.path().join("admin.key");
+        let path = self.data.path().join("control/admin.key");
         let key = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         Ok(key.trim().to_owned())
     }

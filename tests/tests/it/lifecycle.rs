@@ -82,8 +82,8 @@ fn rig_does_the_same_by_name() {
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(&file, &bytes).unwrap();
     let back = platform.data().join("back");
-    assert!(rig(&["cp", file.to_str().unwrap(), "my-ws:/root/file"]).status.success());
-    assert!(rig(&["cp", "my-ws:/root/file", back.to_str().unwrap()]).status.success());
+    assert!(rig(&["cp", file.to_str().unwrap(), "my-ws:/home/developer/file"]).status.success());
+    assert!(rig(&["cp", "my-ws:/home/developer/file", back.to_str().unwrap()]).status.success());
     assert!(std::fs::read(&back).unwrap() == bytes, "the file came back changed");
     assert!(rig(&["workspace", "stop", "my-ws"]).status.success());
     let again = rig(&["workspace", "stop", "my-ws"]);
