@@ -39,7 +39,7 @@ impl Internet {
     /// When the machine does not allow it.
     pub fn start() -> Result<Self> {
         let pid = std::process::id();
-        let (namespace, link) = (format!("rbt-inet-{pid}"), format!("rbti{pid}"));
+        let (namespace, link) = (format!("test-inet-{pid}"), format!("inet{pid}"));
         ip(&["netns", "add", &namespace])?;
         ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
         ip(&["addr", "add", "11.198.51.1/24", "dev", &link])?;

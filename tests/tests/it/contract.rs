@@ -43,7 +43,6 @@ fn statuses_states_and_errors_are_as_documented() {
         json!({"name": "a", "ram_mb": 1}),
         json!({"name": "a", "vcpu_count": 0}),
         json!({"name": "a", "template_id": "none-such"}),
-        json!({"name": "a", "image": "none-such"}),
         json!({"name": "a", "env_vars": {"A=B": "c"}}),
         json!([]),
         json!("text"),
@@ -101,8 +100,13 @@ fn inside(platform: &Platform, client: &Client, id: &str) {
         Some(&json!({"env_vars": {"GREETING": "it's \"me\" $HOME"}})),
         (200, ""),
     );
-    let shown = platform.sh(id, "cat /home/developer/.rigbox/.env").unwrap();
-    assert!(shown.stdout.contains("GREETING"), "{}", shown.stdout);
+    rigbox_tests::wait::until(
+        "the environment inside",
+        std::time::Duration::from_secs(30),
+        || Ok(platform.sh(id, "cat /home/developer/.rigbox/.env")?.stdout),
+        |shown| shown.contains("GREETING"),
+    )
+    .unwrap();
 
     // A file, atomic and with its mode.
     let path = at("/files?path=/home/developer/note.txt&mode=0640");
