@@ -15,8 +15,8 @@ fn fifty_creates_at_once_on_a_machine_with_room_for_five_make_five() {
             .map(|n| {
                 let client = &client;
                 scope.spawn(move || {
-                    let body =
-                        json!({"name": format!("ws-{n}"), "template_id": "tiny", "ram_mb": 256});
+                    let body = json!({"name": format!("ws-{n}"), "template_id": "tiny",
+                                      "disk_size_mb": disk_size_mb});
                     client.post("/workspaces", &body).unwrap()
                 })
             })
