@@ -1,6 +1,9 @@
 //! What goes wrong without anybody's fault.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use rigbox_types::{Desired, Observed, failure::FailureCode};
 
@@ -32,6 +35,26 @@ async fn a_vm_outlives_its_agent_and_is_taken_over() {
     }
     world.control.wait_for_reports(3).await;
     assert_eq!(world.control.told().most_drift, 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_told_to_end_does_so_at_once_and_leaves_the_vm() {
+    // With the times of a real one.
+    let mut world = World::new("[times]\nboot_ms = 20000").await;
+    world.start();
+    let wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted);
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    let pid = world.pid(&workspace).unwrap();
+    // A connection that idles, as control's do.
+    let metrics = http::Request::get("/metrics").body(rigbox_fabric::Body::empty()).unwrap();
+    let client = world.client();
+    assert!(client.request(metrics).await.unwrap().status().is_success());
+    let told = Instant::now();
+    assert!(world.stop().await.success());
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(fs::exists(format!("/proc/{pid}")).unwrap());
 }
 
 #[tokio::test]

@@ -64,13 +64,17 @@ impl World {
         } else {
             "[capacity]\nvcpus = 64\nmemory_mib = 65536\ndisk_mib = 65536\n"
         };
+        let times = if more.contains("[times]") {
+            ""
+        } else {
+            "[times]\nboot_ms = 20000\nshutdown_ms = 300\npower_ms = 200\nsettle_ms = 500\n\
+             sweep_ms = 200\nreport_ms = 200\n"
+        };
         let text = format!(
             "data = '{data}'\nid = 'host-testtest'\nregion = 'local'\n\
              control = 'unix:{data}/run/control.sock'\nlisten = 'unix:{data}/run/host.sock'\n\
              dial = '{data}/run/dial.sock'\n\
-             {network}{disk}{capacity}\
-             [times]\nboot_ms = 20000\nshutdown_ms = 300\npower_ms = 200\nsettle_ms = 500\n\
-             sweep_ms = 200\nreport_ms = 200\n{more}\n"
+             {network}{disk}{capacity}{times}{more}\n"
         );
         fs::write(self.config(), text).unwrap();
     }
@@ -118,6 +122,12 @@ impl World {
     pub(crate) async fn kill(&mut self) {
         self.agent.as_mut().unwrap().kill().unwrap();
         self.ended().await;
+    }
+
+    /// Asks the agent to end, and waits until it has.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        run("kill", &[&self.agent.as_ref().unwrap().id().to_string()]);
+        self.ended().await
     }
 
     /// Waits until the agent has ended.
