@@ -128,7 +128,7 @@ impl Gateway {
         body: Body,
     ) -> Option<Request<Body>> {
         let (host, workspace) = (&self.host, &self.workspace);
-        let uri = format!("/internal/v1/hosts/{host}/guest-api/{workspace}/{path}");
+        let uri = format!("/internal/v1/hosts/{host}/guest-api/{workspace}/rig/v1/{path}");
         let mut request = Request::builder().method(method).uri(uri).body(body).ok()?;
         for name in PASSED {
             if let Some(value) = headers.get(&name) {
