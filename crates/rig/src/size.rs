@@ -23,14 +23,18 @@ pub(crate) fn parse(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A size for people: the largest unit that divides it.
+/// A size for people: exact below 10 GiB, above it with one digit behind the point.
 pub(crate) fn show(mib: u64) -> String {
     if mib >= 1024 && mib.is_multiple_of(1024) {
         format!("{}GiB", mib / 1024)
+    } else if mib >= EXACT_BELOW_MIB {
+        format!("{}.{}GiB", mib / 1024, mib % 1024 * 10 / 1024)
     } else {
         format!("{mib}MiB")
     }
 }
+
+const EXACT_BELOW_MIB: u64 = 10 * 1024;
 
 /// A number of bytes for people, with one digit behind the point.
 pub(crate) fn show_bytes(bytes: u64) -> String {
@@ -77,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_size_is_shown_in_its_largest_whole_unit() {
-        assert_eq!([show(512), show(1536), show(4096)], ["512MiB", "1536MiB", "4GiB"]);
+        let shown = [show(512), show(1536), show(4096), show(21_092)];
+        assert_eq!(shown, ["512MiB", "1536MiB", "4GiB", "20.5GiB"]);
         assert_eq!(
             [show_bytes(12), show_bytes(1536), show_bytes(5 << 30)],
             ["12B", "1.5KiB", "5.0GiB"]

@@ -144,19 +144,21 @@ async fn versions(client: &Client, report: &mut Report) {
     let version = answer.ok().and_then(|document| {
         document.raw.pointer("/info/version").and_then(Value::as_str).map(str::to_owned)
     });
-    match version {
-        Some(version) if version == own => {
-            report.add("version", Verdict::Ok, format!("rig and server are {own}"));
+    let (verdict, detail) = match version {
+        Some(version) if version.split('.').next() == Some(API_VERSION) => {
+            (Verdict::Ok, format!("rig {own}, API {version}"))
         }
-        Some(version) => {
-            report.add("version", Verdict::Warning, format!("rig is {own}, the server {version}"));
-        }
-        None => {
-            let detail = format!("rig is {own}, the server does not say what it is");
-            report.add("version", Verdict::Warning, detail);
-        }
-    }
+        Some(version) => (
+            Verdict::Warning,
+            format!("rig {own} speaks API {API_VERSION}, the server {version}: one of them is old"),
+        ),
+        None => (Verdict::Warning, format!("rig is {own}, the server does not say what it speaks")),
+    };
+    report.add("version", verdict, detail);
 }
+
+/// The API that rig speaks: the `1` of `/api/v1`.
+const API_VERSION: &str = "1";
 
 async fn key(client: &Client, profile: &Profile, report: &mut Report) {
     if !client.has_key() {

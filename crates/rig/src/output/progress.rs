@@ -24,6 +24,11 @@ impl Output {
         self.label_said.set(false);
     }
 
+    /// Says how far it is, on a terminal: no new line where lines are plain.
+    pub(crate) fn advance(&self, label: impl Into<String>) {
+        self.label.replace(label.into());
+    }
+
     /// A change that people should read even where nothing moves: a line where standard error is
     /// no terminal, else the label of the moving one.
     pub(crate) fn stage(&self, label: impl Into<String>) {

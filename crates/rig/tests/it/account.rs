@@ -183,8 +183,7 @@ fn the_doctor_finds_nothing_wrong_or_says_what() {
     let world = World::new();
     let capacity = json!({ "available": 3, "total": 5, "used": 2 });
     world.server.on("GET /api/v1/capacity", Reply::Json(200, capacity));
-    let version = env!("CARGO_PKG_VERSION");
-    let document = json!({ "info": { "version": version } });
+    let document = json!({ "info": { "version": "1" } });
     world.server.on("GET /api/v1/openapi.json", Reply::Json(200, document));
     world.server.on("GET /api/v1/users/me/limits", Reply::Json(200, limits()));
     let ended = world.rig("doctor");

@@ -134,6 +134,25 @@ fn a_signal_goes_to_the_command() {
 }
 
 #[test]
+fn a_command_that_ignores_its_end_does_not_hold_us() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        guest.send(&[Frame::Stdout(b"ready\n".to_vec())]);
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        assert_eq!(guest.next(), Frame::Signal(15));
+        // Until the client has left.
+        guest.stream.read(&mut [0]).unwrap_or_default();
+    });
+    let mut command = world.command("exec demo -n -- sleep 100");
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn a_command_with_a_terminal_gets_keys_and_sizes() {
     let world = world(|asked, stream| {
         let mut guest = Guest::switch(asked, stream);

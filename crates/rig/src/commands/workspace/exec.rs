@@ -2,7 +2,11 @@
 //! For people it runs over a stream of frames, which takes input as it comes, signals and a
 //! terminal; for programs it is the API's lines of events.
 
-use std::{collections::BTreeMap, io, io::IsTerminal as _, io::Read as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _, Read as _},
+    time::Duration,
+};
 
 use http::{Method, Response};
 use hyper::body::Incoming;
@@ -18,6 +22,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    time::{Instant, sleep_until},
 };
 
 use super::find_workspace;
@@ -35,6 +40,8 @@ use crate::{
 const READ_BYTES: usize = 64 * 1024;
 /// What a shell shows for a command that was ended because its time was over (as `timeout` does).
 const TIMED_OUT: u8 = 124;
+/// How long the command may take to end once we were told to.
+const TERMINATE_PATIENCE: Duration = Duration::from_secs(2);
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNALLED: u8 = 128;
 
@@ -181,6 +188,8 @@ struct Signals {
     window: Signal,
     /// How often the user has asked for the end.
     asked: u32,
+    /// When we end without the command.
+    patience: Option<Instant>,
 }
 
 impl Signals {
@@ -192,6 +201,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             window: listen(SignalKind::window_change())?,
             asked: 0,
+            patience: None,
         })
     }
 }
@@ -253,7 +263,14 @@ impl<'a> Talk<'a> {
                     }
                 },
                 _ = self.signals.interrupt.recv() => self.pass(INTERRUPT).await?,
-                _ = self.signals.terminate.recv() => self.pass(TERMINATE).await?,
+                _ = self.signals.terminate.recv() => {
+                    self.pass(TERMINATE).await?;
+                    // Whoever ends us does not wait for long (`timeout`, a service manager).
+                    self.signals.patience = Some(Instant::now() + TERMINATE_PATIENCE);
+                }
+                () = until(self.signals.patience) => {
+                    return Err(CommandError::silent(SIGNALLED.saturating_add(TERMINATE)));
+                }
                 _ = self.signals.window.recv() => {
                     if self.mode.is_some() {
                         self.send(&Frame::Resize(terminal::size())).await;
@@ -329,6 +346,14 @@ impl<'a> Talk<'a> {
 async fn next(input: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
     match input {
         Some(input) => input.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until then, if that is ever.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

@@ -69,6 +69,7 @@ pub(super) async fn run(session: &Session, args: &CopyArgs) -> CommandResult {
 /// Shows how far it is while it works.
 async fn counted<F: Future>(session: &Session, vm: &Vm, bytes: &AtomicU64, work: F) -> F::Output {
     let output = &session.output;
+    output.progress(format!("copying {}", vm.name));
     let mut ticks = interval(COUNT_INTERVAL);
     let mut work = std::pin::pin!(output.during(work));
     loop {
@@ -77,7 +78,7 @@ async fn counted<F: Future>(session: &Session, vm: &Vm, bytes: &AtomicU64, work:
             done = &mut work => return done,
             _ = ticks.tick() => {
                 let done = size::show_bytes(bytes.load(Ordering::Relaxed));
-                output.progress(format!("copying {}: {done}", vm.name));
+                output.advance(format!("copying {}: {done}", vm.name));
             }
         }
     }
