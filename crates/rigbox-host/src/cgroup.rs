@@ -126,6 +126,23 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Ends what is in the cgroup and waits until it is empty. Before a VM is started: two of them
+    /// on one disk would destroy it.
+    pub(crate) fn clear(&self, workspace: &WorkspaceId) -> Result<(), CgroupError> {
+        for _ in 0..REMOVE_TRIES {
+            let left = self.processes(workspace.as_str());
+            if left.is_empty() {
+                return Ok(());
+            }
+            for pid in left {
+                tracing::warn!(%workspace, pid, "ending a process that a former VM left");
+                end(pid);
+            }
+            thread::sleep(REMOVE_PAUSE);
+        }
+        Err(CgroupError::Busy { path: workspace.as_str().into() })
+    }
+
     /// Ends what is still in the cgroup, waits until it is empty, removes it.
     pub(crate) fn remove(&self, workspace: &str) -> Result<(), CgroupError> {
         for (_, root) in self.hierarchies.roots() {

@@ -38,6 +38,10 @@ fn a_cgroup_is_made_limited_entered_and_removed_with_what_is_in_it() {
     world.0.enter(&workspace, child.id()).unwrap();
     assert_eq!(world.0.processes(workspace.as_str()), [child.id()]);
     assert_eq!(world.0.names().unwrap(), [workspace.as_str()]);
+    world.0.clear(&workspace).unwrap();
+    assert!(!child.wait().unwrap().success());
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    world.0.enter(&workspace, child.id()).unwrap();
     // A zombie is in no cgroup, so the removal does not wait for us to reap it.
     world.0.remove(workspace.as_str()).unwrap();
     assert!(!child.wait().unwrap().success());

@@ -42,6 +42,8 @@ impl Workspace {
         make_run_dir(&run_dir).map_err(|error| {
             StepError::caused(FailureCode::HostError, "the workspace could not be started", error)
         })?;
+        let (cgroups, workspace) = (self.host.cgroups.clone(), spec.workspace.clone());
+        blocking(move || cgroups.clear(&workspace)).await?;
         let gate = Gate::new(self.host.clone(), self.record.clone());
         let booted = self.host.vmm.boot(&spec, &gate).await;
         self.record = gate.into_record();

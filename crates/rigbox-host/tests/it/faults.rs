@@ -50,6 +50,8 @@ async fn live_through(point: Point) -> bool {
     for (wanted, expected) in wishes() {
         let generation = world.control.assign(wanted.clone());
         wait(&mut world, &wanted, generation, expected).await;
+        let vms = usize::from(expected == Observed::Running);
+        assert_eq!(world.vms(), vms, "{} {expected:?}", point.name());
     }
     world.assert_clean();
     world.control.wait_for_reports(3).await;
