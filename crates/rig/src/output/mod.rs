@@ -173,12 +173,16 @@ impl Output {
 
     /// Writes one of a sequence of documents: one line of JSON, or one YAML document.
     pub(crate) fn record(&self, record: &impl Serialize) -> CommandResult {
-        let value = serde_json::to_value(record)
-            .map_err(|error| CommandError::failed(format!("cannot write a record: {error}")))?;
+        let unwritable =
+            |error| CommandError::failed(format!("cannot write a record as JSON: {error}"));
         match self.format.get() {
-            Format::Yaml => self.text(&format!("---\n{}", safe::json(&yaml::render(&value)))),
+            Format::Yaml => {
+                let value = serde_json::to_value(record).map_err(unwritable)?;
+                self.text(&format!("---\n{}", safe::json(&yaml::render(&value))))
+            }
             Format::Json | Format::Human => {
-                self.text(&format!("{}\n", safe::json(&value.to_string())))
+                let line = serde_json::to_string(record).map_err(unwritable)?;
+                self.text(&format!("{}\n", safe::json(&line)))
             }
         }
     }

@@ -151,11 +151,12 @@ fn a_directory_goes_up_with_all_that_is_in_it() {
         .filter(|asked| asked.line.starts_with("POST"))
         .map(|asked| asked.json()["command"].clone())
         .collect();
+    let script = "mkdir -p -- \"$1\" && chmod -- \"$2\" \"$1\"";
     assert_eq!(
         commands,
         [
-            json!(["install", "-d", "-m", "0755", "--", "www/site"]),
-            json!(["install", "-d", "-m", "0755", "--", "www/site/empty"]),
+            json!(["sh", "-c", script, "sh", "www/site", "0755"]),
+            json!(["sh", "-c", script, "sh", "www/site/empty", "0755"]),
         ]
     );
 }

@@ -27,6 +27,8 @@ use crate::{
     session::{Verb, explain, workspace_path},
 };
 
+/// Makes `$1` with the mode `$2`, in any POSIX shell.
+const MAKE_DIRECTORY: &str = r#"mkdir -p -- "$1" && chmod -- "$2" "$1""#;
 /// Bytes of one read.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -118,7 +120,7 @@ impl Copy<'_> {
     async fn make_directory(&self, path: &str, mode: u32) -> CommandResult {
         let mode = format!("{:04o}", mode & 0o777 | 0o700);
         let path = if path.is_empty() { "." } else { path };
-        let words = ["install", "-d", "-m", mode.as_str(), "--", path];
+        let words = ["sh", "-c", MAKE_DIRECTORY, "sh", path, mode.as_str()];
         let request = ExecRequest {
             command: words.iter().map(|word| (*word).to_owned()).collect(),
             user: self.user.map(str::to_owned),
