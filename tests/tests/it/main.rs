@@ -1,17 +1,10 @@
 //! The product as its users meet it. Every test has a platform of its own, boots real micro-VMs
 //! and must leave the machine as it found it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails loudly and says with which seed"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod adoption;
 mod bad_days;
-mod base;
 mod capacity;
 mod contract;
 mod isolation;
-mod kills;
 mod lifecycle;
