@@ -1,6 +1,6 @@
 //! The product as its users meet it. Every test has a platform of its own, boots real micro-VMs
 //! and must leave the machine as it found it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod adoption;
 mod bad_days;
