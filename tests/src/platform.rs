@@ -7,6 +7,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,7 +32,8 @@ pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 pub struct Platform {
     data: TempDir,
     port: u16,
-    up: Option<Child>,
+    /// The supervisor, while this started it: tests start and end it from several threads.
+    up: Mutex<Option<Child>>,
 }
 
 /// What a platform is started with beyond the defaults.
@@ -61,7 +63,7 @@ impl Platform {
     /// # Errors
     /// When it does not answer, with its log.
     pub fn start_with(options: &Options) -> Result<Self> {
-        let mut platform = Self::prepare(options)?;
+        let platform = Self::prepare(options)?;
         platform.up()?;
         Ok(platform)
     }
@@ -73,7 +75,7 @@ impl Platform {
     pub fn prepare(options: &Options) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("rbt").tempdir().context("make a directory")?;
         let port = free_port()?;
-        let platform = Self { data, port, up: None };
+        let platform = Self { data, port, up: Mutex::new(None) };
         let store = image_store()?;
         for part in ["images", "kernels"] {
             copy(&store.join(part), platform.data.path())?;
@@ -104,7 +106,7 @@ impl Platform {
     ///
     /// # Errors
     /// When it does not, with its log.
-    pub fn up(&mut self) -> Result<()> {
+    pub fn up(&self) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let child = self
             .rigbox(&["up"])
@@ -113,13 +115,14 @@ impl Platform {
             .stderr(log)
             .spawn()
             .context("start rigbox up")?;
-        self.up = Some(child);
+        *self.supervisor() = Some(child);
         let anonymous = Client::new(&self.url(), None);
         let answered = wait::until(
             "the API",
             START_LIMIT,
             || {
-                if let Some(status) = self.up.as_mut().and_then(|up| up.try_wait().ok().flatten()) {
+                let ended = self.supervisor().as_mut().and_then(|up| up.try_wait().ok().flatten());
+                if let Some(status) = ended {
                     bail!("rigbox up ended: {status}");
                 }
                 Ok(anonymous.get("/capacity").map(|answer| answer.at("/total")))
@@ -133,8 +136,8 @@ impl Platform {
     ///
     /// # Errors
     /// When it does not end well.
-    pub fn interrupt(&mut self) -> Result<()> {
-        let Some(mut up) = self.up.take() else { return Ok(()) };
+    pub fn interrupt(&self) -> Result<()> {
+        let Some(mut up) = self.supervisor().take() else { return Ok(()) };
         signal(up.id(), Signal::SIGINT)?;
         let status = up.wait()?;
         ensure!(status.success(), "rigbox up ended with {status}\n{}", self.story());
@@ -145,8 +148,8 @@ impl Platform {
     ///
     /// # Errors
     /// When there is none.
-    pub fn kill_supervisor(&mut self) -> Result<()> {
-        let mut up = self.up.take().context("no supervisor")?;
+    pub fn kill_supervisor(&self) -> Result<()> {
+        let mut up = self.supervisor().take().context("no supervisor")?;
         up.kill()?;
         up.wait()?;
         Ok(())
@@ -156,9 +159,9 @@ impl Platform {
     ///
     /// # Errors
     /// When it fails.
-    pub fn down(&mut self) -> Result<()> {
+    pub fn down(&self) -> Result<()> {
         let output = self.rigbox(&["down"]).output().context("run rigbox down")?;
-        if let Some(mut up) = self.up.take() {
+        if let Some(mut up) = self.supervisor().take() {
             up.wait()?;
         }
         ensure!(output.status.success(), "rigbox down: {}\n{}", text(&output), self.story());
@@ -365,6 +368,10 @@ impl Platform {
         rigbox
     }
 
+    fn supervisor(&self) -> MutexGuard<'_, Option<Child>> {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn log(&self) -> PathBuf {
         self.data.path().join("up.out")
     }
@@ -372,7 +379,7 @@ impl Platform {
 
 impl Drop for Platform {
     fn drop(&mut self) {
-        if let Some(up) = self.up.as_mut() {
+        if let Some(up) = self.supervisor().as_mut() {
             // Already dead is as good.
             up.kill().ok();
             up.wait().ok();

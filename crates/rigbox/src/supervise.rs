@@ -5,7 +5,7 @@
 
 use std::{
     net::TcpListener,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
     process::Stdio,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -35,6 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// A role that ran this long was well: the next pause is the first one again.
 const WELL_AFTER: Duration = Duration::from_secs(30);
+
+/// What an operator or the kernel, out of memory, ends a process with.
+const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 
 /// What is known of a role.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +134,8 @@ impl<'a> Keeper<'a> {
                 return ended;
             };
             let status = status.with_context(|| format!("wait for the role {}", self.name()))?;
-            if started.elapsed() >= WELL_AFTER {
+            // Killed by somebody, not ended by what is wrong with it: waiting would mend nothing.
+            if started.elapsed() >= WELL_AFTER || status.signal() == Some(SIGKILL) {
                 pause = PAUSE_FIRST;
             }
             self.note_end(&status.to_string(), pause);

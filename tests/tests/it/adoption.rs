@@ -13,7 +13,7 @@ fn boot_id(platform: &Platform, id: &str) -> String {
 
 #[test]
 fn ctrl_c_leaves_workspaces_running_and_the_next_up_adopts_them() {
-    let mut platform = Platform::start().unwrap();
+    let platform = Platform::start().unwrap();
     let id = platform.spawn("stays").unwrap();
     let before = boot_id(&platform, &id);
     platform.interrupt().unwrap();
@@ -26,7 +26,7 @@ fn ctrl_c_leaves_workspaces_running_and_the_next_up_adopts_them() {
 
 #[test]
 fn a_killed_supervisor_loses_nothing() {
-    let mut platform = Platform::start().unwrap();
+    let platform = Platform::start().unwrap();
     let id = platform.spawn("stays").unwrap();
     let before = boot_id(&platform, &id);
     platform.kill_supervisor().unwrap();

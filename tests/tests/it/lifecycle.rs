@@ -7,7 +7,7 @@ use serde_json::json;
 
 #[test]
 fn a_workspace_is_created_started_entered_stopped_and_deleted() {
-    let mut platform = Platform::start().unwrap();
+    let platform = Platform::start().unwrap();
     let client = platform.client().unwrap();
     let created =
         client.post("/workspaces", &json!({"name": "one", "template_id": "tiny"})).unwrap();

@@ -4,7 +4,9 @@
 
 mod adoption;
 mod bad_days;
+mod base;
 mod capacity;
 mod contract;
 mod isolation;
+mod kills;
 mod lifecycle;
