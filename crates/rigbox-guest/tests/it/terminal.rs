@@ -1,3 +1,5 @@
+use std::fs;
+
 use rigbox_guest::client::ExecStream;
 use rigbox_types::guest::{ExecRequest, TtySize, frame::Frame};
 
@@ -76,6 +78,9 @@ async fn a_shell_whose_stream_is_cut_ends_with_what_runs_in_it() {
     }
     let sleeping: u32 =
         output.rsplit("pid=").next().unwrap().split('=').next().unwrap().parse().unwrap();
+    // Until then it is still the shell, which takes a hang-up for its own.
+    let name = format!("/proc/{sleeping}/comm");
+    until("sleep runs", || fs::read_to_string(&name).is_ok_and(|name| name == "sleep\n")).await;
     drop(stream);
     until("the shell is gone", || !is_alive(started.pid)).await;
     until("its child is gone", || !is_alive(sleeping)).await;

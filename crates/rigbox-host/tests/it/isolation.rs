@@ -281,7 +281,7 @@ async fn a_workspace_is_known_by_its_namespace_whatever_it_says() {
         let id = workspace(u8::try_from(n + 1).unwrap());
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(id.as_str()), "{answer}");
     }
-    let asked = [1, 2].map(|n| format!("{} whoami", workspace(n)));
+    let asked = [1, 2].map(|n| format!("{} rig/v1/whoami", workspace(n)));
     assert_eq!(net.world.control.asked(), asked);
 }
 
