@@ -13,7 +13,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
 
-use super::{Client, ClientError, Document, Io, Path, Refusal, connect::connect};
+use super::{
+    Client, ClientError, Document, Io, Path, Refusal,
+    connect::connect,
+    patience::{Next, Patience, Repeat},
+};
 
 /// What a request carries.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -29,13 +33,6 @@ const UPLOAD_LIMIT: Duration = Duration::from_secs(24 * 3600);
 const DOCUMENT_LIMIT: Duration = Duration::from_secs(60);
 /// Largest document: a full page of everything is under a tenth of it.
 const DOCUMENT_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// How often a request that may be repeated is sent.
-const TRIES: u32 = 3;
-/// Pause before a repeat.
-const RETRY_PAUSE: Duration = Duration::from_millis(300);
-/// Longest pause that a server may ask for before a repeat without our user being asked.
-const RATE_PAUSE_MAX_S: u64 = 5;
-
 /// A request to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -86,9 +83,16 @@ impl Call {
         self
     }
 
-    /// Whether a repeat does no harm.
-    fn is_repeatable(&self) -> bool {
-        self.upgrade.is_none() && (self.method == Method::GET || self.idempotency_key.is_some())
+    /// What may be done twice.
+    fn repeat(&self) -> Repeat {
+        match self.method {
+            _ if self.upgrade.is_some() => Repeat::Never,
+            _ if self.idempotency_key.is_some() => Repeat::Keyed,
+            Method::GET => Repeat::Lost,
+            // A repeat of what was done may be refused, which is not how the first one ended.
+            Method::PUT | Method::DELETE => Repeat::Refused,
+            _ => Repeat::Never,
+        }
     }
 
     fn body(&self) -> Body {
@@ -108,29 +112,26 @@ impl Client {
         self.fetch(Call::new(Method::GET, path)).await
     }
 
-    /// Sends a request and reads the document that answers it. What may be repeated is, a few
-    /// times: after a broken connection, and when asked to come again within seconds.
+    /// Sends a request and reads the document that answers it. What may be repeated is, for a
+    /// while: after a broken connection, and when asked to come again within seconds.
     pub(crate) async fn fetch<T: DeserializeOwned>(
         &self,
         call: Call,
     ) -> Result<Document<T>, ClientError> {
-        let mut tries = 1;
+        let begun = Instant::now();
+        let mut patience = Patience::new(call.repeat());
         loop {
-            let result = self.fetch_once(&call).await;
-            let Err(error) = &result else { return self.parsed(result?) };
-            let pause = match error {
-                ClientError::Refused(refusal) if refusal.code == "rate_limited" => refusal
-                    .retry_after_s
-                    .filter(|seconds| *seconds <= RATE_PAUSE_MAX_S)
-                    .map(Duration::from_secs),
-                ClientError::Broken { .. } if call.is_repeatable() => Some(RETRY_PAUSE),
-                _ => None,
+            let error = match self.fetch_once(&call).await {
+                Ok(raw) => return self.parsed(raw),
+                Err(error) => error,
             };
-            match pause {
-                Some(pause) if tries < TRIES => self.output.during(sleep(pause)).await,
-                _ => return self.parsed(result?),
+            let Next::Again { pause, tell } = patience.next(&error, begun.elapsed()) else {
+                return Err(error);
+            };
+            if tell {
+                self.output.notice(format!("waiting for {}: {error}", self.server));
             }
-            tries += 1;
+            self.output.during(sleep(pause)).await;
         }
     }
 

@@ -7,6 +7,7 @@
 mod call;
 mod connect;
 mod path;
+mod patience;
 mod refusal;
 mod server;
 mod stream;

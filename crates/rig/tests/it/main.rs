@@ -13,6 +13,7 @@ mod copy;
 mod exec;
 mod inside;
 mod login;
+mod patience;
 mod pty;
 mod secure;
 mod server;
