@@ -12,6 +12,7 @@ use crate::{
     control, doctor, down, host,
     layout::{DEFAULT_DATA, Install, Layout},
     output,
+    status::{self, Form},
     up::{self, Up},
 };
 
@@ -43,6 +44,17 @@ enum Verb {
     Down {
         #[command(flatten)]
         place: Place,
+    },
+    /// Tell what runs of the platform here; exit code 1 where a part does not.
+    Status {
+        #[command(flatten)]
+        place: Place,
+        /// Answer in JSON.
+        #[arg(long, conflicts_with = "metrics")]
+        json: bool,
+        /// Print the host's counters as Prometheus reads them.
+        #[arg(long)]
+        metrics: bool,
     },
     /// Check this machine; every finding comes with its remedy.
     Doctor {
@@ -148,6 +160,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             with_platform(&place, listen, |up, _| up::run(up, options))
         }
         Verb::Down { place } => with_platform(&place, None, |up, _| down::run(up)),
+        Verb::Status { place, json, metrics } => {
+            let form = match (json, metrics) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Metrics,
+                (false, false) => Form::Human,
+            };
+            with_platform(&place, None, |up, _| status::run(up, form))
+        }
         Verb::Doctor { place, json } => with_platform(&place, None, |up, _| doctor::run(up, json)),
         Verb::Image { mut arguments } => {
             let place = Place::taken_from(&mut arguments)?;

@@ -17,6 +17,7 @@ mod output;
 mod process;
 mod role;
 mod state;
+mod status;
 mod supervise;
 mod up;
 

@@ -1,7 +1,7 @@
 //! Workspaces outlive every process of the platform.
 
 use rigbox_tests::{
-    platform::{BOOT_LIMIT, Platform},
+    platform::{BOOT_LIMIT, Platform, text},
     wait,
 };
 
@@ -16,7 +16,12 @@ fn ctrl_c_leaves_workspaces_running_and_the_next_up_adopts_them() {
     let platform = Platform::start().unwrap();
     let id = platform.spawn("stays").unwrap();
     let before = boot_id(&platform, &id);
+    let status = platform.rigbox(&["status"]).output().unwrap();
+    assert!(status.status.success(), "{}", text(&status));
+    assert!(text(&status).contains("1 running") && text(&status).contains("drift"), "{status:?}");
     platform.interrupt().unwrap();
+    let status = platform.rigbox(&["status"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(1), "{}", text(&status));
     platform.up().unwrap();
     platform.wait_status(&id, "running").unwrap();
     assert_eq!(boot_id(&platform, &id), before, "the same boot, not another one");

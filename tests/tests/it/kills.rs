@@ -1,8 +1,9 @@
 //! `kill -9` of every process of the platform, in any order, while users work.
+#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
+#![expect(clippy::print_stderr, reason = "a failing order is run again by its seed")]
 
 use std::{
     collections::HashMap,
-    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -56,11 +57,7 @@ fn insist(platform: &Platform, method: &str, path: &str, body: Option<&str>, key
 
 /// The value of the drift metric.
 fn drift(platform: &Platform) -> anyhow::Result<String> {
-    let output = Command::new("curl")
-        .args(["-s", "--max-time", "10", "--unix-socket"])
-        .arg(platform.data().join("run/host.sock"))
-        .arg("http://host/metrics")
-        .output()?;
+    let output = platform.rigbox(&["status", "--metrics"]).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.starts_with("rigbox_host_drift"));
     Ok(line.unwrap_or_default().to_owned())
