@@ -11,6 +11,7 @@ use crate::{
     cli::{Cli, Command},
     client::{Client, ClientError, Document, Path, ServerUrl},
     clock,
+    config::read_bounded,
     error::{CommandError, CommandResult},
     output::{Cell, Fields, Output, Tone, ago},
     size,
@@ -32,12 +33,43 @@ pub(crate) struct Place {
     identity: Document<WhoamiResponse>,
 }
 
-/// Finds out whether rig runs in a workspace.
-pub(crate) async fn find(output: &Rc<Output>) -> Option<Place> {
-    let file = env::var_os(METADATA_VARIABLE).map_or_else(|| METADATA_FILE.into(), PathBuf::from);
-    if !file.exists() {
-        return None;
+/// The metadata file: the first sign that rig runs in a workspace.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    file: PathBuf,
+}
+
+impl Mark {
+    /// Looks for it.
+    pub(crate) fn find() -> Option<Self> {
+        let file =
+            env::var_os(METADATA_VARIABLE).map_or_else(|| METADATA_FILE.into(), PathBuf::from);
+        file.exists().then_some(Self { file })
     }
+
+    /// Why a command about the account is not for here. The name is what the file says, which is
+    /// good enough for a sentence.
+    pub(crate) fn refusal(&self, command: &str) -> CommandError {
+        #[derive(serde::Deserialize)]
+        struct Metadata {
+            name: String,
+        }
+        let metadata = read_bounded(&self.file).ok();
+        let metadata = metadata.and_then(|text| serde_json::from_str::<Metadata>(&text).ok());
+        refusal(command, metadata.as_ref().map(|metadata| metadata.name.as_str()))
+    }
+}
+
+fn refusal(command: &str, workspace: Option<&str>) -> CommandError {
+    let place =
+        workspace.map_or_else(|| "a workspace".to_owned(), |it| format!("the workspace {it}"));
+    CommandError::failed(format!(
+        "'rig {command}' is about your account, and this is inside {place}"
+    ))
+}
+
+/// Finds out whether the gateway of a workspace answers too.
+pub(crate) async fn find(mark: &Mark, output: &Rc<Output>) -> Option<Place> {
     let url = env::var(GATEWAY_VARIABLE).unwrap_or_else(|_| GATEWAY_URL.to_owned());
     let url: ServerUrl = url.parse().ok()?;
     let client = Client::new(url, None, None, Rc::clone(output));
@@ -45,7 +77,7 @@ pub(crate) async fn find(output: &Rc<Output>) -> Option<Place> {
     match asked {
         Ok(Ok(identity)) => Some(Place { client, identity }),
         Ok(Err(ClientError::Unreachable { .. })) | Err(_) => {
-            let file = file.display();
+            let file = mark.file.display();
             output.warning(
                 format!("{file} says that this is a workspace, but its gateway does not answer"),
                 None,
@@ -64,11 +96,7 @@ pub(crate) async fn run(place: &Place, command: &Command, output: &Output) -> Co
     match command {
         Command::Whoami => whoami(place, output),
         Command::Status => status(place, output).await,
-        other => Err(CommandError::failed(format!(
-            "'rig {}' is about your account, and this is inside the workspace {}",
-            name_of(other),
-            place.identity.value.name
-        ))),
+        other => Err(refusal(&name_of(other), Some(place.identity.value.name.as_str()))),
     }
 }
 

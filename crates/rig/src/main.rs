@@ -22,23 +22,31 @@ mod words;
 
 use std::{env, process::ExitCode, rc::Rc};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{
     cli::Cli,
     error::{CommandError, CommandResult},
+    inside::Mark,
     output::Output,
 };
 
 fn main() -> ExitCode {
     let output = Rc::new(Output::from_env());
     let words: Vec<_> = env::args_os().collect();
-    let cli = match Cli::try_parse_from(&words) {
+    let mark = Mark::find();
+    let mut command = mark.as_ref().map_or_else(Cli::command, |_| cli::inside::command());
+    let parsed = command.try_get_matches_from_mut(&words).and_then(|mut matches| {
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage::report(&output, &error, &words)),
+        Err(error) => {
+            return ExitCode::from(usage::report(&output, &error, &words, mark.as_ref()));
+        }
     };
     let context = cli.global.context.clone();
-    match run(cli, &output) {
+    match run(cli, mark.as_ref(), &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(mut error) => {
             error.hint = error.hint.map(|hint| usage::in_context(&hint, context.as_deref()));
@@ -48,12 +56,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, output: &Rc<Output>) -> CommandResult {
+fn run(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CommandError::file("start", &error))?;
-    let result = runtime.block_on(commands::run(cli, output));
+    let result = runtime.block_on(commands::run(cli, mark, output));
     // What is left are connections that nobody waits for.
     runtime.shutdown_background();
     result

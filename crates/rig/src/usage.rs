@@ -10,14 +10,28 @@ use clap::{
 use rigbox_types::nearest::nearest;
 
 use crate::{
-    cli::Cli,
+    cli::{self, Cli},
     error::{CommandError, Exit},
+    inside::Mark,
     output::{Output, Paint},
     suggest,
 };
 
-/// Writes what clap has to say and returns the exit code.
-pub(crate) fn report(output: &Output, error: &clap::Error, words: &[OsString]) -> u8 {
+/// Writes what clap has to say and returns the exit code. Inside a workspace nothing is said about
+/// commands of the account but that they are.
+pub(crate) fn report(
+    output: &Output,
+    error: &clap::Error,
+    words: &[OsString],
+    mark: Option<&Mark>,
+) -> u8 {
+    if let Some(mark) = mark
+        && let Some(command) = cli::inside::account_command(words)
+    {
+        let refusal = mark.refusal(&command);
+        output.error(&refusal);
+        return refusal.exit.code();
+    }
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let exit = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Silent(0),
@@ -34,7 +48,7 @@ pub(crate) fn report(output: &Output, error: &clap::Error, words: &[OsString]) -
         return written.map_or_else(|error| error.exit.code(), |()| exit.code());
     }
     let (message, usage) = parts(&text);
-    let hint = corrected(error, &words).unwrap_or_else(|| help_of(&words));
+    let hint = corrected(error, &words, mark.is_some()).unwrap_or_else(|| help_of(&words));
     output.error(&CommandError::usage(message).hint(hint));
     for line in usage {
         output.notice(line);
@@ -72,8 +86,9 @@ fn parts(text: &str) -> (String, Vec<String>) {
     (message.join(" "), usage)
 }
 
-/// The command line with the word that was probably meant.
-fn corrected(error: &clap::Error, words: &[String]) -> Option<String> {
+/// The command line with the word that was probably meant; inside a workspace, no command that is
+/// refused there.
+fn corrected(error: &clap::Error, words: &[String], is_inside: bool) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => nearest_of(texts, error),
@@ -97,6 +112,12 @@ fn corrected(error: &clap::Error, words: &[String]) -> Option<String> {
         }
         _ => return None,
     };
+    let is_refused = is_inside
+        && error.kind() == ErrorKind::InvalidSubcommand
+        && cli::inside::is_about_account(&right);
+    if is_refused {
+        return None;
+    }
     replaced(words, &wrong, &right)
 }
 

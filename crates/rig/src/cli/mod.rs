@@ -3,6 +3,7 @@
 //! Does not do anything.
 
 mod account;
+pub(crate) mod inside;
 mod workspace;
 
 use std::path::PathBuf;

@@ -53,7 +53,7 @@ fn the_definition_is_sound() {
 
 #[test]
 fn every_command_has_examples_that_parse() {
-    let all = commands(&Cli::command());
+    let all = commands(&Cli::command()).into_iter().chain([inside::command()]);
     assert!(leaves(&Cli::command(), "").len() > 40);
     for command in all {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -17,20 +17,23 @@ use clap::CommandFactory as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{Cli, Command, CompletionsArgs, TemplateCommand, WorkspaceCommand},
+    cli::{self, Cli, Command, CompletionsArgs, TemplateCommand, WorkspaceCommand},
     error::{CommandError, CommandResult},
-    inside,
+    inside::{self, Mark},
     output::Output,
     session::{App, chosen_format},
 };
 
 /// Does what the command line says.
-pub(crate) async fn run(cli: Cli, output: &Rc<Output>) -> CommandResult {
+pub(crate) async fn run(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandResult {
     output.configure(chosen_format(&cli.global).unwrap_or_default(), cli.global.verbose);
     if let Command::Completions(args) = &cli.command {
-        return completions(output, args);
+        let command = mark.map_or_else(Cli::command, |_| cli::inside::visible());
+        return completions(output, args, command);
     }
-    if let Some(place) = inside::find(output).await {
+    if let Some(mark) = mark
+        && let Some(place) = inside::find(mark, output).await
+    {
         return inside::run(&place, &cli.command, output).await;
     }
     let app = App::new(&cli.global, output)?;
@@ -91,12 +94,16 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
         Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,
         Command::Api(args) => api::run(app, &args).await,
-        Command::Completions(args) => completions(&app.output, &args),
+        Command::Completions(args) => completions(&app.output, &args, Cli::command()),
     }
 }
 
-fn completions(output: &Output, args: &CompletionsArgs) -> CommandResult {
+fn completions(
+    output: &Output,
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+) -> CommandResult {
     let mut script = io::Cursor::new(Vec::new());
-    clap_complete::generate(args.shell, &mut Cli::command(), "rig", &mut script);
+    clap_complete::generate(args.shell, &mut command, "rig", &mut script);
     output.bytes(&script.into_inner())
 }

@@ -10,7 +10,8 @@ use crate::{
 };
 
 fn inside(world: &World, line: &str) -> Command {
-    fs::write(world.path("workspace.json"), "{}").unwrap();
+    let metadata = json!({ "id": id_of("demo"), "name": "demo" });
+    fs::write(world.path("workspace.json"), metadata.to_string()).unwrap();
     let mut command = world.stranger(line);
     command
         .env("RIG_METADATA_FILE", world.path("workspace.json"))
@@ -72,6 +73,43 @@ fn commands_about_the_account_refuse_in_one_line() {
         world.run(inside(&world, line), None).is(1, "", &expected);
     }
     assert_eq!(world.run(inside(&world, "completions bash"), None).code, 0);
+}
+
+#[test]
+fn only_what_works_on_the_workspace_is_shown() {
+    let world = World::new();
+    let hidden =
+        ["workspace spawn", "login", "setup-script", "ssh-key", "RIG_API_KEY", "--context"];
+    let lines = ["--help", "-h", "status --help", "completions bash", "completions zsh"];
+    for line in lines.into_iter().chain(["completions fish"]) {
+        let ended = world.run(inside(&world, line), None);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:?}");
+        assert!(ended.stdout.contains("output"), "{ended:?}");
+        let shown = hidden.iter().find(|word| ended.stdout.contains(**word));
+        assert_eq!(shown, None, "{line}: {}", ended.stdout);
+    }
+    let help = world.run(inside(&world, "--help"), None).stdout;
+    for word in ["\n  whoami ", "\n  status ", "\n  completions ", "rig status --output json"] {
+        assert!(help.contains(word), "{help}");
+    }
+    let ended = world.run(inside(&world, ""), None);
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    assert!(ended.stderr.contains("rig whoami") && !ended.stderr.contains("login"), "{ended:?}");
+    assert!(world.server.asked().is_empty());
+}
+
+#[test]
+fn a_command_about_the_account_refuses_however_it_is_typed() {
+    let world = World::new();
+    for line in ["workspace", "workspace --help", "ws start", "workspace frobnicate --x"] {
+        let expected = "error: 'rig workspace' is about your account, and this is inside the \
+                        workspace demo\n";
+        world.run(inside(&world, line), None).is(1, "", expected);
+    }
+    let ended = world.run(inside(&world, "shel"), None);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("\nhint: rig --help\n"), "{ended:?}");
+    assert!(world.run(inside(&world, "statu"), None).stderr.contains("\nhint: rig status\n"));
 }
 
 #[test]
