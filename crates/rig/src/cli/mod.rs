@@ -210,5 +210,16 @@ pub(crate) enum Command {
     Doctor,
 }
 
+impl Command {
+    /// Whether it writes events, one a line, where output is for programs.
+    pub(crate) fn streams(&self) -> bool {
+        match self {
+            Self::Login(_) | Self::Exec(_) => true,
+            Self::Workspace(command) => command.streams(),
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

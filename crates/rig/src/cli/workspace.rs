@@ -118,6 +118,24 @@ pub(crate) enum WorkspaceCommand {
     Cp(CopyArgs),
 }
 
+impl WorkspaceCommand {
+    /// Whether it writes events, one a line, where output is for programs.
+    pub(crate) fn streams(&self) -> bool {
+        match self {
+            Self::Spawn(args) => !args.wait.no_wait,
+            Self::Start(args)
+            | Self::Stop(args)
+            | Self::Restart(args)
+            | Self::Cancel(args)
+            | Self::Retry(args) => !args.wait.no_wait,
+            Self::Rm(args) => !args.wait.no_wait,
+            Self::Logs(args) => args.follow,
+            Self::Exec(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// `rig workspace ls`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArgs {

@@ -24,8 +24,15 @@ use crate::{
     session::{App, chosen_format},
 };
 
-/// Does what the command line says.
+/// Does what the command line says. Programs that read events are told with one why there are no
+/// more of them.
 pub(crate) async fn run(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandResult {
+    let streams = cli.command.streams();
+    let done = Box::pin(begin(cli, mark, output)).await;
+    done.map_err(|error| if streams { output.error_event(error) } else { error })
+}
+
+async fn begin(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandResult {
     output.configure(chosen_format(&cli.global).unwrap_or_default(), cli.global.verbose);
     if let Command::Completions(args) = &cli.command {
         let command = mark.map_or_else(Cli::command, |_| cli::inside::visible());

@@ -187,6 +187,22 @@ impl Output {
         }
     }
 
+    /// Ends a sequence of events with why there are no more of them; people read that from standard
+    /// error.
+    pub(crate) fn error_event(&self, error: CommandError) -> CommandError {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            code: &'a str,
+            message: &'a str,
+        }
+        if self.is_human() || matches!(error.exit, Exit::Silent(_)) {
+            return error;
+        }
+        let event = Event { event: "error", code: &error.code, message: &error.message };
+        self.record(&event).err().unwrap_or(error)
+    }
+
     /// Writes bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> CommandResult {
         self.clear();

@@ -10,6 +10,7 @@
 
 mod account;
 mod copy;
+mod events;
 mod exec;
 mod inside;
 mod login;

@@ -14,7 +14,7 @@ use rigbox_types::{
 use super::{
     find_workspace,
     state::{self, Change},
-    wait::{Event, tell, tell_error},
+    wait::{Event, tell},
 };
 use crate::{
     cli::{NewArgs, ResizeArgs, SpawnArgs},
@@ -46,8 +46,7 @@ pub(super) async fn spawn(session: &Session, args: &SpawnArgs) -> CommandResult 
     if !args.wait.no_wait {
         tell(session, name, &Event::Creating { name })?;
     }
-    let created = create(session, &request).await;
-    let created = created.map_err(|error| tell_error_unless(session, error, args.wait.no_wait))?;
+    let created = create(session, &request).await?;
     let vm = &created.value.vm;
     if !args.wait.no_wait {
         tell(session, name, &Event::Created { id: &vm.id, name, status: vm.status })?;
@@ -56,7 +55,7 @@ pub(super) async fn spawn(session: &Session, args: &SpawnArgs) -> CommandResult 
         // It exists now: what helps is to start it later, not to create it again.
         error.message = format!("{name} was created but not started: {}", error.message);
         error.hint.get_or_insert_with(|| format!("rig workspace start {name}"));
-        tell_error_unless(session, error, args.wait.no_wait)
+        error
     })?;
     if args.wait.no_wait {
         if !session.output.is_human() {
@@ -65,10 +64,6 @@ pub(super) async fn spawn(session: &Session, args: &SpawnArgs) -> CommandResult 
         return session.output.line(format!("{name} is {}", started.value.vm.status));
     }
     state::settle(session, &started.value.vm, Change::Start, args.wait).await
-}
-
-fn tell_error_unless(session: &Session, error: CommandError, quiet: bool) -> CommandError {
-    if quiet { error } else { tell_error(session, error) }
 }
 
 async fn create(

@@ -8,7 +8,7 @@ use rigbox_types::{
 
 use super::{
     details, find_workspace, look,
-    wait::{Event, Goal, Reached, Wait, tell, tell_error},
+    wait::{Event, Goal, Reached, Wait, tell},
 };
 use crate::{
     cli::{RemoveArgs, StateArgs, WaitArgs},
@@ -107,8 +107,7 @@ pub(super) async fn settle(
     args: WaitArgs,
 ) -> CommandResult {
     tell(session, vm.name.as_str(), &change.event(vm))?;
-    let reached = Wait::new(session, vm, change.goal()).until(args).await;
-    match reached.map_err(|error| tell_error(session, error))? {
+    match Wait::new(session, vm, change.goal()).until(args).await? {
         Reached::Status(Status::Running) => ready(session, vm).await,
         Reached::Status(status) => {
             if session.output.is_human() {
@@ -183,7 +182,6 @@ pub(super) async fn remove(session: &Session, args: &RemoveArgs) -> CommandResul
         return session.output.line(format!("{name} is being deleted"));
     }
     tell(session, name, &Event::Deleting { id: &vm.id, name })?;
-    let reached = Wait::new(session, &vm, Goal::Gone).until(args.wait).await;
-    reached.map_err(|error| tell_error(session, error))?;
+    Wait::new(session, &vm, Goal::Gone).until(args.wait).await?;
     gone(session, &vm)
 }

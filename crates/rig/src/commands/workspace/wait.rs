@@ -75,8 +75,6 @@ pub(super) enum Event<'a> {
     Stopped { id: &'a WorkspaceId, name: &'a str },
     /// It is gone.
     Deleted { id: &'a WorkspaceId, name: &'a str },
-    /// It failed, or what was asked for was refused.
-    Error { code: &'a str, message: &'a str },
 }
 
 /// How a wait ended well.
@@ -301,23 +299,11 @@ pub(super) fn tell(session: &Session, name: &str, event: &Event<'_>) -> CommandR
         Event::Retrying { .. } => "trying again",
         Event::Deleting { .. } => "deleting",
         Event::VmStatus { status, .. } => status.as_str(),
-        // What people read about these is data, or an error.
-        Event::Ready { .. }
-        | Event::Stopped { .. }
-        | Event::Deleted { .. }
-        | Event::Error { .. } => return Ok(()),
+        // What people read about these is data.
+        Event::Ready { .. } | Event::Stopped { .. } | Event::Deleted { .. } => return Ok(()),
     };
     session.output.stage(format!("{name}: {what}"));
     Ok(())
-}
-
-/// Tells programs why a sequence of events ends; people read it from standard error.
-pub(super) fn tell_error(session: &Session, error: CommandError) -> CommandError {
-    let event = Event::Error { code: &error.code, message: &error.message };
-    match tell(session, "", &event) {
-        Ok(()) => error,
-        Err(unwritten) => unwritten,
-    }
 }
 
 #[cfg(test)]
