@@ -20,7 +20,7 @@ use hickory_proto::{
     rr::RData,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{Semaphore, watch},
     time::timeout,
@@ -28,6 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use rigbox_fabric::task;
+
+use super::next;
 
 pub use policy::{InvalidPattern, NamePattern, NamePolicy};
 
@@ -113,17 +115,11 @@ impl DnsRelay {
     async fn serve_udp(self: Arc<Self>, socket: Arc<UdpSocket>, stop: CancellationToken) {
         let mut buffer = vec![0; UDP_MAX_BYTES];
         loop {
-            let received = tokio::select! {
-                () = stop.cancelled() => return,
-                received = socket.recv_from(&mut buffer) => received,
-            };
-            let Ok((length, from)) = received else {
-                // The kernel reports an unreachable former peer here: no reason to end.
-                tokio::task::yield_now().await;
-                continue;
-            };
+            let mut datagram = ReadBuf::new(&mut buffer);
+            let received = next(&stop, |cx| socket.poll_recv_from(cx, &mut datagram));
+            let Some(from) = received.await else { return };
             let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else { continue };
-            let question = buffer.get(..length).unwrap_or_default().to_vec();
+            let question = datagram.filled().to_vec();
             let (relay, socket) = (Arc::clone(&self), Arc::clone(&socket));
             task::spawn("relay.dns.question", async move {
                 let _permit = permit;
@@ -136,15 +132,7 @@ impl DnsRelay {
     }
 
     async fn serve_tcp(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else {
-                tokio::task::yield_now().await;
-                continue;
-            };
+        while let Some((stream, _)) = next(&stop, |cx| listener.poll_accept(cx)).await {
             let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
             let (relay, stop) = (Arc::clone(&self), stop.clone());
             task::spawn("relay.dns.connection", async move {

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use rigbox_fabric::{Client, task};
 use rigbox_types::{HostId, WorkspaceId};
 
+use super::next;
+
 /// Most connections of one workspace.
 const MAX_CONNECTIONS: usize = 128;
 
@@ -56,15 +58,7 @@ impl Gateway {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let gateway = Arc::new(self);
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else {
-                tokio::task::yield_now().await;
-                continue;
-            };
+        while let Some((stream, _)) = next(&stop, |cx| listener.poll_accept(cx)).await {
             // Over the limit: closing at once is an answer that every client understands.
             let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
             let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
