@@ -18,6 +18,7 @@ use crate::{
     config::PoolChoice,
     disk,
     host::Host,
+    image::{Store, end_builds},
     net::{host_table, pool},
     sweep,
     task::blocking,
@@ -43,6 +44,8 @@ pub async fn down(mut config: Config, vmm: Arc<dyn Vmm>) -> Result<Leftovers, Ho
         return Ok(Leftovers(Vec::new()));
     }
     let layout = Layout::open(&config.data)?;
+    let builds = end_builds(&Store::below(&config.data)).await;
+    builds.map_err(HostError::part("end the build of an image"))?;
     let lock = take_lock(&layout).await?;
     if !layout.pool_file().exists() {
         // Nothing is made only to be unmounted.

@@ -16,6 +16,7 @@
 mod archive;
 mod build;
 mod cpio;
+mod end;
 mod error;
 mod ext4;
 mod initramfs;
@@ -32,6 +33,7 @@ mod tree;
 mod vmlinux;
 
 pub use build::{BuildRequest, GuestPrograms, Packages, build};
+pub use end::end_builds;
 pub use error::ImageError;
 pub use kernel::{Kernel, KernelManifest, KernelRequest, kernel, kernel_resolve};
 pub use manifest::{Image, Manifest, Package, list, resolve, verify};

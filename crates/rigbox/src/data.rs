@@ -90,8 +90,8 @@ fn instance_tag(layout: &Layout) -> anyhow::Result<String> {
     let mut bytes = [0; TAG_LEN / 2];
     getrandom::fill(&mut bytes).context("random bytes for the platform's tag")?;
     let tag: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    files::write(&path, tag.as_bytes(), files::PLAIN, None)?;
-    Ok(tag)
+    // Another first start may have been quicker: then its tag is this platform's.
+    if files::create(&path, tag.as_bytes(), files::PLAIN)? { Ok(tag) } else { instance_tag(layout) }
 }
 
 fn control_uid(tag: &str, config: &Config) -> anyhow::Result<u32> {
@@ -110,8 +110,11 @@ fn host_id(layout: &Layout) -> anyhow::Result<HostId> {
     let mut random = [0; RANDOM_LEN];
     getrandom::fill(&mut random).context("random bytes for this machine's id")?;
     let id = HostId::from_random(random);
-    files::write(&path, id.as_str().as_bytes(), files::PLAIN, None)?;
-    Ok(id)
+    if files::create(&path, id.as_str().as_bytes(), files::PLAIN)? {
+        Ok(id)
+    } else {
+        host_id(layout)
+    }
 }
 
 /// The documented file with every value commented out, so that a later version's defaults apply to

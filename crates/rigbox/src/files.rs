@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// For root alone.
 pub(crate) const SECRET: u32 = 0o600;
@@ -25,7 +25,8 @@ pub(crate) fn write(
     mode: u32,
     owner: Option<u32>,
 ) -> anyhow::Result<()> {
-    let temporary = path.with_extension("new");
+    // Of this process alone: two may write the same file at once, and each writes it whole.
+    let temporary = Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()));
     replace(path, &temporary, contents, mode, owner).with_context(|| format!("write {path}"))
 }
 
@@ -36,6 +37,32 @@ fn replace(
     mode: u32,
     owner: Option<u32>,
 ) -> io::Result<()> {
+    prepare(temporary, contents, mode, owner)?;
+    fs::rename(temporary, path)?;
+    sync_folder(path)
+}
+
+/// Makes a file that is not there yet; says whether it was. Of two that make it at once, one does.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn create(path: &Utf8Path, contents: &[u8], mode: u32) -> anyhow::Result<bool> {
+    let temporary = Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()));
+    let made = || -> io::Result<bool> {
+        prepare(&temporary, contents, mode, None)?;
+        let linked = fs::hard_link(&temporary, path);
+        fs::remove_file(&temporary)?;
+        match linked {
+            Ok(()) => sync_folder(path).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    made().with_context(|| format!("make {path}"))
+}
+
+/// Writes the temporary file, whole and on disk.
+fn prepare(temporary: &Utf8Path, contents: &[u8], mode: u32, owner: Option<u32>) -> io::Result<()> {
     // Left by a write that was cut off; it never had its name.
     match fs::remove_file(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -46,8 +73,10 @@ fn replace(
     if let Some(uid) = owner {
         std::os::unix::fs::fchown(&file, Some(uid), Some(uid))?;
     }
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Utf8Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Utf8Path::new("/"));
     fs::File::open(folder)?.sync_all()
 }

@@ -203,7 +203,7 @@ fn sync(path: &Utf8Path) -> Result<(), ImageError> {
 
 /// Removes a directory of half-made things. What a killed tool has left mounted below it is
 /// unmounted first: removing through a mount of `/dev` would remove the machine's own devices.
-fn sweep(dir: &Utf8Path) -> Result<(), ImageError> {
+pub(super) fn sweep(dir: &Utf8Path) -> Result<(), ImageError> {
     if !dir.exists() {
         return Ok(());
     }

@@ -8,8 +8,8 @@ use rigbox_types::ImageName;
 use tokio::{process::Command, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Up, configs, require_root};
-use crate::{data, host, layout::Role, output, supervise::environment};
+use super::{Up, require_root};
+use crate::{files, host, output, supervise::environment};
 
 /// How long a build that was told to end may take to clean up.
 const END_PATIENCE: Duration = Duration::from_secs(20);
@@ -37,10 +37,10 @@ pub(super) async fn ensure(up: &Up<'_>, stop: &CancellationToken) -> anyhow::Res
 
 async fn build(up: &Up<'_>, name: &ImageName, stop: &CancellationToken) -> anyhow::Result<()> {
     let program = up.install.program(host::PROGRAM)?;
-    let config = up.layout.role_config(Role::Host);
     let mut command = Command::new(&program);
     command
-        .args(["image", "build", name.as_str(), "--config", config.as_str()])
+        .args(["image", "build", name.as_str(), "--data", up.layout.data().as_str()])
+        .args(["--parent", &std::process::id().to_string()])
         .env_clear()
         .envs(environment())
         .envs(resources(up)?)
@@ -75,16 +75,15 @@ async fn end(mut child: tokio::process::Child) -> anyhow::Result<()> {
 /// Becomes the host agent's executable for `rigbox image …`.
 ///
 /// # Errors
-/// Where the data directory cannot be prepared or the executable is not there.
+/// Where the data directory cannot be made or the executable is not there.
 pub(crate) fn image(up: &Up<'_>, arguments: &[String]) -> anyhow::Result<Infallible> {
     let mut all = vec!["image".to_owned()];
     all.extend_from_slice(arguments);
     let asks_for_help = arguments.iter().any(|argument| argument == "--help" || argument == "-h");
     if !arguments.is_empty() && !asks_for_help {
         require_root("image")?;
-        let platform = data::prepare(up.layout, up.config)?;
-        configs::write_host(up, &platform)?;
-        all.extend(["--config".to_owned(), up.layout.role_config(Role::Host).to_string()]);
+        files::folder(up.layout.data(), 0o711, None)?;
+        all.extend(["--data".to_owned(), up.layout.data().to_string()]);
     }
     host::become_agent(up.install, &all, &resources(up)?)
 }

@@ -2,13 +2,14 @@
 # Stands in for the host agent: registers itself with control, and notes what it was asked to do.
 # RIGBOX_STAND_IN says what goes wrong: "run" (it does not start), "image" (nothing can be built).
 set -eu
-config=""; previous=""
+config=""; data=""; previous=""
 for word in "$@"; do
   [ "$previous" != --config ] || config="$word"
+  [ "$previous" != --data ] || data="$word"
   previous="$word"
 done
 value() { sed -n "s/^$1 = \"\(unix:\)\{0,1\}\(.*\)\"/\2/p" "$config" | head -n 1; }
-data="$(value data)"
+[ -n "$data" ] || data="$(value data)"
 case "$1" in
   image)
     echo "building $3" >&2

@@ -2,14 +2,18 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
-use rigbox_host::{
-    Config,
-    image::{self, BuildRequest, GuestPrograms, KernelRequest, Packages, Store},
+use rigbox_host::image::{
+    self, BuildRequest, GuestPrograms, ImageError, KernelRequest, Packages, Store,
 };
 use rigbox_types::ImageName;
 use rigbox_vmm::KernelKind;
+use rustix::process::{
+    Signal, getpgrp, getpid, getppid, kill_process_group, set_parent_process_death_signal,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::{self, Shown};
 
@@ -24,6 +28,9 @@ pub(crate) enum Command {
         again: Again,
         #[command(flatten)]
         place: Place,
+        /// End when this process does, which must have started this one.
+        #[arg(long, value_name = "PID", hide = true)]
+        parent: Option<u32>,
     },
     /// Build a guest kernel: our own from source, or Debian's.
     Kernel {
@@ -63,9 +70,9 @@ pub(crate) struct Again {
 /// Where things are.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The host's configuration.
-    #[arg(long, value_name = "FILE")]
-    config: Utf8PathBuf,
+    /// Directory of everything that the platform keeps.
+    #[arg(long, value_name = "DIR")]
+    data: Utf8PathBuf,
     /// The directory of recipes.
     #[arg(long, value_name = "DIR", env = "RIGBOX_IMAGES", default_value = "images")]
     recipes: Utf8PathBuf,
@@ -93,8 +100,8 @@ impl Again {
 }
 
 impl Place {
-    fn store(&self) -> anyhow::Result<Store> {
-        Ok(Store::below(&Config::read(&self.config)?.data))
+    fn store(&self) -> Store {
+        Store::below(&self.data)
     }
 }
 
@@ -103,21 +110,21 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let shown = Shown::default();
     let report = |progress: &image::Progress| shown.progress(progress);
     match command {
-        Command::Build { name, again, place } => {
+        Command::Build { name, again, place, parent } => {
             let request = BuildRequest {
-                store: place.store()?,
+                store: place.store(),
                 recipes: place.recipes.clone(),
                 name,
                 programs: GuestPrograms::within(&place.guest),
                 packages: again.packages(),
             };
-            let image = Box::pin(image::build(&request, &report)).await?;
+            let image = until_ended(parent, image::build(&request, &report)).await?;
             let manifest = &image.manifest;
             output::line(&format!("{} sha256:{}", manifest.name, manifest.digest))?;
         }
         Command::Kernel { kind, jobs, again, place } => {
             let request = KernelRequest {
-                store: place.store()?,
+                store: place.store(),
                 recipes: place.recipes.clone(),
                 kind: match kind {
                     Kind::Own => KernelKind::Own,
@@ -126,12 +133,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 packages: again.packages(),
                 jobs,
             };
-            let kernel = Box::pin(image::kernel(&request, &report)).await?;
+            let kernel = until_ended(None, image::kernel(&request, &report)).await?;
             let manifest = &kernel.manifest;
             output::line(&format!("{} sha256:{}", manifest.release, manifest.digest))?;
         }
         Command::Ls(place) => {
-            for manifest in image::list(&place.store()?)? {
+            for manifest in image::list(&place.store())? {
                 let stored_mib = manifest.stored_bytes / (1024 * 1024);
                 output::line(&format!(
                     "{:<12} {:>6} MiB  {}  sha256:{}  {}",
@@ -144,9 +151,35 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Verify { name, place } => {
-            let image = image::verify(&place.store()?, &name, &report).await?;
+            let image = image::verify(&place.store(), &name, &report).await?;
             output::line(&format!("{name} is sound: sha256:{}", image.manifest.digest))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds until it is done or this process is told to end, also by the end of `parent`. Then the
+/// tools of the build are told too, and waited for: they have mounts to take down.
+async fn until_ended<T>(
+    parent: Option<u32>,
+    build: impl Future<Output = Result<T, ImageError>>,
+) -> anyhow::Result<T> {
+    let mut told = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    if let Some(parent) = parent {
+        set_parent_process_death_signal(Some(Signal::TERM)).context("follow the parent")?;
+        let now = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+        anyhow::ensure!(now == Some(parent), "process {parent} is gone");
+    }
+    let mut building = Box::pin(build);
+    tokio::select! {
+        built = &mut building => Ok(built?),
+        _ = told.recv() => {
+            // Of a shell's job this is the whole job, which was told already.
+            if getpgrp() == getpid() {
+                kill_process_group(getpid(), Signal::TERM).context("end the build's tools")?;
+            }
+            drop(building.await);
+            anyhow::bail!("the build was told to end")
+        }
+    }
 }
