@@ -174,6 +174,10 @@ pub struct Times {
     pub shutdown_ms: u64,
     /// For the reaction to the power button.
     pub power_ms: u64,
+    /// How long a VM that should run may stay out of reach of a new agent before it is ended and
+    /// booted anew. It may well serve its user meanwhile, and a machine that is short of memory or
+    /// processes recovers within minutes.
+    pub adopt_ms: u64,
     /// How long a VM must have been ready for earlier failures to be forgotten.
     pub settle_ms: u64,
     /// Between two sweeps.
@@ -188,6 +192,7 @@ impl Default for Times {
             boot_ms: 180_000,
             shutdown_ms: 30_000,
             power_ms: 5_000,
+            adopt_ms: 600_000,
             settle_ms: 60_000,
             sweep_ms: 60_000,
             report_ms: 10_000,
@@ -206,6 +211,10 @@ impl Times {
 
     pub(crate) fn power(&self) -> Duration {
         Duration::from_millis(self.power_ms)
+    }
+
+    pub(crate) fn adopt(&self) -> Duration {
+        Duration::from_millis(self.adopt_ms)
     }
 
     pub(crate) fn settle(&self) -> Duration {

@@ -49,8 +49,9 @@ fn towards_running(record: &Record, assignment: &Assignment, reality: &Reality) 
             Observed::Stopping
         }
         Some(vm) => match (reality.vm, &vm.told) {
-            (VmState::Runs, Some(_)) => Observed::Running,
-            (VmState::Runs, None) | (VmState::Unreachable | VmState::Gone, Some(_) | None) => {
+            // One that is not taken over yet was ready and was not seen to end.
+            (VmState::Runs | VmState::Unreachable, Some(_)) => Observed::Running,
+            (VmState::Runs | VmState::Unreachable, None) | (VmState::Gone, Some(_) | None) => {
                 Observed::Booting
             }
         },

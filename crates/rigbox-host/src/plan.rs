@@ -24,7 +24,7 @@ pub struct Reality {
     /// The disk's file.
     pub disk: Presence,
     /// The namespace with its tap, and the relays in it.
-    pub network: Presence,
+    pub network: Network,
     /// The cgroup, with the limits of the record.
     pub cgroup: Presence,
     /// The VMM of the record.
@@ -37,6 +37,8 @@ pub struct Reality {
     pub boot: Patience,
     /// The time that the guest has to shut down, or to react to the power button.
     pub ending: Patience,
+    /// The time that a VMM may stay out of reach.
+    pub adoption: Patience,
     /// The pause after a failure.
     pub retry: Patience,
     /// The time after which a VM counts as having run well.
@@ -49,6 +51,17 @@ pub enum Presence {
     /// It is, and as it should be.
     There,
     /// It is not, or not as it should be.
+    Missing,
+}
+
+/// The network of a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Its namespace is there and the relays answer.
+    Ready,
+    /// Its namespace is there, but this agent has not come to use it yet.
+    Unready,
+    /// There is no namespace.
     Missing,
 }
 
@@ -66,7 +79,7 @@ pub enum Patience {
 pub enum VmState {
     /// Its process runs and we hold it.
     Runs,
-    /// Its process runs but the driver cannot take it over.
+    /// Its process was not seen to be gone, but the driver has not taken it over yet.
     Unreachable,
     /// Its process is gone or never ran.
     Gone,
@@ -155,13 +168,17 @@ fn running(
         (VmState::Gone, None) if vm.process.is_none() => steps.push(Step::CleanVm),
         // A reboot, a power-off or a panic in the guest, or a VMM that was killed.
         (VmState::Gone, None) => steps.extend([Step::Fail(Mishap::Exited), Step::CleanVm]),
-        (VmState::Unreachable, None) => {
-            steps.extend([Step::Fail(Mishap::Unreachable), Step::Kill, Step::CleanVm]);
+        (VmState::Runs | VmState::Unreachable, Some(ending)) => end(steps, ending, reality),
+        (VmState::Unreachable, None) if vm.generation < assignment.restart_generation => {
+            end_unreachable(steps, reality);
         }
-        (VmState::Unreachable, Some(Ending::Asked | Ending::Pressed | Ending::Doomed)) => {
-            steps.extend([Step::Kill, Step::CleanVm]);
-        }
-        (VmState::Runs, Some(ending)) => end(steps, ending, reality),
+        (VmState::Unreachable, None) => match reality.adoption {
+            // It may well run: it is tried again.
+            Patience::Left => {}
+            Patience::Over => {
+                steps.extend([Step::Fail(Mishap::Unreachable), Step::Kill, Step::CleanVm]);
+            }
+        },
         (VmState::Runs, None) if vm.generation < assignment.restart_generation => {
             begin_end(steps, vm);
         }
@@ -172,7 +189,7 @@ fn running(
 /// Keeps a running VM as it should be.
 fn keep(steps: &mut Vec<Step>, record: &Record, vm: &VmNote, reality: &Reality) {
     // Its tap went with the namespace: nothing brings this VM back to the network.
-    if reality.network == Presence::Missing {
+    if reality.network == Network::Missing {
         steps.extend([Step::Fail(Mishap::NetworkGone), Step::Kill, Step::CleanVm]);
         return;
     }
@@ -180,9 +197,10 @@ fn keep(steps: &mut Vec<Step>, record: &Record, vm: &VmNote, reality: &Reality) 
         steps.extend([Step::Fail(Mishap::BootTimeout), Step::Kill, Step::CleanVm]);
         return;
     }
-    match reality.egress {
-        Egress::Outdated => steps.push(Step::ApplyEgress),
-        Egress::Current => {}
+    match (reality.network, reality.egress) {
+        (Network::Ready, Egress::Outdated) => steps.push(Step::ApplyEgress),
+        // What is not taken over yet gets its rules when it is.
+        (Network::Unready | Network::Missing, Egress::Outdated) | (_, Egress::Current) => {}
     }
     match reality.guest {
         Guest::Untold => steps.push(Step::TellGuest),
@@ -228,9 +246,11 @@ fn start(steps: &mut Vec<Step>, record: &Record, reality: &Reality) {
         steps.push(Step::MakeCgroup);
     }
     match (reality.network, reality.egress) {
-        (Presence::Missing, Egress::Current | Egress::Outdated) => steps.push(Step::MakeNetwork),
-        (Presence::There, Egress::Outdated) => steps.push(Step::ApplyEgress),
-        (Presence::There, Egress::Current) => {}
+        (Network::Missing | Network::Unready, Egress::Current | Egress::Outdated) => {
+            steps.push(Step::MakeNetwork);
+        }
+        (Network::Ready, Egress::Outdated) => steps.push(Step::ApplyEgress),
+        (Network::Ready, Egress::Current) => {}
     }
     steps.push(Step::Boot);
 }
@@ -240,6 +260,15 @@ fn begin_end(steps: &mut Vec<Step>, vm: &VmNote) {
         Some(_) => steps.push(Step::AskGuest),
         // Nothing of the user's runs in a guest that was never ready, and it would not listen.
         None => steps.extend([Step::Kill, Step::CleanVm]),
+    }
+}
+
+/// A VM that is to end and cannot be asked yet: it is given the time that it would have to shut
+/// down, because an orderly end saves what its user wrote last.
+fn end_unreachable(steps: &mut Vec<Step>, reality: &Reality) {
+    match reality.adoption {
+        Patience::Left => {}
+        Patience::Over => steps.extend([Step::Kill, Step::CleanVm]),
     }
 }
 
@@ -283,8 +312,8 @@ fn at_rest(steps: &mut Vec<Step>, record: &Record, reality: &Reality, standing: 
     if let Some(vm) = &record.vm {
         match (reality.vm, vm.ending) {
             (VmState::Gone, _) => steps.push(Step::CleanVm),
-            (VmState::Unreachable, _) => steps.extend([Step::Kill, Step::CleanVm]),
-            (VmState::Runs, Some(ending)) => end(steps, ending, reality),
+            (VmState::Unreachable, None) => end_unreachable(steps, reality),
+            (VmState::Runs | VmState::Unreachable, Some(ending)) => end(steps, ending, reality),
             (VmState::Runs, None) => begin_end(steps, vm),
         }
         if !steps.contains(&Step::CleanVm) {
@@ -309,6 +338,7 @@ fn suspended(steps: &mut Vec<Step>, record: &Record, reality: &Reality, standing
         // No driver of this host keeps memory yet: it says so, and the workspace runs on.
         (VmState::Runs, Standing::Clear) if runs => steps.push(Step::Fail(Mishap::Unsupported)),
         (VmState::Runs, Standing::Pausing | Standing::GivenUp) if runs => {}
+        (VmState::Unreachable, _) if runs && reality.adoption == Patience::Left => {}
         (VmState::Runs | VmState::Unreachable | VmState::Gone, _) => {
             at_rest(steps, record, reality, standing);
         }

@@ -9,6 +9,7 @@
 //! older assignment changes nothing; when the agent ends, everything stays as it is.
 //! Does not decide (see `plan`).
 
+mod adopt;
 mod boot;
 mod execute;
 mod guest;
@@ -29,11 +30,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock,
     host::Host,
-    layout::netns_path,
     metrics::count,
-    net::{enter::Namespace, pool::adopt_egress, relays::Relays},
     observe::{failure, observe},
-    plan::{Presence, plan},
+    plan::plan,
     record::{Ending, Record},
     table::{View, Wanted},
     task::blocking,
@@ -41,7 +40,7 @@ use crate::{
 };
 
 use guest::Event;
-use live::{Attached, Live};
+use live::Live;
 
 /// Events that wait for the workspace; whoever has more waits.
 const MAX_EVENTS: usize = 16;
@@ -97,9 +96,14 @@ impl Workspace {
     }
 
     async fn live_on(&mut self, shutdown: CancellationToken) {
-        self.adopt().await;
+        if shutdown.run_until_cancelled(self.adopt()).await.is_none() {
+            return;
+        }
         let mut clock = self.host.clock_told.subscribe();
         while !shutdown.is_cancelled() {
+            if shutdown.run_until_cancelled(self.adopt_again()).await.is_none() {
+                return;
+            }
             self.take_wanted().await;
             let settled = self.advance(&shutdown).await;
             self.report();
@@ -262,66 +266,6 @@ impl Workspace {
         }
         self.live.guest_digest = guest::digest(&orphaned.guest);
         self.assignment = Some(Arc::new(orphaned));
-    }
-
-    /// Takes over what a former agent left running.
-    async fn adopt(&mut self) {
-        let Some(vm) = self.record.vm.clone() else { return };
-        let Some(process) = vm.process else { return };
-        match self.host.vmm.adopt(&vm.spec, &process).await {
-            Ok(running) => {
-                count(&self.host.metrics.adoptions_total);
-                tracing::info!(pid = process.pid, "VM taken over");
-                self.attach(running);
-                self.adopt_network().await;
-            }
-            Err(rigbox_vmm::VmmError::Gone { .. }) => {
-                tracing::info!(pid = process.pid, "VM is gone");
-            }
-            Err(error) => {
-                tracing::warn!(pid = process.pid, %error, "VM cannot be taken over");
-                self.live.unreachable();
-            }
-        }
-        // Times that were running begin anew.
-        if vm.ending.is_some() {
-            self.live.ending_since = Some(Instant::now());
-        }
-        if vm.told.is_some() {
-            self.live.ready_since = Some(Instant::now());
-            self.follow_setup();
-        }
-        self.live.cgroup = Presence::There;
-    }
-
-    async fn adopt_network(&mut self) {
-        let Some(slot) = self.record.slot else { return };
-        let Some(assignment) = self.record.assignment.clone() else { return };
-        let path = netns_path(&self.host.layout.netns(slot));
-        let namespace = match Namespace::open(&path) {
-            Ok(namespace) => namespace,
-            Err(error) => {
-                tracing::warn!(%path, %error, "namespace of a running VM is gone");
-                return;
-            }
-        };
-        let egress = &assignment.egress;
-        let ready = async {
-            adopt_egress(&namespace, egress).await?;
-            let workspace = &self.record.workspace;
-            Relays::start(workspace, &namespace, egress, &self.host.upstreams)
-                .await
-                .map_err(crate::net::NetError::file("start relays in", path))
-        };
-        match ready.await {
-            Ok(relays) => {
-                self.live.network = Some(Attached { namespace, relays, egress: egress.clone() });
-            }
-            Err(error) => {
-                let error = StepError::from(error);
-                tracing::warn!(error = %error.chain(), "network of a running VM cannot be used");
-            }
-        }
     }
 
     /// Lets go of everything without changing it.

@@ -8,7 +8,7 @@ use rigbox_types::{
 };
 use rigbox_vmm::{IoLimits, KernelKind, KernelSpec, MacAddr, ProcessId, VmSpec};
 
-use super::{Egress, Guest, Patience, Presence, Reality, VmState};
+use super::{Egress, Guest, Network, Patience, Presence, Reality, VmState};
 use crate::record::{CgroupNote, DiskNote, DiskState, Ending, Promise, Record, Told, VmNote};
 
 /// The promise that belongs to [`assignment`].
@@ -49,13 +49,14 @@ pub(crate) fn reality() -> Reality {
     Reality {
         wanted: WANTED,
         disk: Presence::There,
-        network: Presence::There,
+        network: Network::Ready,
         cgroup: Presence::There,
         vm: VmState::Runs,
         guest: Guest::Told,
         egress: Egress::Current,
         boot: Patience::Left,
         ending: Patience::Left,
+        adoption: Patience::Left,
         retry: Patience::Left,
         settling: Patience::Left,
     }

@@ -3,8 +3,8 @@
 use rigbox_types::{Desired, Generation, Timestamp};
 
 use super::{
-    Egress, Guest, Mishap, Patience, Presence, Promise, Reality, Step, Verdict, VmState, plan,
-    samples::*,
+    Egress, Guest, Mishap, Network, Patience, Presence, Promise, Reality, Step, Verdict, VmState,
+    plan, samples::*,
 };
 use crate::{
     record::{DiskNote, DiskState, Ending, Record},
@@ -21,7 +21,7 @@ fn check(record: &Record, desired: Desired, reality: &Reality, expected: &[Step]
 fn nothing() -> Reality {
     Reality {
         disk: Presence::Missing,
-        network: Presence::Missing,
+        network: Network::Missing,
         cgroup: Presence::Missing,
         vm: VmState::Gone,
         guest: Guest::Untold,
@@ -237,18 +237,38 @@ fn a_failure_is_forgotten_after_the_vm_ran_well() {
 
 #[test]
 fn a_vm_without_its_network_is_booted_again() {
-    let reality = Reality { network: Presence::Missing, ..reality() };
+    let reality = Reality { network: Network::Missing, ..reality() };
     let steps = [Step::Fail(Mishap::NetworkGone), Step::Kill, Step::CleanVm];
     check(&running(), Desired::Running, &reality, &steps);
 }
 
 #[test]
-fn a_vm_that_cannot_be_taken_over_is_ended() {
-    let reality = Reality { vm: VmState::Unreachable, ..reality() };
+fn a_vm_whose_network_is_not_taken_over_yet_is_left_alone() {
+    let unready = Reality { network: Network::Unready, egress: Egress::Outdated, ..reality() };
+    check(&running(), Desired::Running, &unready, &[]);
+    let gone = Reality { vm: VmState::Gone, ..unready };
+    check(&prepared(), Desired::Running, &gone, &[Step::MakeNetwork, Step::Boot]);
+}
+
+#[test]
+fn a_vm_that_cannot_be_taken_over_is_ended_only_after_its_time() {
+    let waiting = Reality { vm: VmState::Unreachable, ..reality() };
+    let over = Reality { adoption: Patience::Over, ..waiting };
+    for desired in [Desired::Running, Desired::Stopped, Desired::Suspended] {
+        check(&running(), desired, &waiting, &[]);
+        check(&booting(), desired, &waiting, &[]);
+    }
     let steps = [Step::Fail(Mishap::Unreachable), Step::Kill, Step::CleanVm];
-    check(&running(), Desired::Running, &reality, &steps);
+    check(&running(), Desired::Running, &over, &steps);
     let stop = [[Step::Kill, Step::CleanVm].as_slice(), &RELEASE].concat();
-    check(&running(), Desired::Stopped, &reality, &stop);
+    check(&running(), Desired::Stopped, &over, &stop);
+    check(&ending(Ending::Doomed), Desired::Stopped, &waiting, &stop);
+    let mut restart = assignment(Desired::Running);
+    restart.restart_generation = Generation(5);
+    assert_eq!(plan(&running(), &restart, &waiting), []);
+    assert_eq!(plan(&running(), &restart, &over), [Step::Kill, Step::CleanVm]);
+    let deleted = plan(&running(), &assignment(Desired::Deleted), &waiting);
+    assert_eq!(deleted.first(), Some(&Step::Kill));
 }
 
 #[test]

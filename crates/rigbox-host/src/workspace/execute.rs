@@ -5,7 +5,7 @@ use rigbox_types::{failure::FailureCode, host::Assignment};
 use rigbox_vmm::VmmError;
 use tokio::time::Instant;
 
-use super::{Attached, Workspace};
+use super::{Workspace, live::Attached};
 use crate::{
     disk::CloneOrder,
     durable,

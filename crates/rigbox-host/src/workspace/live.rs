@@ -2,7 +2,10 @@
 //! Invariant: nothing here is needed to clean up; the record is enough for that.
 
 use camino::Utf8PathBuf;
-use rigbox_types::host::{Assignment, Egress as Policy, SetupResult};
+use rigbox_types::{
+    Desired,
+    host::{Assignment, Egress as Policy, SetupResult},
+};
 use rigbox_vmm::Running;
 use tokio::{
     task::JoinHandle,
@@ -13,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::Workspace;
 use crate::{
     clock, config,
+    layout::netns_path,
     net::{enter::Namespace, relays::Relays},
-    plan::{Egress, Guest, Patience, Presence, Reality, VmState},
-    record::{Promise, Record},
+    plan::{Egress, Guest, Network, Patience, Presence, Reality, VmState},
+    record::{Promise, Record, VmNote},
 };
 
 /// What is held.
@@ -31,6 +35,10 @@ pub(super) struct Live {
     pub(super) ready_since: Option<Instant>,
     pub(super) ending_since: Option<Instant>,
     pub(super) retry_at: Option<Instant>,
+    /// When what is not taken over yet is tried again.
+    pub(super) adopt_at: Option<Instant>,
+    /// Since when the VM cannot be taken over.
+    unreachable_since: Option<Instant>,
     /// When the guest is told again after it could not be told.
     pub(super) tell_at: Option<Instant>,
     /// Tells events of this VM from those of a former one.
@@ -70,6 +78,8 @@ impl Live {
             ready_since: None,
             ending_since: None,
             retry_at: None,
+            adopt_at: None,
+            unreachable_since: None,
             tell_at: None,
             epoch: 0,
             booted_at: None,
@@ -81,17 +91,25 @@ impl Live {
         let age = clock::age(&vm.running.process);
         self.booted_at = Instant::now().checked_sub(age).or_else(|| Some(Instant::now()));
         self.vm_state = VmState::Runs;
+        self.unreachable_since = None;
         self.vm = Some(vm);
     }
 
-    /// The process is there but cannot be held.
+    /// The process is not held yet.
     pub(super) fn unreachable(&mut self) {
         self.vm_state = VmState::Unreachable;
+        self.unreachable_since = Some(Instant::now());
     }
 
     /// The process is gone.
     pub(super) fn gone(&mut self) {
         self.vm_state = VmState::Gone;
+        self.unreachable_since = None;
+    }
+
+    /// How much of the process is there.
+    pub(super) fn vm_state(&self) -> VmState {
+        self.vm_state
     }
 
     /// The agent's socket.
@@ -119,7 +137,7 @@ impl Live {
     pub(super) fn deadline(&self, times: Times<'_>) -> Option<Instant> {
         let now = Instant::now();
         let all = [times.boot(self), times.ending(self), self.retry_at, times.settle(self)];
-        all.into_iter().chain([self.tell_at]).flatten().filter(|at| *at > now).min()
+        all.into_iter().chain([self.tell_at, self.adopt_at]).flatten().filter(|at| *at > now).min()
     }
 }
 
@@ -148,6 +166,19 @@ impl Times<'_> {
         live.ending_since.map(|at| at + limit)
     }
 
+    /// A VM that should run is given far longer than one that is to end anyway.
+    fn adoption(self, live: &Live, assignment: &Assignment) -> Option<Instant> {
+        let is_old = |vm: &VmNote| vm.generation < assignment.restart_generation;
+        let limit = match assignment.desired {
+            Desired::Running if self.record.vm.as_ref().is_some_and(is_old) => {
+                self.config.shutdown()
+            }
+            Desired::Running | Desired::Suspended => self.config.adopt(),
+            Desired::Stopped | Desired::Deleted => self.config.shutdown(),
+        };
+        live.unreachable_since.map(|since| since + limit)
+    }
+
     fn settle(self, live: &Live) -> Option<Instant> {
         self.record.trouble.as_ref()?;
         live.ready_since.map(|at| at + self.config.settle())
@@ -169,10 +200,7 @@ impl Workspace {
         Reality {
             wanted: self.wanted(assignment),
             disk: self.host.disks.presence(&self.record.workspace),
-            network: match &live.network {
-                Some(_) => Presence::There,
-                None => Presence::Missing,
-            },
+            network: self.network_state(),
             cgroup: live.cgroup,
             vm: live.vm_state,
             guest: self.guest_state(),
@@ -182,12 +210,24 @@ impl Workspace {
             },
             boot: is_over(times.boot(live)),
             ending: is_over(times.ending(live)),
+            adoption: is_over(times.adoption(live, assignment)),
             // A former agent's pause is not waited for.
             retry: match live.retry_at {
                 Some(_) => is_over(live.retry_at),
                 None => Patience::Over,
             },
             settling: is_over(times.settle(live)),
+        }
+    }
+
+    fn network_state(&self) -> Network {
+        if self.live.network.is_some() {
+            return Network::Ready;
+        }
+        let Some(slot) = self.record.slot else { return Network::Missing };
+        match netns_path(&self.host.layout.netns(slot)).try_exists() {
+            Ok(false) => Network::Missing,
+            Ok(true) | Err(_) => Network::Unready,
         }
     }
 

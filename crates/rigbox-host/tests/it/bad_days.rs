@@ -2,13 +2,15 @@
 
 use std::{
     fs,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
-use rigbox_types::{Desired, Observed, failure::FailureCode};
+use rigbox_types::{Desired, Observed, WorkspaceId, failure::FailureCode};
 
 use crate::{
     guest::CRASH,
+    vmm::SLOW,
     world::{World, assignment, run},
 };
 
@@ -35,6 +37,93 @@ async fn a_vm_outlives_its_agent_and_is_taken_over() {
     }
     world.control.wait_for_reports(3).await;
     assert_eq!(world.control.told().most_drift, 0);
+}
+
+/// Waits until the workspace's guest answers through the agent.
+async fn wait_for_answer(world: &World, workspace: &WorkspaceId) {
+    let path = format!("/v1/workspaces/{workspace}/guest/metrics");
+    let answered = async {
+        loop {
+            let ask = http::Request::get(&path).body(rigbox_fabric::Body::empty()).unwrap();
+            let answer = world.client().request(ask).await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), answered).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vm_that_cannot_be_taken_over_at_first_runs_on_and_is_taken_over_later() {
+    let mut world = World::quick().await;
+    world.start();
+    let mut wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted.clone());
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    let pid = world.pid(&workspace);
+    world.kill().await;
+    // Its relays cannot listen, and its VMM does not answer in time.
+    let space = format!("/run/netns/rb-{}-{}", world.tag(), world.slot(&workspace));
+    let squatter = squat(&space, "172.16.0.1:9090");
+    fs::write(world.data().join(SLOW), "").unwrap();
+    world.start();
+    world.control.wait_for_reports(3).await;
+    let seen = world.control.told().observations[&workspace].clone();
+    assert_eq!((seen.observed, seen.failure), (Observed::Running, None));
+    assert_eq!(world.pid(&workspace), pid);
+    fs::remove_file(world.data().join(SLOW)).unwrap();
+    wait_for_answer(&world, &workspace).await;
+    drop(squatter);
+    world.until("the relays", || listens(&space, "172.16.0.1:9090")).await;
+    assert_eq!((world.pid(&workspace), world.vms()), (pid, 1));
+    wanted.desired = Desired::Stopped;
+    world.control.wait_for(&workspace, world.control.assign(wanted), Observed::Stopped).await;
+}
+
+#[tokio::test]
+async fn a_vm_that_stays_out_of_reach_is_booted_again_after_its_time() {
+    let times = "[times]\nadopt_ms = 2000\nshutdown_ms = 300\npower_ms = 200\nsettle_ms = 500\nreport_ms = 200";
+    let mut world = World::new(times).await;
+    world.start();
+    let wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted);
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    let pid = world.pid(&workspace).unwrap();
+    world.kill().await;
+    fs::write(world.data().join(SLOW), "").unwrap();
+    world.start();
+    world.until("another VM", || world.pid(&workspace).is_some_and(|new| new != pid)).await;
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    assert_eq!(world.vms(), 1);
+}
+
+/// Works in a network namespace, on a thread that ends with it.
+fn within<T: Send>(space: &str, work: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    use std::os::fd::AsFd as _;
+
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let file = fs::File::open(space).unwrap();
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(file.as_fd(), kind).unwrap();
+            work()
+        });
+        inside.join().unwrap()
+    })
+}
+
+/// Takes an address in a namespace away from the relays.
+fn squat(space: &str, address: &str) -> TcpListener {
+    within(space, || TcpListener::bind(address).unwrap())
+}
+
+fn listens(space: &str, address: &str) -> bool {
+    within(space, || TcpStream::connect(address).is_ok())
 }
 
 #[tokio::test]
