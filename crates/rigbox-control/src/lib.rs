@@ -24,7 +24,7 @@ mod workspaces;
 use std::{sync::Arc, time::Duration};
 
 use rigbox_fabric::{BindError, Listener, serve, task};
-use rigbox_store::{OpenError, Store, SystemClock, api_keys::HasherError};
+use rigbox_store::{OpenError, Store, StoreError, SystemClock, api_keys::HasherError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +47,9 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The database answered once and then no more.
+    #[error("prepare the database")]
+    Prepare(#[from] StoreError),
     /// The operator's account and key.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -78,6 +81,7 @@ pub async fn run(
             tracing::info!(file = %key_file, "a key for the operator was made");
         }
     }
+    store.idempotency().release().await?;
     let authn = Authenticator::new(authn::hasher(&config.secrets)?);
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts { region: config.region, api_url: config.api_url, ssh: config.ssh };

@@ -10,7 +10,12 @@ use std::time::Duration;
 use rigbox_types::{AccountId, ApiKeyId, Timestamp, authz::Standing};
 use sqlx::any::AnyRow;
 
-use crate::{Page, PageRequest, StoreError, engine::Engine, page::Key, row::Columns};
+use crate::{
+    Adding, Amount, Page, PageRequest, StoreError,
+    engine::Engine,
+    page::Key,
+    row::{Columns, count},
+};
 
 pub use hasher::{HasherError, KeyHash, KeyHasher};
 
@@ -28,6 +33,13 @@ macro_rules! columns {
 
 const INSERT: &str = "INSERT INTO api_keys (id, account_id, prefix, hash, name, created_at, \
      expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const COUNT: &str = "SELECT COUNT(*) AS count FROM api_keys WHERE account_id = $1";
+
+/// All but those that were used last.
+const MAKE_ROOM: &str = "DELETE FROM api_keys WHERE account_id = $1 AND id NOT IN \
+     (SELECT id FROM api_keys WHERE account_id = $1 \
+     ORDER BY COALESCE(last_used_at, created_at) DESC, id DESC LIMIT $2)";
 
 const FIND: &str = concat!(
     "SELECT ",
@@ -98,8 +110,11 @@ impl ApiKeys<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where id or prefix is taken, [`StoreError::NotFound`] for an
-    /// unknown account.
-    pub async fn insert(&self, key: &NewApiKey) -> Result<(), StoreError> {
+    /// unknown account, [`StoreError::Over`], [`StoreError::ClaimLost`].
+    pub async fn insert(&self, key: &NewApiKey, adding: Adding<'_>) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        adding.admit(&mut tx, key.account, (COUNT, Amount::ApiKeys)).await?;
         sqlx::query(INSERT)
             .bind(key.id.to_string())
             .bind(key.account.to_string())
@@ -108,7 +123,7 @@ impl ApiKeys<'_> {
             .bind(key.name.clone())
             .bind(self.engine.now().as_micros())
             .bind(key.expires_at.map(|at| at.as_micros()))
-            .execute(&self.engine.write)
+            .execute(tx.on())
             .await
             .map_err(|error| {
                 if StoreError::is_foreign_key(&error) {
@@ -117,6 +132,16 @@ impl ApiKeys<'_> {
                     StoreError::or_conflict(error, "API key", &key.id)
                 }
             })?;
+        adding.finish(tx, key.id.to_string()).await
+    }
+
+    /// Forgets all but the `most` keys of the account that were used last.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn make_room(&self, account: AccountId, most: u64) -> Result<(), StoreError> {
+        let query = sqlx::query(MAKE_ROOM).bind(account.to_string()).bind(count(most));
+        query.execute(&self.engine.write).await?;
         Ok(())
     }
 

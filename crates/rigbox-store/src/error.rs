@@ -79,6 +79,12 @@ pub enum Amount {
     DiskMib,
     /// SSH keys.
     SshKeys,
+    /// API keys.
+    ApiKeys,
+    /// Setup scripts.
+    SetupScripts,
+    /// Service specs.
+    ServiceSpecs,
 }
 
 /// A limit that what was asked for does not fit into.
@@ -114,6 +120,9 @@ impl fmt::Display for Amount {
             Self::MemoryMib => "memory_mib",
             Self::DiskMib => "disk_mib",
             Self::SshKeys => "ssh_keys",
+            Self::ApiKeys => "api_keys",
+            Self::SetupScripts => "setup_scripts",
+            Self::ServiceSpecs => "service_specs",
         })
     }
 }

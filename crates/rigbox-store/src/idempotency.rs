@@ -2,22 +2,28 @@
 //!
 //! ```text
 //! (none) ── begin ──> claimed ── finish ──> answered ── 24 h ──> (none)
-//!                      │  ^ begin, when the claim is older than 2 min: claim + 1
-//!                      └──┴ abandon ──> (none)
+//!                      │  ^ begin, when nobody has renewed the claim for 15 s: claim + 1
+//!                      └──┴ abandon ──> (none), or free where something was made
 //! ```
 //!
 //! Writer and reader: control. Invariants: one claim at a time works on a key; what a claim has
 //! made is noted in the transaction that made it, so that whoever takes the key over finds it
-//! instead of making a second one. Does not hash requests and does not know what an answer means.
+//! instead of making a second one; a claim that nobody works on any more ends soon. Does not hash requests and does not know what an answer means.
 
 use std::time::Duration;
 
 use rigbox_types::{AccountId, limits::IDEMPOTENCY_HOURS};
 
-use crate::{StoreError, engine::Engine, row::Columns, tx::Tx};
+use crate::{
+    StoreError,
+    engine::{Engine, Kind},
+    row::Columns,
+    tx::Tx,
+};
 
-/// How long a request may work before a repeat of it takes over: longer than any request lives.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a claim holds without being renewed. Whoever works on it renews it more often, so only
+/// one whose process has ended runs out.
+pub const LEASE: Duration = Duration::from_secs(15);
 
 const EXPIRE_ONE: &str =
     "DELETE FROM idempotency_keys WHERE account_id = $1 AND name = $2 AND created_at < $3";
@@ -40,6 +46,11 @@ const FINISH: &str = "UPDATE idempotency_keys SET status = $4, body = $5 \
 
 const ABANDON: &str = "DELETE FROM idempotency_keys \
      WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL AND made IS NULL";
+
+const RENEW: &str = "UPDATE idempotency_keys SET claimed_at = $4 \
+     WHERE account_id = $1 AND name = $2 AND claim = $3 AND status IS NULL";
+
+const RELEASE: &str = "UPDATE idempotency_keys SET claimed_at = 0 WHERE status IS NULL";
 
 const EXPIRE: &str = "DELETE FROM idempotency_keys WHERE created_at < $1";
 
@@ -128,12 +139,40 @@ impl Idempotency<'_> {
         if done.rows_affected() == 0 { Err(StoreError::ClaimLost) } else { Ok(()) }
     }
 
-    /// Gives the key back: the request was refused for a reason that may pass, and made nothing.
+    /// Gives the key back: the request was refused for a reason that may pass. What it has made
+    /// nevertheless stays noted, and the next one goes on from there.
     ///
     /// # Errors
     /// As [`StoreError`].
     pub async fn abandon(&self, claim: &Claim) -> Result<(), StoreError> {
-        claimed(ABANDON, claim).execute(&self.engine.write).await?;
+        let gone = claimed(ABANDON, claim).execute(&self.engine.write).await?;
+        if gone.rows_affected() == 0 {
+            claimed(RENEW, claim).bind(0_i64).execute(&self.engine.write).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that somebody still works on the request. To be called more often than [`LEASE`].
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn renew(&self, claim: &Claim) -> Result<(), StoreError> {
+        let now = self.engine.now().as_micros();
+        claimed(RENEW, claim).bind(now).execute(&self.engine.write).await?;
+        Ok(())
+    }
+
+    /// Gives back the claims of a process that has ended. To be called by control before it
+    /// serves: of an embedded database it is the only writer, so whoever held a claim is gone. With
+    /// a server others may be at work, and their claims run out by themselves.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn release(&self) -> Result<(), StoreError> {
+        match self.engine.kind {
+            Kind::Sqlite => sqlx::query(RELEASE).execute(&self.engine.write).await.map(drop)?,
+            Kind::Postgres => {}
+        }
         Ok(())
     }
 
@@ -177,8 +216,8 @@ async fn join(
     if let Some(status) = columns.number_optional("status")? {
         return Ok(Begin::Answered { status, body: columns.raw("body")? });
     }
-    let timeout = i64::try_from(CLAIM_TIMEOUT.as_micros()).unwrap_or(i64::MAX);
-    if columns.raw::<i64>("claimed_at")? >= now.saturating_sub(timeout) {
+    let lease = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
+    if columns.raw::<i64>("claimed_at")? >= now.saturating_sub(lease) {
         return Ok(Begin::InFlight);
     }
     let mut claim = Claim { account, name: key.to_owned(), number: columns.raw("claim")? };

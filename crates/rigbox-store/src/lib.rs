@@ -16,6 +16,7 @@ pub mod setup_scripts;
 pub mod ssh_keys;
 pub mod workspaces;
 
+mod adding;
 mod engine;
 mod error;
 mod migrate;
@@ -26,6 +27,7 @@ mod url;
 
 use std::sync::Arc;
 
+pub use adding::Adding;
 pub use clock::{Clock, SystemClock};
 use engine::Engine;
 pub use error::{Amount, OpenError, Over, Scope, StoreError};

@@ -7,7 +7,7 @@ use rigbox_types::{AccountId, ServiceSpecId, Timestamp, api::service_specs::Rest
 use sqlx::any::AnyRow;
 
 use crate::{
-    Page, PageRequest, StoreError,
+    Adding, Amount, Page, PageRequest, StoreError,
     engine::{Engine, Text},
     page::Key,
     row::{Columns, json, word},
@@ -29,6 +29,8 @@ const INSERT: &str = concat!(
     columns!(),
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
 );
+
+const COUNT: &str = "SELECT COUNT(*) AS count FROM service_specs WHERE account_id = $1";
 
 const GET: &str =
     concat!("SELECT ", columns!(), " FROM service_specs WHERE account_id = $1 AND id = $2");
@@ -106,14 +108,18 @@ impl ServiceSpecs<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] for a name that is taken, [`StoreError::NotFound`] for an unknown
-    /// account.
+    /// account, [`StoreError::Over`], [`StoreError::ClaimLost`].
     pub async fn insert(
         &self,
         id: ServiceSpecId,
         account: AccountId,
         spec: &ServiceSpec,
+        adding: Adding<'_>,
     ) -> Result<ServiceSpecRow, StoreError> {
         let now = self.engine.now();
+        let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        adding.admit(&mut tx, account, (COUNT, Amount::ServiceSpecs)).await?;
         sqlx::query(INSERT)
             .bind(id.to_string())
             .bind(account.to_string())
@@ -125,7 +131,7 @@ impl ServiceSpecs<'_> {
             .bind(i64::from(spec.auto_enable))
             .bind(spec.setup_script.as_str())
             .bind(now.as_micros())
-            .execute(&self.engine.write)
+            .execute(tx.on())
             .await
             .map_err(|error| {
                 if StoreError::is_foreign_key(&error) {
@@ -134,6 +140,7 @@ impl ServiceSpecs<'_> {
                     StoreError::or_conflict(error, "service spec name", &spec.name)
                 }
             })?;
+        adding.finish(tx, id.to_string()).await?;
         Ok(ServiceSpecRow { id, account, spec: spec.clone(), created_at: now, updated_at: now })
     }
 

@@ -6,7 +6,7 @@ use rigbox_types::{AccountId, SetupScriptId, Timestamp, api::setup_scripts::RunO
 use sqlx::any::AnyRow;
 
 use crate::{
-    Page, PageRequest, StoreError,
+    Adding, Amount, Page, PageRequest, StoreError,
     engine::{Engine, Text},
     page::Key,
     row::{Columns, json, word},
@@ -24,6 +24,8 @@ macro_rules! columns {
 
 const INSERT: &str =
     concat!("INSERT INTO setup_scripts (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $7)");
+
+const COUNT: &str = "SELECT COUNT(*) AS count FROM setup_scripts WHERE account_id = $1";
 
 const GET: &str =
     concat!("SELECT ", columns!(), " FROM setup_scripts WHERE account_id = $1 AND id = $2");
@@ -96,14 +98,18 @@ impl SetupScripts<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] for an id that is taken, [`StoreError::NotFound`] for an unknown
-    /// account.
+    /// account, [`StoreError::Over`], [`StoreError::ClaimLost`].
     pub async fn insert(
         &self,
         id: SetupScriptId,
         account: AccountId,
         script: &SetupScript,
+        adding: Adding<'_>,
     ) -> Result<SetupScriptRow, StoreError> {
         let now = self.engine.now();
+        let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        adding.admit(&mut tx, account, (COUNT, Amount::SetupScripts)).await?;
         sqlx::query(INSERT)
             .bind(id.to_string())
             .bind(account.to_string())
@@ -112,7 +118,7 @@ impl SetupScripts<'_> {
             .bind(word(&script.run_on)?)
             .bind(i64::from(script.order))
             .bind(now.as_micros())
-            .execute(&self.engine.write)
+            .execute(tx.on())
             .await
             .map_err(|error| {
                 if StoreError::is_foreign_key(&error) {
@@ -121,6 +127,7 @@ impl SetupScripts<'_> {
                     StoreError::or_conflict(error, "setup script id", &id)
                 }
             })?;
+        adding.finish(tx, id.to_string()).await?;
         Ok(SetupScriptRow { id, account, script: script.clone(), created_at: now, updated_at: now })
     }
 

@@ -7,7 +7,7 @@ use rigbox_types::{AccountId, SshKeyId, Timestamp};
 use sqlx::any::AnyRow;
 
 use crate::{
-    Amount, Over, Page, PageRequest, Scope, StoreError,
+    Adding, Amount, Page, PageRequest, StoreError,
     engine::Engine,
     page::Key,
     row::Columns,
@@ -30,6 +30,9 @@ const INSERT: &str =
     concat!("INSERT INTO ssh_keys (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
 
 const COUNT: &str = "SELECT COUNT(*) AS count FROM ssh_keys WHERE account_id = $1";
+
+const GET: &str =
+    concat!("SELECT ", columns!(), " FROM ssh_keys WHERE account_id = $1 AND id = $2");
 
 const LIST_OF_ACCOUNT: &str = concat!(
     "SELECT ",
@@ -76,28 +79,23 @@ pub struct SshKey {
 }
 
 impl SshKeys<'_> {
-    /// Keeps a key, if the account has less than `most`.
+    /// Keeps a key.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the account has it already, [`StoreError::Over`],
-    /// [`StoreError::NotFound`] for an unknown account.
+    /// [`StoreError::NotFound`] for an unknown account, [`StoreError::ClaimLost`].
     pub async fn insert(
         &self,
         id: SshKeyId,
         account: AccountId,
         key: &SshKey,
-        most: u64,
+        adding: Adding<'_>,
     ) -> Result<SshKeyRow, StoreError> {
         let now = self.engine.now();
         let mut tx = self.engine.begin().await?;
         // First, because it takes the counter: nobody else adds a key meanwhile.
         touch(&mut tx, account, now).await?;
-        let row = sqlx::query(COUNT).bind(account.to_string()).fetch_one(tx.on()).await?;
-        let used = Columns::of("ssh_keys", &row).number("count")?;
-        if used >= most {
-            let (scope, what) = (Scope::Account, Amount::SshKeys);
-            return Err(Over { scope, what, limit: most, used, asked: 1 }.into());
-        }
+        adding.admit(&mut tx, account, (COUNT, Amount::SshKeys)).await?;
         sqlx::query(INSERT)
             .bind(id.to_string())
             .bind(account.to_string())
@@ -114,8 +112,18 @@ impl SshKeys<'_> {
                     StoreError::or_conflict(error, "SSH key", &key.fingerprint)
                 }
             })?;
-        tx.commit().await?;
+        adding.finish(tx, id.to_string()).await?;
         Ok(SshKeyRow { id, account, key: key.clone(), created_at: now })
+    }
+
+    /// One key of the account.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn get(&self, account: AccountId, id: SshKeyId) -> Result<SshKeyRow, StoreError> {
+        let query = sqlx::query(GET).bind(account.to_string()).bind(id.to_string());
+        let row = query.fetch_optional(&self.engine.read).await?;
+        read(&row.ok_or_else(|| StoreError::not_found("SSH key", &id))?)
     }
 
     /// A page of the account's keys, newest first.

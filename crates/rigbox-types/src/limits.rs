@@ -56,6 +56,12 @@ pub const TITLE_MAX_LEN: usize = 128;
 pub const SSH_KEY_MAX_LEN: usize = 8 * 1024;
 /// Most SSH keys of an account.
 pub const SSH_KEYS_MAX_COUNT: usize = 64;
+/// Most API keys of an account.
+pub const API_KEYS_MAX_COUNT: u64 = 100;
+/// Most setup scripts of an account: several for each workspace of a machine.
+pub const SETUP_SCRIPTS_MAX_COUNT: u64 = 256;
+/// Most service specs of an account: several for each workspace of a machine.
+pub const SERVICE_SPECS_MAX_COUNT: u64 = 256;
 /// Longest `exec_start` of a service spec, in bytes.
 pub const EXEC_START_MAX_LEN: usize = 4096;
 /// How long a terminal token opens a terminal, in seconds.

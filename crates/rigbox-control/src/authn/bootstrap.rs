@@ -8,10 +8,10 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_store::{
-    Store, StoreError,
+    Adding, Store, StoreError,
     api_keys::{HasherError, NewApiKey},
 };
-use rigbox_types::{AccountId, ApiKeyId};
+use rigbox_types::{AccountId, ApiKeyId, limits::API_KEYS_MAX_COUNT};
 use secrecy::ExposeSecret as _;
 
 use super::{ApiKey, hasher};
@@ -89,7 +89,9 @@ pub async fn bootstrap(
         name: Some(NAME.to_owned()),
         expires_at: None,
     };
-    store.api_keys().insert(&new).await?;
+    // Whoever may write the file must get in, also where as many keys were lost as there may be.
+    store.api_keys().make_room(account, API_KEYS_MAX_COUNT.saturating_sub(1)).await?;
+    store.api_keys().insert(&new, Adding::at_most(API_KEYS_MAX_COUNT)).await?;
     Ok(Bootstrap::Made(account))
 }
 

@@ -71,5 +71,8 @@ fn words(amount: Amount) -> &'static str {
         Amount::MemoryMib => "MiB of memory",
         Amount::DiskMib => "MiB of disk",
         Amount::SshKeys => "SSH keys",
+        Amount::ApiKeys => "API keys",
+        Amount::SetupScripts => "setup scripts",
+        Amount::ServiceSpecs => "service specs",
     }
 }

@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: the same key with the same request gives the first answer again, with another
 //! request 409. A request with a key runs to its end even when its client goes away, so that its
-//! answer can be kept.
+//! answer can be kept; where its process was killed, a repeat answers with what had been made.
 
-use std::{convert::Infallible, str::FromStr, sync::Arc};
+use std::{convert::Infallible, pin::pin, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -10,12 +10,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use rigbox_fabric::task;
-use rigbox_store::idempotency::{Begin, Claim};
+use rigbox_store::{
+    Adding,
+    idempotency::{Begin, Claim, LEASE},
+};
 use rigbox_types::limits::IDEMPOTENCY_KEY_MAX_LEN;
 use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::{
@@ -29,6 +34,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// When to come again while the first request is under way.
 const IN_FLIGHT_RETRY_S: u32 = 2;
+/// How often a claim is renewed: two of these may be missed.
+const RENEW_EVERY: Duration = LEASE.checked_div(3).expect("three is not zero");
 /// Largest answer that is kept. Only a command's output is larger.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
@@ -44,6 +51,11 @@ impl Once {
     /// What an interrupted attempt of this request has made already.
     pub(crate) fn made<T: FromStr>(&self) -> Option<T> {
         self.made.as_ref()?.parse().ok()
+    }
+
+    /// How a handler adds one of at most so many to the account.
+    pub(crate) fn adding(&self, most: u64) -> Adding<'_> {
+        Adding { most, claim: self.claim.as_ref() }
     }
 }
 
@@ -96,9 +108,29 @@ pub(crate) async fn run(
     parts.extensions.insert(Once { claim: Some(claim.clone()), made });
     let request = Request::from_parts(parts, Body::from(bytes));
     let control = control.clone();
-    let work = async move { settle(&control, &claim, next.run(request).await).await };
+    let work = async move {
+        let answer = async { settle(&control, &claim, next.run(request).await).await };
+        while_renewing(&control, &claim, answer).await
+    };
     let work = work.instrument(tracing::Span::current());
     task::spawn("control.idempotent", work).await.map_err(ApiError::internal)?
+}
+
+/// Does the work, and keeps the claim on it meanwhile.
+async fn while_renewing<T>(control: &Control, claim: &Claim, work: impl Future<Output = T>) -> T {
+    match select(pin!(work), pin!(renew(control, claim))).await {
+        Either::Left((done, _)) => done,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn renew(control: &Control, claim: &Claim) -> Infallible {
+    loop {
+        sleep(RENEW_EVERY).await;
+        if let Err(error) = control.store.idempotency().renew(claim).await {
+            tracing::warn!(%error, "a claim was not renewed");
+        }
+    }
 }
 
 /// Keeps the answer, or gives the key back where a repeat may fare better.

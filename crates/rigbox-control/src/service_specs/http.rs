@@ -17,6 +17,7 @@ use rigbox_types::{
         },
         workspaces::MessageResponse,
     },
+    limits::SERVICE_SPECS_MAX_COUNT,
 };
 
 use super::{unit, unit_of};
@@ -26,6 +27,7 @@ use crate::{
     http::{
         access::{ForAccount, Id},
         body::Document,
+        idempotency::Once,
         page::page_request,
     },
     source::random,
@@ -47,6 +49,7 @@ pub(crate) async fn service_spec_list(
 pub(crate) async fn service_spec_create(
     State(control): State<Arc<Control>>,
     about: ForAccount,
+    once: Once,
     Document(request): Document<CreateServiceSpecRequest>,
 ) -> ApiResult<(StatusCode, Json<ServiceSpecResponse>)> {
     let spec = ServiceSpec {
@@ -59,8 +62,13 @@ pub(crate) async fn service_spec_create(
         setup_script: request.setup_script.unwrap_or_default(),
     };
     check(&spec)?;
+    let (specs, account) = (control.store.service_specs(), *about.account.target());
+    if let Some(id) = once.made::<ServiceSpecId>() {
+        // An attempt that was cut off had made it already.
+        return Ok((StatusCode::CREATED, Json(view(specs.get(account, id).await?))));
+    }
     let id = ServiceSpecId::from_random(random().map_err(ApiError::internal)?);
-    let row = control.store.service_specs().insert(id, *about.account.target(), &spec).await?;
+    let row = specs.insert(id, account, &spec, once.adding(SERVICE_SPECS_MAX_COUNT)).await?;
     Ok((StatusCode::CREATED, Json(view(row))))
 }
 

@@ -14,6 +14,7 @@ use rigbox_types::{
         },
         workspaces::MessageResponse,
     },
+    limits::SETUP_SCRIPTS_MAX_COUNT,
 };
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     http::{
         access::{ForAccount, Id},
         body::Document,
+        idempotency::Once,
         page::page_request,
     },
     source::random,
@@ -43,9 +45,15 @@ pub(crate) async fn setup_script_list(
 pub(crate) async fn setup_script_create(
     State(control): State<Arc<Control>>,
     about: ForAccount,
+    once: Once,
     Document(request): Document<CreateSetupScriptRequest>,
 ) -> ApiResult<(StatusCode, Json<SetupScriptResponse>)> {
     check(Some(&request.name), Some(&request.content))?;
+    let (scripts, account) = (control.store.setup_scripts(), *about.account.target());
+    if let Some(id) = once.made::<SetupScriptId>() {
+        // An attempt that was cut off had made it already.
+        return Ok((StatusCode::CREATED, Json(view(scripts.get(account, id).await?))));
+    }
     let id = SetupScriptId::from_random(random().map_err(ApiError::internal)?);
     let script = SetupScript {
         name: request.name,
@@ -53,7 +61,7 @@ pub(crate) async fn setup_script_create(
         run_on: request.run_on,
         order: request.script_order.unwrap_or_default(),
     };
-    let row = control.store.setup_scripts().insert(id, *about.account.target(), &script).await?;
+    let row = scripts.insert(id, account, &script, once.adding(SETUP_SCRIPTS_MAX_COUNT)).await?;
     Ok((StatusCode::CREATED, Json(view(row))))
 }
 

@@ -30,6 +30,7 @@ use crate::{
     http::{
         access::{ForAccount, ForWorkspace, Id},
         body::Document,
+        idempotency::Once,
         page::page_request,
     },
     source::random,
@@ -58,10 +59,16 @@ pub(crate) async fn ssh_key_list(
 pub(crate) async fn ssh_key_create(
     State(control): State<Arc<Control>>,
     about: ForAccount,
+    once: Once,
     Document(request): Document<AddSshKeyRequest>,
 ) -> ApiResult<(StatusCode, Json<api::SshKey>)> {
     check_title("name", &request.name)?;
     let parsed = key::parse(&request.public_key)?;
+    let (keys, account) = (control.store.ssh_keys(), *about.account.target());
+    if let Some(id) = once.made::<SshKeyId>() {
+        // An attempt that was cut off had added it already.
+        return Ok((StatusCode::CREATED, Json(view(keys.get(account, id).await?))));
+    }
     let id = SshKeyId::from_random(random().map_err(ApiError::internal)?);
     let key = SshKey {
         name: request.name,
@@ -69,7 +76,7 @@ pub(crate) async fn ssh_key_create(
         fingerprint: parsed.entry.fingerprint,
     };
     let most = u64::try_from(SSH_KEYS_MAX_COUNT).unwrap_or(u64::MAX);
-    let row = control.store.ssh_keys().insert(id, *about.account.target(), &key, most).await?;
+    let row = keys.insert(id, account, &key, once.adding(most)).await?;
     Ok((StatusCode::CREATED, Json(view(row))))
 }
 

@@ -1,6 +1,9 @@
 //! Changes of workspaces that are there.
 
-use rigbox_store::workspaces::{ChangeError, EnvVars, Wanted, WorkspaceRow};
+use rigbox_store::{
+    idempotency::Claim,
+    workspaces::{ChangeError, EnvVars, Wanted, WorkspaceRow},
+};
 use rigbox_types::{
     Authorised, WorkspaceId,
     api::workspaces::{ResizeWorkspaceRequest, UpdateWorkspaceEnvRequest},
@@ -17,8 +20,9 @@ pub(super) async fn workspace_ask(
     control: &Control,
     id: &Authorised<WorkspaceId>,
     request: rules::Request,
+    claim: Option<&Claim>,
 ) -> ApiResult<WorkspaceRow> {
-    change(control, id, move |row, wanted| request.apply(row, wanted)).await
+    change(control, id, claim, move |row, wanted| request.apply(row, wanted)).await
 }
 
 /// Changes the size of a workspace.
@@ -33,7 +37,7 @@ pub(super) async fn workspace_resources_update(
         let template = row.template.as_ref().and_then(templates::find);
         Ok(check_resources(&wanted.resources, template.as_ref())?)
     };
-    change(control, id, edit).await
+    change(control, id, None, edit).await
 }
 
 /// Replaces the environment of a workspace.
@@ -41,6 +45,7 @@ pub(super) async fn workspace_env_update(
     control: &Control,
     id: &Authorised<WorkspaceId>,
     request: UpdateWorkspaceEnvRequest,
+    claim: Option<&Claim>,
 ) -> ApiResult<WorkspaceRow> {
     env::check("env_vars", &request.env_vars)?;
     let edit = move |row: &WorkspaceRow, wanted: &mut Wanted| {
@@ -48,15 +53,16 @@ pub(super) async fn workspace_env_update(
         wanted.env = Some(EnvVars(request.env_vars));
         Ok(())
     };
-    change(control, id, edit).await
+    change(control, id, claim, edit).await
 }
 
 async fn change(
     control: &Control,
     id: &Authorised<WorkspaceId>,
+    claim: Option<&Claim>,
     edit: impl FnOnce(&WorkspaceRow, &mut Wanted) -> ApiResult<()> + Send,
 ) -> ApiResult<WorkspaceRow> {
-    let changed = control.store.workspaces().change(id.target(), &limits(), edit).await;
+    let changed = control.store.workspaces().change(id.target(), &limits(), claim, edit).await;
     changed.map_err(|error| match error {
         ChangeError::Refused(refusal) => refusal,
         ChangeError::Store(error) => error.into(),

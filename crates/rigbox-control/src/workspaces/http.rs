@@ -73,7 +73,7 @@ pub(crate) async fn workspace_delete(
     about: ForWorkspace,
 ) -> ApiResult<Json<MessageResponse>> {
     let force = about.params.flag("force");
-    let row = app::workspace_ask(&control, &about.id, Request::Delete { force }).await?;
+    let row = app::workspace_ask(&control, &about.id, Request::Delete { force }, None).await?;
     let message = format!("workspace {} is being deleted", row.name);
     Ok(Json(MessageResponse { message }))
 }
@@ -82,40 +82,45 @@ pub(crate) async fn workspace_delete(
 pub(crate) async fn workspace_start(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
 ) -> Answer {
-    ask(&control, &about, Request::Start { now: now() }).await
+    ask(&control, &about, &once, Request::Start { now: now() }).await
 }
 
 /// Shuts down.
 pub(crate) async fn workspace_stop(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
 ) -> Answer {
-    ask(&control, &about, Request::Stop).await
+    ask(&control, &about, &once, Request::Stop).await
 }
 
 /// Shuts down and boots.
 pub(crate) async fn workspace_restart(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
 ) -> Answer {
-    ask(&control, &about, Request::Restart).await
+    ask(&control, &about, &once, Request::Restart).await
 }
 
 /// Ends a start.
 pub(crate) async fn workspace_cancel(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
 ) -> Answer {
-    ask(&control, &about, Request::Cancel).await
+    ask(&control, &about, &once, Request::Cancel).await
 }
 
 /// Tries again.
 pub(crate) async fn workspace_retry(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
 ) -> Answer {
-    ask(&control, &about, Request::Retry).await
+    ask(&control, &about, &once, Request::Retry).await
 }
 
 /// Changes the size.
@@ -137,10 +142,16 @@ pub(crate) async fn workspace_resources_update(
 pub(crate) async fn workspace_env_update(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
+    once: Once,
     Document(request): Document<UpdateWorkspaceEnvRequest>,
 ) -> ApiResult<Json<MessageResponse>> {
-    let row = app::workspace_env_update(&control, &about.id, request).await?;
-    let message = if row.status() == Status::Running {
+    let status = if once.made::<WorkspaceId>().is_some() {
+        about.row.status()
+    } else {
+        let claim = once.claim.as_ref();
+        app::workspace_env_update(&control, &about.id, request, claim).await?.status()
+    };
+    let message = if status == Status::Running {
         "environment replaced; new shells and services have it in a moment"
     } else {
         "environment replaced; the workspace has it from its next start on"
@@ -148,8 +159,12 @@ pub(crate) async fn workspace_env_update(
     Ok(Json(MessageResponse { message: message.to_owned() }))
 }
 
-async fn ask(control: &Control, about: &ForWorkspace, request: Request) -> Answer {
-    let row = app::workspace_ask(control, &about.id, request).await?;
+async fn ask(control: &Control, about: &ForWorkspace, once: &Once, request: Request) -> Answer {
+    if once.made::<WorkspaceId>().is_some() {
+        // An attempt that was cut off had asked already, before this row was read.
+        return Ok(answer(control, &about.row));
+    }
+    let row = app::workspace_ask(control, &about.id, request, once.claim.as_ref()).await?;
     Ok(answer(control, &row))
 }
 

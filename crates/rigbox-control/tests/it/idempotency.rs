@@ -1,7 +1,20 @@
 //! `Idempotency-Key`.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
-use serde_json::json;
+use rigbox_store::{
+    Adding, Store, SystemClock,
+    idempotency::{Begin, Claim},
+    setup_scripts::SetupScript,
+    workspaces::Limits,
+};
+use rigbox_types::{
+    AccountId, Desired, SetupScriptId, WorkspaceId, api::setup_scripts::RunOn,
+    limits::SETUP_SCRIPTS_MAX_COUNT,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     client::Answer,
@@ -66,4 +79,113 @@ async fn a_key_is_refused_where_answers_are_not_kept() {
     let body = json!({ "command": ["true"] }).to_string();
     let path = format!("/workspaces/{id}/exec");
     post(&world, "k1", &path, &body).await.refused(400, "invalid_request");
+}
+
+/// What control keeps to tell requests apart.
+fn request_hash(path: &str, body: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in ["POST", &format!("/api/v1{path}"), body] {
+        digest.update(u64::try_from(part.len()).unwrap().to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+/// Does what control had done of a request when it was killed.
+async fn cut_off(world: &World, path: &str, body: &str) -> (Store, AccountId, Claim) {
+    let url = format!("sqlite:{}", world.path().join("rigbox.db")).parse().unwrap();
+    let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+    let account = AccountId::from_random([0; 16]);
+    let account = store.accounts().ensure_operator(account).await.unwrap().id;
+    let hash = request_hash(path, body);
+    match store.idempotency().begin(account, "k1", &hash).await.unwrap() {
+        Begin::Work { claim, .. } => (store, account, claim),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_after_a_kill_is_answered_at_once() {
+    let mut world = World::start().await;
+    let body = json!({ "name": "a" }).to_string();
+    world.stop_control().await;
+    let (store, ..) = cut_off(&world, "/workspaces", &body).await;
+    store.close().await;
+    world.start_control().await;
+    post(&world, "k1", "/workspaces", &body).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_of_a_start_that_was_cut_off_shows_the_workspace_as_it_is() {
+    let mut world = World::start().await;
+    let id = world.create("a").await;
+    let path = format!("/workspaces/{id}/start");
+    world.stop_control().await;
+    let (store, _, claim) = cut_off(&world, &path, "").await;
+    let id: WorkspaceId = id.parse().unwrap();
+    let (workspaces, limits) = (store.workspaces(), Limits::default());
+    let edit = workspaces.change(&id, &limits, Some(&claim), |row, wanted| {
+        wanted.desired = Desired::Running;
+        wanted.retry_generation = row.generation.next();
+        Ok::<_, ()>(())
+    });
+    let changed = edit.await.unwrap();
+    store.close().await;
+    world.start_control().await;
+    let repeat = post(&world, "k1", &path, "").await.expect(200);
+    assert_eq!(repeat["vm"]["status"], "provisioning");
+    assert_eq!(repeat["vm"]["generation"], json!(changed.generation));
+    assert_eq!(post(&world, "k1", &path, "").await.expect(200), repeat);
+    // Without the key it is another request.
+    world.api.post(&path).await.refused(400, "invalid_state");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_of_a_script_that_was_made_makes_no_second_one() {
+    let mut world = World::start().await;
+    let body = json!({ "name": "s", "content": "true" }).to_string();
+    world.stop_control().await;
+    let (store, account, claim) = cut_off(&world, "/setup-scripts", &body).await;
+    let script = SetupScript {
+        name: "s".to_owned(),
+        content: "true".to_owned(),
+        run_on: RunOn::FirstBoot,
+        order: 0,
+    };
+    let id = SetupScriptId::from_random([7; 16]);
+    let adding = Adding { most: 1, claim: Some(&claim) };
+    store.setup_scripts().insert(id, account, &script, adding).await.unwrap();
+    store.close().await;
+    world.start_control().await;
+    let made = post(&world, "k1", "/setup-scripts", &body).await.expect(201);
+    assert_eq!(made["id"], id.to_string());
+    let all = world.api.get("/setup-scripts").await.expect(200);
+    assert_eq!(all["scripts"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_as_many_scripts_as_it_may() {
+    let world = World::start().await;
+    let url = format!("sqlite:{}", world.path().join("rigbox.db")).parse().unwrap();
+    let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+    let operator = store.accounts().ensure_operator(AccountId::from_random([0; 16])).await;
+    let account = operator.unwrap().id;
+    let script = SetupScript {
+        name: "s".to_owned(),
+        content: String::new(),
+        run_on: RunOn::FirstBoot,
+        order: 0,
+    };
+    for n in 0..SETUP_SCRIPTS_MAX_COUNT {
+        let mut random = [0; 16];
+        random[..8].copy_from_slice(&n.to_be_bytes());
+        let adding = Adding::at_most(u64::MAX);
+        let id = SetupScriptId::from_random(random);
+        store.setup_scripts().insert(id, account, &script, adding).await.unwrap();
+    }
+    let body = json!({ "name": "a", "content": "" });
+    let refused = world.api.json("POST", "/setup-scripts", body).await;
+    let details: Value = refused.refused(402, "quota_exceeded")["details"].clone();
+    assert_eq!(details["limit"], "setup_scripts");
+    assert_eq!((&details["maximum"], &details["used"]), (&json!(256), &json!(256)));
 }

@@ -8,6 +8,7 @@ use crate::{
     StoreError,
     engine::Text,
     feed::Wake,
+    idempotency::{self, Claim},
     row::{json, json_optional, word},
     tx::Tx,
 };
@@ -39,14 +40,17 @@ impl Workspaces<'_> {
     /// Changes a workspace by `edit`, which gets the row as it is and the desired side to change.
     /// The change will have the generation after the row's. An edit that changes nothing writes
     /// nothing. Where the workspace grows or is to run, that must fit into `limits` and into its
-    /// host.
+    /// host. With a claim on an idempotency key, the key notes in the same transaction that the
+    /// change was made.
     ///
     /// # Errors
-    /// What `edit` refused with, [`StoreError::NotFound`], [`StoreError::Over`].
+    /// What `edit` refused with, [`StoreError::NotFound`], [`StoreError::Over`],
+    /// [`StoreError::ClaimLost`].
     pub async fn change<E: Send>(
         &self,
         id: &WorkspaceId,
         limits: &Limits,
+        claim: Option<&Claim>,
         edit: impl FnOnce(&WorkspaceRow, &mut Wanted) -> Result<(), E> + Send,
     ) -> Result<WorkspaceRow, ChangeError<E>> {
         let mut tx = self.engine.begin().await?;
@@ -67,6 +71,9 @@ impl Workspaces<'_> {
         }
         renew(&mut after, revision, self.engine.now());
         write(&mut tx, &after).await?;
+        if let Some(claim) = claim {
+            idempotency::note_made(&mut tx, claim, id.as_str()).await?;
+        }
         tx.commit().await?;
         Ok(after)
     }

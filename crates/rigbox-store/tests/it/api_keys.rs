@@ -2,7 +2,7 @@ use std::{os::unix::fs::PermissionsExt, thread};
 
 use camino::Utf8PathBuf;
 use rigbox_store::{
-    PageRequest, StoreError,
+    Adding, PageRequest, StoreError,
     api_keys::{HasherError, KeyHash, KeyHasher, NewApiKey},
 };
 use rigbox_types::{ApiKeyId, Timestamp, authz::Standing};
@@ -31,7 +31,7 @@ pub(crate) async fn a_key_is_found_by_its_prefix_and_known_by_its_hash(world: Wo
     let keys = world.store.api_keys();
     let (_dir, path, hasher) = hasher();
     let new = new_key(&world, 1, hasher.hash(&"rb_1_secret".into()));
-    keys.insert(&new).await.unwrap();
+    keys.insert(&new, Adding::at_most(100)).await.unwrap();
     assert_eq!(keys.find_by_prefix("rb_2").await.unwrap(), None);
     let found = keys.find_by_prefix("rb_1").await.unwrap().unwrap();
     assert_eq!((found.id, found.account, found.standing), (new.id, world.account, Standing::User));
@@ -40,10 +40,15 @@ pub(crate) async fn a_key_is_found_by_its_prefix_and_known_by_its_hash(world: Wo
     assert_eq!(found.hash, again.hash(&"rb_1_secret".into()));
     assert_ne!(found.hash, again.hash(&"rb_1_Secret".into()));
 
-    let twice = keys.insert(&NewApiKey { id: ApiKeyId::from_random([9; 16]), ..new.clone() }).await;
+    let twice = keys
+        .insert(
+            &NewApiKey { id: ApiKeyId::from_random([9; 16]), ..new.clone() },
+            Adding::at_most(100),
+        )
+        .await;
     assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
     let nobody = NewApiKey { account: account(99), ..new_key(&world, 3, new.hash) };
-    let nobody = keys.insert(&nobody).await;
+    let nobody = keys.insert(&nobody, Adding::at_most(100)).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
 }
 
@@ -51,7 +56,9 @@ pub(crate) async fn a_key_belongs_to_one_account(world: World) {
     let keys = world.store.api_keys();
     let (_dir, _, hasher) = hasher();
     for n in 0..5 {
-        keys.insert(&new_key(&world, n, hasher.hash(&"k".into()))).await.unwrap();
+        keys.insert(&new_key(&world, n, hasher.hash(&"k".into())), Adding::at_most(100))
+            .await
+            .unwrap();
         world.clock.turn(SECOND);
     }
     let mut page = PageRequest { limit: 2, cursor: None };
@@ -76,7 +83,7 @@ pub(crate) async fn a_key_belongs_to_one_account(world: World) {
 pub(crate) async fn the_last_use_is_noted_to_the_minute(world: World) {
     let keys = world.store.api_keys();
     let (_dir, _, hasher) = hasher();
-    keys.insert(&new_key(&world, 1, hasher.hash(&"k".into()))).await.unwrap();
+    keys.insert(&new_key(&world, 1, hasher.hash(&"k".into())), Adding::at_most(100)).await.unwrap();
     let find = async || keys.find_by_prefix("rb_1").await.unwrap().unwrap();
     let never = find().await;
     assert_eq!(never.last_used_at, None);
@@ -117,4 +124,25 @@ fn a_hashing_key_is_private_and_whole() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&path, b"short").unwrap();
     assert!(matches!(KeyHasher::load_or_create(&path), Err(HasherError::Length { .. })));
+}
+
+pub(crate) async fn keys_are_bounded_and_the_oldest_make_room(world: World) {
+    let (keys, hasher) = (world.store.api_keys(), hasher());
+    for n in 1..=3 {
+        let key = new_key(&world, n, hasher.2.hash(&"k".into()));
+        keys.insert(&key, Adding::at_most(3)).await.unwrap();
+        world.clock.turn(SECOND);
+    }
+    let fourth = new_key(&world, 4, hasher.2.hash(&"k".into()));
+    let over = keys.insert(&fourth, Adding::at_most(3)).await;
+    assert!(matches!(over, Err(StoreError::Over(_))), "{over:?}");
+    // The first one was used since the second one was made.
+    let page = keys.list(world.account, &PageRequest::default()).await.unwrap();
+    keys.used(page.items.last().unwrap()).await.unwrap();
+    keys.make_room(world.account, 2).await.unwrap();
+    keys.insert(&fourth, Adding::at_most(3)).await.unwrap();
+    let page = keys.list(world.account, &PageRequest::default()).await.unwrap();
+    let ids: Vec<_> = page.items.iter().map(|row| row.prefix.clone()).collect();
+    let kept = |n| new_key(&world, n, hasher.2.hash(&"k".into())).prefix;
+    assert_eq!(ids, [kept(4), kept(3), kept(1)]);
 }

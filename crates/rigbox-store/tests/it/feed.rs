@@ -32,7 +32,7 @@ async fn insert(world: &World) -> WorkspaceRow {
 
 async fn want(store: &Store, id: &WorkspaceId, desired: Desired) -> WorkspaceRow {
     let workspaces = store.workspaces();
-    let edit = workspaces.change(id, &UNLIMITED, |_, wanted| {
+    let edit = workspaces.change(id, &UNLIMITED, None, |_, wanted| {
         wanted.desired = desired;
         Ok::<_, Infallible>(())
     });

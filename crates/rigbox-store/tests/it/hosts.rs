@@ -67,7 +67,7 @@ pub(crate) async fn memory_is_promised_until_the_vm_is_known_to_be_gone(world: W
         assert_eq!(promised, if live.contains(&observed) { 512 } else { 0 }, "{observed:?}");
         // There is room for this one: its own, or what is free.
         for desired in [Desired::Running, Desired::Stopped] {
-            let edit = workspaces.change(&made.id, &UNLIMITED, |_, wanted| {
+            let edit = workspaces.change(&made.id, &UNLIMITED, None, |_, wanted| {
                 wanted.desired = desired;
                 Ok::<_, Infallible>(())
             });

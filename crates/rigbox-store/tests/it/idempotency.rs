@@ -1,10 +1,18 @@
 use futures_util::future::join_all;
 use rigbox_store::{
-    StoreError,
+    Adding, StoreError,
     idempotency::{Begin, Claim},
+    service_specs::ServiceSpec,
+    setup_scripts::SetupScript,
+    ssh_keys::SshKey,
+    workspaces::{ChangeError, EnvVars},
+};
+use rigbox_types::{
+    Desired, ServiceSpecId, SetupScriptId, SshKeyId,
+    api::{service_specs::RestartPolicy, setup_scripts::RunOn},
 };
 
-use crate::kit::{SECOND, UNLIMITED, World, account};
+use crate::kit::{Database, SECOND, UNLIMITED, World, account};
 
 const HASH: [u8; 32] = [1; 32];
 
@@ -77,7 +85,7 @@ pub(crate) async fn whoever_takes_over_finds_what_was_made(world: World) {
     let (slow, _) = work(begin(&world).await);
     let new = world.new_workspace();
     workspaces.insert(&new, &UNLIMITED, Some(&slow)).await.unwrap();
-    world.clock.turn(119 * SECOND);
+    world.clock.turn(14 * SECOND);
     assert_eq!(begin(&world).await, Begin::InFlight);
     world.clock.turn(2 * SECOND);
     let (repeat, made) = work(begin(&world).await);
@@ -102,4 +110,106 @@ pub(crate) async fn keys_of_two_accounts_are_two_keys(world: World) {
     world.store.accounts().insert_user(account(2)).await.unwrap();
     work(begin(&world).await);
     work(world.store.idempotency().begin(account(2), "key", &HASH).await.unwrap());
+}
+
+pub(crate) async fn a_claim_holds_as_long_as_it_is_renewed(world: World) {
+    let (claim, _) = work(begin(&world).await);
+    for _ in 0..5 {
+        world.clock.turn(10 * SECOND);
+        world.store.idempotency().renew(&claim).await.unwrap();
+    }
+    world.clock.turn(10 * SECOND);
+    assert_eq!(begin(&world).await, Begin::InFlight);
+    world.clock.turn(10 * SECOND);
+    work(begin(&world).await);
+    // Renewing what was taken over changes nothing.
+    world.clock.turn(10 * SECOND);
+    world.store.idempotency().renew(&claim).await.unwrap();
+    world.clock.turn(10 * SECOND);
+    work(begin(&world).await);
+}
+
+pub(crate) async fn a_writer_that_is_alone_gives_back_what_a_former_one_held(world: World) {
+    work(begin(&world).await);
+    world.store.idempotency().release().await.unwrap();
+    let next = begin(&world).await;
+    match world.database {
+        Database::Sqlite { .. } => drop(work(next)),
+        // Another process may be at it.
+        Database::Postgres(_) => assert_eq!(next, Begin::InFlight),
+    }
+}
+
+pub(crate) async fn a_change_is_noted_with_its_claim(world: World) {
+    let (workspaces, idempotency) = (world.store.workspaces(), world.store.idempotency());
+    let row = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let change = async |claim: &Claim, desired| {
+        let edit = workspaces.change(&row.id, &UNLIMITED, Some(claim), |_, wanted| {
+            wanted.desired = desired;
+            Ok::<_, StoreError>(())
+        });
+        edit.await
+    };
+    let (killed, _) = work(begin(&world).await);
+    let changed = change(&killed, Desired::Running).await.unwrap();
+    world.clock.turn(16 * SECOND);
+    let (repeat, made) = work(begin(&world).await);
+    assert_eq!(made, Some(row.id.to_string()));
+    // The former one is not dead after all: it changes nothing any more.
+    let late = change(&killed, Desired::Deleted).await;
+    assert!(matches!(late, Err(ChangeError::Store(StoreError::ClaimLost))), "{late:?}");
+    assert_eq!(workspaces.get(&row.id).await.unwrap().generation, changed.generation);
+    // Giving up what has had an effect lets the next one see it at once.
+    idempotency.abandon(&repeat).await.unwrap();
+    assert_eq!(work(begin(&world).await).1, Some(row.id.to_string()));
+}
+
+pub(crate) async fn what_is_added_is_noted_with_its_claim(world: World) {
+    let (store, account) = (&world.store, world.account);
+    let script = SetupScript {
+        name: "s".to_owned(),
+        content: String::new(),
+        run_on: RunOn::default(),
+        order: 0,
+    };
+    let spec = ServiceSpec {
+        name: "s".to_owned(),
+        exec_start: "a".to_owned(),
+        env: EnvVars::default(),
+        environment_file: None,
+        restart_policy: RestartPolicy::default(),
+        auto_enable: false,
+        setup_script: String::new(),
+    };
+    let key = SshKey {
+        name: "k".to_owned(),
+        public_key: "ssh-ed25519 a".to_owned(),
+        fingerprint: "SHA256:a".to_owned(),
+    };
+    for what in ["script", "spec", "key"] {
+        let begin = async || store.idempotency().begin(account, what, &HASH).await.unwrap();
+        let (claim, _) = work(begin().await);
+        let adding = Adding { most: 1, claim: Some(&claim) };
+        let id = match what {
+            "script" => {
+                let id = SetupScriptId::from_random([1; 16]);
+                let scripts = store.setup_scripts();
+                scripts.insert(id, account, &script, adding).await.unwrap();
+                id.to_string()
+            }
+            "spec" => {
+                let id = ServiceSpecId::from_random([2; 16]);
+                store.service_specs().insert(id, account, &spec, adding).await.unwrap();
+                id.to_string()
+            }
+            _ => {
+                let id = SshKeyId::from_random([3; 16]);
+                store.ssh_keys().insert(id, account, &key, adding).await.unwrap();
+                assert_eq!(store.ssh_keys().get(account, id).await.unwrap().key, key);
+                id.to_string()
+            }
+        };
+        world.clock.turn(16 * SECOND);
+        assert_eq!(work(begin().await).1, Some(id));
+    }
 }

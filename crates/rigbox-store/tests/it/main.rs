@@ -53,7 +53,8 @@ cases! {
     api_keys:
         a_key_is_found_by_its_prefix_and_known_by_its_hash
         a_key_belongs_to_one_account
-        the_last_use_is_noted_to_the_minute;
+        the_last_use_is_noted_to_the_minute
+        keys_are_bounded_and_the_oldest_make_room;
     bad_days:
         a_value_that_cannot_be_read_names_its_column
         calls_of_a_closed_store_say_so
@@ -79,6 +80,10 @@ cases! {
         a_refused_request_gives_its_key_back
         after_a_day_a_key_is_new
         whoever_takes_over_finds_what_was_made
+        a_claim_holds_as_long_as_it_is_renewed
+        a_writer_that_is_alone_gives_back_what_a_former_one_held
+        a_change_is_noted_with_its_claim
+        what_is_added_is_noted_with_its_claim
         keys_of_two_accounts_are_two_keys;
     observe:
         only_a_newer_observation_of_the_right_host_counts
@@ -95,7 +100,8 @@ cases! {
         a_script_is_kept_changed_and_forgotten
         scripts_are_listed_in_the_order_in_which_they_run
         a_change_of_a_script_reaches_the_workspaces_that_have_it
-        scripts_of_another_account_do_not_exist;
+        scripts_of_another_account_do_not_exist
+        of_many_scripts_at_once_as_many_are_kept_as_may_be;
     ssh_keys:
         a_key_is_there_once_within_its_account
         of_many_keys_at_once_as_many_are_kept_as_may_be
@@ -103,6 +109,7 @@ cases! {
     specs:
         a_spec_is_kept_changed_and_forgotten
         a_name_of_a_spec_is_taken_once
+        an_account_has_no_more_specs_than_it_may
         a_change_of_a_spec_reaches_the_workspaces_that_have_it;
     workspaces:
         a_workspace_is_read_back_as_it_was_made

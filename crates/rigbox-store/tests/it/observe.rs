@@ -21,7 +21,7 @@ async fn insert(world: &World) -> WorkspaceRow {
 
 async fn want(world: &World, row: &WorkspaceRow, desired: Desired) -> WorkspaceRow {
     let workspaces = world.store.workspaces();
-    let edit = workspaces.change(&row.id, &UNLIMITED, |_, wanted| {
+    let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
         wanted.desired = desired;
         Ok::<_, Infallible>(())
     });
@@ -147,7 +147,7 @@ pub(crate) async fn reports_and_changes_at_once_do_not_block_each_other(world: W
         let (store, row) = (world.store.clone(), rows[usize::try_from(n % 10).unwrap()].clone());
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&row.id, &UNLIMITED, |_, wanted| {
+            let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
                 wanted.creation_attempts += 1;
                 Ok::<_, StoreError>(())
             });

@@ -1,5 +1,5 @@
 use rigbox_store::{
-    PageRequest, StoreError,
+    Adding, Amount, PageRequest, StoreError,
     feed::{Change, Changes},
     setup_scripts::SetupScript,
 };
@@ -18,11 +18,12 @@ fn script(name: &str, order: i32) -> SetupScript {
 
 pub(crate) async fn a_script_is_kept_changed_and_forgotten(world: World) {
     let scripts = world.store.setup_scripts();
-    let made = scripts.insert(id(1), world.account, &script("a", -3)).await.unwrap();
+    let made =
+        scripts.insert(id(1), world.account, &script("a", -3), Adding::at_most(100)).await.unwrap();
     assert_eq!(scripts.get(world.account, id(1)).await.unwrap(), made);
-    let taken = scripts.insert(id(1), world.account, &script("b", 0)).await;
+    let taken = scripts.insert(id(1), world.account, &script("b", 0), Adding::at_most(100)).await;
     assert!(matches!(taken, Err(StoreError::Conflict { .. })), "{taken:?}");
-    let nobody = scripts.insert(id(2), account(9), &script("b", 0)).await;
+    let nobody = scripts.insert(id(2), account(9), &script("b", 0), Adding::at_most(100)).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
 
     world.clock.turn(SECOND);
@@ -44,7 +45,10 @@ pub(crate) async fn scripts_are_listed_in_the_order_in_which_they_run(world: Wor
         [("d", 1), ("b", -1), ("c", -1), ("a", i32::MIN), ("e", 1)].into_iter().enumerate()
     {
         let id = id(u8::try_from(n).unwrap());
-        scripts.insert(id, world.account, &script(name, order)).await.unwrap();
+        scripts
+            .insert(id, world.account, &script(name, order), Adding::at_most(100))
+            .await
+            .unwrap();
         world.clock.turn(SECOND);
     }
     let mut page = PageRequest { limit: 2, cursor: None };
@@ -67,7 +71,7 @@ pub(crate) async fn scripts_are_listed_in_the_order_in_which_they_run(world: Wor
 pub(crate) async fn a_change_of_a_script_reaches_the_workspaces_that_have_it(world: World) {
     let (scripts, workspaces) = (world.store.setup_scripts(), world.store.workspaces());
     for n in [1, 2] {
-        scripts.insert(id(n), world.account, &script("a", 0)).await.unwrap();
+        scripts.insert(id(n), world.account, &script("a", 0), Adding::at_most(100)).await.unwrap();
     }
     let mut rows = Vec::new();
     for attached in [vec![id(1)], vec![id(2)], vec![id(2), id(1)]] {
@@ -103,7 +107,7 @@ pub(crate) async fn a_change_of_a_script_reaches_the_workspaces_that_have_it(wor
 pub(crate) async fn scripts_of_another_account_do_not_exist(world: World) {
     let scripts = world.store.setup_scripts();
     world.store.accounts().insert_user(account(2)).await.unwrap();
-    scripts.insert(id(1), world.account, &script("a", 0)).await.unwrap();
+    scripts.insert(id(1), world.account, &script("a", 0), Adding::at_most(100)).await.unwrap();
     for missing in [
         scripts.get(account(2), id(1)).await.map(|_| ()),
         scripts.change(account(2), id(1), |script| script.order = 9).await.map(|_| ()),
@@ -113,4 +117,25 @@ pub(crate) async fn scripts_of_another_account_do_not_exist(world: World) {
     }
     assert!(scripts.of_ids(account(2), &[id(1)]).await.unwrap().is_empty());
     assert_eq!(scripts.get(world.account, id(1)).await.unwrap().script.order, 0);
+}
+
+pub(crate) async fn of_many_scripts_at_once_as_many_are_kept_as_may_be(world: World) {
+    let inserts = (1..=9).map(|n| {
+        let (store, account) = (world.store.clone(), world.account);
+        tokio::spawn(async move {
+            let scripts = store.setup_scripts();
+            scripts.insert(id(n), account, &script("a", 0), Adding::at_most(4)).await
+        })
+    });
+    let mut kept = 0;
+    for insert in futures_util::future::join_all(inserts).await {
+        match insert.unwrap() {
+            Ok(_) => kept += 1,
+            Err(StoreError::Over(over)) => {
+                assert_eq!((over.what, over.limit, over.used), (Amount::SetupScripts, 4, 4));
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(kept, 4);
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use rigbox_store::{PageRequest, StoreError, service_specs::ServiceSpec, workspaces::EnvVars};
+use rigbox_store::{
+    Adding, Amount, Over, PageRequest, StoreError, service_specs::ServiceSpec, workspaces::EnvVars,
+};
 use rigbox_types::{ServiceSpecId, api::service_specs::RestartPolicy};
 
 use crate::kit::{SECOND, UNLIMITED, World, account};
@@ -23,7 +25,7 @@ fn spec(name: &str) -> ServiceSpec {
 
 pub(crate) async fn a_spec_is_kept_changed_and_forgotten(world: World) {
     let specs = world.store.service_specs();
-    let made = specs.insert(id(1), world.account, &spec("a")).await.unwrap();
+    let made = specs.insert(id(1), world.account, &spec("a"), Adding::at_most(100)).await.unwrap();
     assert_eq!(specs.get(world.account, id(1)).await.unwrap(), made);
     world.clock.turn(SECOND);
     let edit = |spec: &mut ServiceSpec| {
@@ -37,7 +39,10 @@ pub(crate) async fn a_spec_is_kept_changed_and_forgotten(world: World) {
     assert!(changed.updated_at > made.updated_at);
     for n in 2..5 {
         world.clock.turn(SECOND);
-        specs.insert(id(n), world.account, &spec(&format!("s{n}"))).await.unwrap();
+        specs
+            .insert(id(n), world.account, &spec(&format!("s{n}")), Adding::at_most(100))
+            .await
+            .unwrap();
     }
     let page = PageRequest { limit: 3, cursor: None };
     let page = specs.list(world.account, &page).await.unwrap();
@@ -55,11 +60,11 @@ pub(crate) async fn a_spec_is_kept_changed_and_forgotten(world: World) {
 pub(crate) async fn a_name_of_a_spec_is_taken_once(world: World) {
     let specs = world.store.service_specs();
     world.store.accounts().insert_user(account(2)).await.unwrap();
-    specs.insert(id(1), world.account, &spec("a")).await.unwrap();
-    specs.insert(id(2), world.account, &spec("b")).await.unwrap();
-    specs.insert(id(3), account(2), &spec("a")).await.unwrap();
+    specs.insert(id(1), world.account, &spec("a"), Adding::at_most(100)).await.unwrap();
+    specs.insert(id(2), world.account, &spec("b"), Adding::at_most(100)).await.unwrap();
+    specs.insert(id(3), account(2), &spec("a"), Adding::at_most(100)).await.unwrap();
     for taken in [
-        specs.insert(id(4), world.account, &spec("a")).await,
+        specs.insert(id(4), world.account, &spec("a"), Adding::at_most(100)).await,
         specs.change(world.account, id(2), |spec| spec.name = "a".to_owned()).await,
     ] {
         assert_eq!(taken.unwrap_err().to_string(), "service spec name a is taken");
@@ -71,7 +76,7 @@ pub(crate) async fn a_name_of_a_spec_is_taken_once(world: World) {
 
 pub(crate) async fn a_change_of_a_spec_reaches_the_workspaces_that_have_it(world: World) {
     let (specs, workspaces) = (world.store.service_specs(), world.store.workspaces());
-    specs.insert(id(1), world.account, &spec("a")).await.unwrap();
+    specs.insert(id(1), world.account, &spec("a"), Adding::at_most(100)).await.unwrap();
     let mut new = world.new_workspace();
     new.wanted.service_specs = vec![id(1), id(2)];
     let attached = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
@@ -81,4 +86,16 @@ pub(crate) async fn a_change_of_a_spec_reaches_the_workspaces_that_have_it(world
     let row = workspaces.get(&attached.id).await.unwrap();
     assert_eq!((row.generation.0, row.wanted.service_specs), (3, vec![id(2)]));
     assert_eq!(workspaces.get(&without.id).await.unwrap(), without);
+}
+
+pub(crate) async fn an_account_has_no_more_specs_than_it_may(world: World) {
+    let specs = world.store.service_specs();
+    specs.insert(id(1), world.account, &spec("a"), Adding::at_most(1)).await.unwrap();
+    let over = specs.insert(id(2), world.account, &spec("b"), Adding::at_most(1)).await;
+    assert!(
+        matches!(over, Err(StoreError::Over(Over { what: Amount::ServiceSpecs, used: 1, .. }))),
+        "{over:?}"
+    );
+    specs.delete(world.account, id(1)).await.unwrap();
+    specs.insert(id(2), world.account, &spec("b"), Adding::at_most(1)).await.unwrap();
 }

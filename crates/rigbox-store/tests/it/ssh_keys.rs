@@ -1,5 +1,5 @@
 use futures_util::future::join_all;
-use rigbox_store::{Amount, PageRequest, Scope, StoreError, ssh_keys::SshKey};
+use rigbox_store::{Adding, Amount, PageRequest, Scope, StoreError, ssh_keys::SshKey};
 use rigbox_types::SshKeyId;
 
 use crate::kit::{SECOND, UNLIMITED, World, account};
@@ -21,13 +21,13 @@ pub(crate) async fn a_key_is_there_once_within_its_account(world: World) {
     world.store.accounts().insert_user(account(2)).await.unwrap();
     let mut made = Vec::new();
     for n in 1..4 {
-        made.push(keys.insert(id(n), world.account, &key(n), 10).await.unwrap());
+        made.push(keys.insert(id(n), world.account, &key(n), Adding::at_most(10)).await.unwrap());
         world.clock.turn(SECOND);
     }
-    let taken = keys.insert(id(9), world.account, &key(1), 10).await.unwrap_err();
+    let taken = keys.insert(id(9), world.account, &key(1), Adding::at_most(10)).await.unwrap_err();
     assert_eq!(taken.to_string(), "SSH key SHA256:1 is taken");
-    keys.insert(id(9), account(2), &key(1), 10).await.unwrap();
-    let nobody = keys.insert(id(8), account(8), &key(1), 10).await;
+    keys.insert(id(9), account(2), &key(1), Adding::at_most(10)).await.unwrap();
+    let nobody = keys.insert(id(8), account(8), &key(1), Adding::at_most(10)).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
 
     assert_eq!(keys.of_account(world.account).await.unwrap(), made);
@@ -48,7 +48,9 @@ pub(crate) async fn a_key_is_there_once_within_its_account(world: World) {
 pub(crate) async fn of_many_keys_at_once_as_many_are_kept_as_may_be(world: World) {
     let adds = (0..20).map(|n| {
         let (store, account) = (world.store.clone(), world.account);
-        tokio::spawn(async move { store.ssh_keys().insert(id(n), account, &key(n), 3).await })
+        tokio::spawn(async move {
+            store.ssh_keys().insert(id(n), account, &key(n), Adding::at_most(3)).await
+        })
     });
     let mut kept = 0;
     for added in join_all(adds).await {
@@ -73,7 +75,7 @@ pub(crate) async fn a_change_of_keys_reaches_every_workspace_of_the_account(worl
         new.account = owner;
         rows.push(workspaces.insert(&new, &UNLIMITED, None).await.unwrap());
     }
-    keys.insert(id(1), world.account, &key(1), 10).await.unwrap();
+    keys.insert(id(1), world.account, &key(1), Adding::at_most(10)).await.unwrap();
     keys.delete(world.account, id(1)).await.unwrap();
     let mut generations = Vec::new();
     for row in &rows {

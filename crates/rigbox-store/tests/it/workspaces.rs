@@ -116,7 +116,7 @@ pub(crate) async fn of_many_started_at_once_as_many_run_as_there_is_memory_for(w
         let store = world.store.clone();
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&row.id, &UNLIMITED, |_, wanted| {
+            let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
                 wanted.desired = Desired::Running;
                 Ok::<_, Infallible>(())
             });
@@ -149,7 +149,7 @@ pub(crate) async fn what_could_never_run_is_not_made(world: World) {
         let refused = workspaces.insert(&new, &limits, None).await;
         let Err(StoreError::Over(over)) = refused else { panic!("{refused:?}") };
         assert_eq!((over.scope, over.what, over.used), (scope, Amount::MemoryMib, 0));
-        let edit = workspaces.change(&made.id, &limits, |_, wanted| {
+        let edit = workspaces.change(&made.id, &limits, None, |_, wanted| {
             wanted.resources.memory_mib = 512_001;
             Ok::<_, Infallible>(())
         });
@@ -179,7 +179,7 @@ pub(crate) async fn a_change_has_its_own_generation_and_revision(world: World) {
     let made = insert(&world).await;
     world.clock.turn(SECOND);
     let changed = workspaces
-        .change(&made.id, &UNLIMITED, |row, wanted| {
+        .change(&made.id, &UNLIMITED, None, |row, wanted| {
             assert_eq!(row, &made);
             wanted.desired = Desired::Running;
             wanted.restart_generation = row.generation.next();
@@ -198,10 +198,10 @@ pub(crate) async fn an_edit_that_refuses_or_changes_nothing_writes_nothing(world
     let workspaces = world.store.workspaces();
     let made = insert(&world).await;
     world.clock.turn(SECOND);
-    let same = workspaces.change(&made.id, &UNLIMITED, |_, _| Ok::<_, Infallible>(())).await;
+    let same = workspaces.change(&made.id, &UNLIMITED, None, |_, _| Ok::<_, Infallible>(())).await;
     assert_eq!(same.unwrap(), made);
     let refused = workspaces
-        .change(&made.id, &UNLIMITED, |_, wanted| {
+        .change(&made.id, &UNLIMITED, None, |_, wanted| {
             wanted.force = true;
             Err("no")
         })
@@ -209,7 +209,8 @@ pub(crate) async fn an_edit_that_refuses_or_changes_nothing_writes_nothing(world
     assert!(matches!(refused, Err(ChangeError::Refused("no"))), "{refused:?}");
     assert_eq!(workspaces.get(&made.id).await.unwrap(), made);
     let missing = world.new_workspace().id;
-    let missing = workspaces.change(&missing, &UNLIMITED, |_, _| Ok::<_, Infallible>(())).await;
+    let missing =
+        workspaces.change(&missing, &UNLIMITED, None, |_, _| Ok::<_, Infallible>(())).await;
     assert!(matches!(missing, Err(ChangeError::Store(StoreError::NotFound { .. }))), "{missing:?}");
 }
 
@@ -219,7 +220,7 @@ pub(crate) async fn no_change_is_lost_when_many_change_at_once(world: World) {
         let (store, id) = (world.store.clone(), made.id.clone());
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&id, &UNLIMITED, |_, wanted| {
+            let edit = workspaces.change(&id, &UNLIMITED, None, |_, wanted| {
                 wanted.creation_attempts += 1;
                 Ok::<_, Infallible>(())
             });
@@ -246,7 +247,7 @@ pub(crate) async fn growing_must_fit_and_shrinking_always_does(world: World) {
     registration.capacity = Capacity { vcpus: 2, memory_mib: 728, disk_mib: 1_000 };
     world.store.hosts().register(&registration).await.unwrap();
     let resize = async |limits: Limits, memory_mib: u32| {
-        let edit = workspaces.change(&made.id, &limits, |row, wanted| {
+        let edit = workspaces.change(&made.id, &limits, None, |row, wanted| {
             wanted.resources = Resources { memory_mib, ..row.wanted.resources };
             Ok::<_, Infallible>(())
         });
@@ -312,7 +313,7 @@ pub(crate) async fn a_list_shows_no_environment(world: World) {
     // A row without environment that is written back keeps the one there is.
     let env = env("A", "b");
     for (given, kept) in [(Some(env.clone()), env.clone()), (None, env)] {
-        let edit = workspaces.change(&page.items[0].id, &UNLIMITED, |_, wanted| {
+        let edit = workspaces.change(&page.items[0].id, &UNLIMITED, None, |_, wanted| {
             wanted.env = given;
             Ok::<_, Infallible>(())
         });
@@ -326,7 +327,7 @@ pub(crate) async fn a_clock_that_goes_back_makes_nothing_older(world: World) {
     let made = insert(&world).await;
     world.clock.turn(-3_600 * SECOND);
     let workspaces = world.store.workspaces();
-    let edit = workspaces.change(&made.id, &UNLIMITED, |_, wanted| {
+    let edit = workspaces.change(&made.id, &UNLIMITED, None, |_, wanted| {
         wanted.desired = Desired::Running;
         Ok::<_, Infallible>(())
     });
@@ -343,7 +344,7 @@ pub(crate) async fn a_running_workspace_keeps_running_while_its_host_takes_note(
     let seen = observation(&made.id, 1, Observed::Running, (1, 1));
     workspaces.observe(&world.host, &[seen]).await.unwrap();
     let change = async |edit: fn(&WorkspaceRow, &mut Wanted)| {
-        let edit = workspaces.change(&made.id, &UNLIMITED, |row, wanted| {
+        let edit = workspaces.change(&made.id, &UNLIMITED, None, |row, wanted| {
             edit(row, wanted);
             Ok::<_, Infallible>(())
         });

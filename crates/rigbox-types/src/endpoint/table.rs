@@ -347,7 +347,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(Op::SetupScriptCreate, "/api/v1/setup-scripts", Right::AccountWrite)
         .takes::<CreateSetupScriptRequest>()
         .answers::<SetupScriptResponse>(201)
-        .errors(&[Conflict]),
+        .errors(&[Conflict, ErrorCode::QuotaExceeded]),
     Endpoint::get(Op::SetupScriptShow, "/api/v1/setup-scripts/{id}", Right::AccountRead)
         .answers::<SetupScriptResponse>(200)
         .errors(MISSING),
@@ -364,7 +364,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(Op::ServiceSpecCreate, "/api/v1/service-specs", Right::AccountWrite)
         .takes::<CreateServiceSpecRequest>()
         .answers::<ServiceSpecResponse>(201)
-        .errors(&[Conflict]),
+        .errors(&[Conflict, ErrorCode::QuotaExceeded]),
     Endpoint::get(Op::ServiceSpecShow, "/api/v1/service-specs/{id}", Right::AccountRead)
         .answers::<ServiceSpecResponse>(200)
         .errors(MISSING),
