@@ -175,21 +175,57 @@ fn a_command_with_a_terminal_gets_keys_and_sizes() {
 
 #[test]
 fn programs_read_lines_of_events() {
-    let world = World::with_workspaces(&[vm("demo", "running", 1)]);
-    let lines = [
+    let talk = |asked: &Asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        guest.send(&[Frame::Credit(100)]);
+        assert_eq!(guest.next(), Frame::Stdin(b"in".to_vec()));
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        guest.send(&[
+            Frame::Stdout(b"5 \xe2\x82".to_vec()),
+            Frame::Stderr(b"oops \xff\n".to_vec()),
+            Frame::Stdout(b"\xac\n".to_vec()),
+        ]);
+        guest.exit(3);
+    };
+    let world = self::world(talk);
+    let ended = world.run(world.command("exec demo -o json -- cat"), Some(b"in"));
+    let expected = [
         json!({ "event": "started", "id": "x1", "pid": 7 }),
-        json!({ "event": "stdout", "data": "hi\n" }),
+        json!({ "event": "stdout", "data": "5 " }),
+        json!({ "event": "stderr", "data": "oops \u{fffd}\n" }),
+        json!({ "event": "stdout", "data": "\u{20ac}\n" }),
         json!({ "event": "exit", "exit_code": 3, "signal": null, "timed_out": false }),
     ];
-    let parts = lines.iter().map(|line| format!("{line}\n")).collect();
-    let reply = Reply::Stream("application/x-ndjson", parts);
-    world.server.on(&about("POST", "demo", "/exec"), reply);
-    let command = world.command("exec demo -o json -- cat");
-    let ended = world.run(command, Some(b"in"));
-    assert_eq!((ended.code, ended.records()), (3, lines.to_vec()));
-    let asked = world.server.first("POST");
-    assert!(!asked.headers.contains_key("upgrade"));
-    assert_eq!(asked.json()["stdin"], "in");
+    assert_eq!((ended.code, ended.records()), (3, expected.to_vec()));
+    let world = self::world(talk);
+    let ended = world.run(world.command("exec demo -o yaml -- cat"), Some(b"in"));
+    assert_eq!((ended.code, ended.stdout.matches("---\n").count()), (3, 5), "{ended:?}");
+}
+
+#[test]
+fn an_input_that_never_ends_holds_no_command_that_ends() {
+    for format in ["human", "json", "yaml"] {
+        let world = world(|asked, stream| Guest::switch(asked, stream).exit(0));
+        let mut command = world.command(&format!("exec demo -o {format} -- true"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let open = child.stdin.take();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{format}");
+        drop(open);
+    }
+}
+
+#[test]
+fn programs_read_why_a_command_did_not_run() {
+    let world = world(|asked, stream| {
+        let mut guest = Guest::switch(asked, stream);
+        assert_eq!(guest.next(), Frame::StdinEnd);
+        guest.send(&[Frame::Error("no such program: frobnicate".to_owned())]);
+    });
+    let ended = world.rig("exec demo -o json -- frobnicate");
+    let message = "no such program: frobnicate";
+    let expected = json!({ "event": "error", "code": "failed", "message": message });
+    assert_eq!((ended.code, ended.records().last()), (1, Some(&expected)));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `rig exec`: a command in a workspace. Its output is ours, byte by byte, and its exit code too.
-//! For people it runs over a stream of frames, which takes input as it comes, signals and a
-//! terminal; for programs it is the API's lines of events.
+//! It runs over a stream of frames, which takes input as it comes, signals and a terminal. Programs
+//! read the frames as the API's lines of events.
+
+mod text;
 
 use std::{
     collections::BTreeMap,
-    io::{self, IsTerminal as _, Read as _},
+    io::{self, IsTerminal as _},
     time::Duration,
 };
 
@@ -14,7 +16,6 @@ use rigbox_types::{
     api::workspaces::Vm,
     guest::{
         EXEC_UPGRADE, ExecEvent, ExecExit, ExecRequest,
-        exec::STDIN_MAX_BYTES,
         frame::{Frame, FrameDecoder},
     },
 };
@@ -25,6 +26,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::text::Texts;
 use super::find_workspace;
 use crate::{
     cli::ExecArgs,
@@ -56,17 +58,13 @@ pub(super) async fn run(session: &Session, args: ExecArgs) -> CommandResult {
     let env = input::variables(&args.env, &[]).await?;
     let vm = find_workspace(session, args.target.typed()).await?;
     let takes_stdin = args.tty || (!args.no_stdin && !io::stdin().is_terminal());
-    let frames = session.output.is_human();
-    let request = request(&args, env, takes_stdin && !frames).await?;
+    let request = request(&args, env);
     request.check().map_err(|refusal| CommandError::usage(refusal.to_string()))?;
     let enter = |error| explain(error, Verb::Enter, vm.name.as_str());
-    let mut call = Call::new(Method::POST, workspace_path(&vm.id).then("/exec")).json(&request)?;
+    let call = Call::new(Method::POST, workspace_path(&vm.id).then("/exec"))
+        .json(&request)?
+        .upgrade(EXEC_UPGRADE);
     session.output.progress("");
-    if !frames {
-        let response = session.client.open(&call).await.map_err(enter)?;
-        return lines(session, &vm, response).await;
-    }
-    call = call.upgrade(EXEC_UPGRADE);
     match session.client.upgraded(&call).await.map_err(enter)? {
         Ok(stream) => Talk::begin(session, &vm, stream, takes_stdin, args.tty)?.end().await,
         // Something between us and the server does not let connections become others.
@@ -78,41 +76,18 @@ pub(super) async fn run(session: &Session, args: ExecArgs) -> CommandResult {
     }
 }
 
-async fn request(
-    args: &ExecArgs,
-    env: BTreeMap<String, String>,
-    with_stdin: bool,
-) -> CommandResult<ExecRequest> {
-    let stdin = if with_stdin { Some(short_stdin().await?) } else { None };
-    Ok(ExecRequest {
+fn request(args: &ExecArgs, env: BTreeMap<String, String>) -> ExecRequest {
+    ExecRequest {
         command: args.command.clone(),
         cwd: args.cwd.clone(),
         env,
         user: args.user.clone(),
-        stdin,
+        stdin: None,
         timeout_s: args.timeout,
         stream: true,
         tty: args.tty.then(terminal::size),
         detach: false,
-    })
-}
-
-/// Standard input as the text of a request.
-async fn short_stdin() -> CommandResult<String> {
-    let limit = u64::try_from(STDIN_MAX_BYTES).unwrap_or(u64::MAX);
-    let read = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        io::stdin().lock().take(limit.saturating_add(1)).read_to_string(&mut text)?;
-        Ok(text)
-    });
-    let text: io::Result<String> = read.await.map_err(io::Error::other).flatten();
-    let text = text.map_err(|error| CommandError::file("read standard input as text", &error))?;
-    if text.len() > STDIN_MAX_BYTES {
-        return Err(CommandError::usage(
-            "standard input is over 512 KiB, more than goes with --output json",
-        ));
     }
-    Ok(text)
 }
 
 /// Reads the API's lines of events.
@@ -124,7 +99,8 @@ async fn lines(session: &Session, vm: &Vm, response: Response<Incoming>) -> Comm
         }
         let event: ExecEvent = serde_json::from_str(&line)
             .map_err(|error| session.client.unexpected(error.to_string()))?;
-        if !session.output.is_human() {
+        let is_error = matches!(event, ExecEvent::Error { .. });
+        if !session.output.is_human() && !is_error {
             session.output.record(&event)?;
         }
         match event {
@@ -172,6 +148,7 @@ struct Talk<'a> {
     reader: ReadHalf<Upgraded>,
     writer: WriteHalf<Upgraded>,
     decoder: FrameDecoder,
+    texts: Texts,
     input: Option<mpsc::Receiver<Vec<u8>>>,
     /// Input that was read and may not be sent yet.
     held: Vec<u8>,
@@ -219,8 +196,9 @@ impl<'a> Talk<'a> {
         let signals = Signals::listen()?;
         let mode = if tty { Some(ModeGuard::raw()?) } else { None };
         session.output.set_raw(tty);
-        let (decoder, held) = Default::default();
-        Ok(Self { session, vm, reader, writer, decoder, input, held, credit: 0, signals, mode })
+        let (decoder, texts, held) = Default::default();
+        let credit = 0;
+        Ok(Self { session, vm, reader, writer, decoder, texts, input, held, credit, signals, mode })
     }
 
     /// Carries bytes and signals until the command ends.
@@ -282,33 +260,48 @@ impl<'a> Talk<'a> {
 
     /// Acts on what has arrived; the exit is the last of it.
     fn take_frames(&mut self) -> CommandResult<Option<ExecExit>> {
-        let output = &self.session.output;
         loop {
             let frame = self.decoder.next_frame().map_err(|error| {
                 CommandError::from(self.session.client.unexpected(error.to_string()))
             })?;
+            let Some(frame) = frame else { return Ok(None) };
+            self.write(&frame)?;
             match frame {
-                None => return Ok(None),
-                Some(Frame::Stdout(bytes)) => output.bytes(&bytes)?,
-                Some(Frame::Stderr(bytes)) => output.bytes_err(&bytes)?,
-                Some(Frame::Credit(bytes)) => {
+                Frame::Credit(bytes) => {
                     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                     self.credit = self.credit.saturating_add(bytes);
                 }
-                Some(Frame::Lost(bytes)) => {
-                    output.warning(format!("{bytes} bytes of output were lost"), None);
+                Frame::Lost(bytes) => {
+                    let lost = format!("{bytes} bytes of output were lost");
+                    self.session.output.warning(lost, None);
                 }
-                Some(Frame::Exit(exit)) => return Ok(Some(exit)),
-                Some(Frame::Error(message)) => return Err(CommandError::failed(message)),
-                Some(
-                    Frame::Started(_)
-                    | Frame::Stdin(_)
-                    | Frame::StdinEnd
-                    | Frame::Resize(_)
-                    | Frame::Signal(_),
-                ) => {}
+                Frame::Exit(exit) => return Ok(Some(exit)),
+                Frame::Error(message) => return Err(CommandError::failed(message)),
+                Frame::Started(_)
+                | Frame::Stdout(_)
+                | Frame::Stderr(_)
+                | Frame::Stdin(_)
+                | Frame::StdinEnd
+                | Frame::Resize(_)
+                | Frame::Signal(_) => {}
             }
         }
+    }
+
+    /// Writes what a frame says about the command: its bytes for people, events for programs.
+    fn write(&mut self, frame: &Frame) -> CommandResult {
+        let output = &self.session.output;
+        if output.is_human() {
+            return match frame {
+                Frame::Stdout(bytes) => output.bytes(bytes),
+                Frame::Stderr(bytes) => output.bytes_err(bytes),
+                _ => Ok(()),
+            };
+        }
+        for event in self.texts.events(frame) {
+            output.record(&event)?;
+        }
+        Ok(())
     }
 
     async fn send_held(&mut self) {
