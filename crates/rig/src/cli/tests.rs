@@ -81,7 +81,7 @@ fn every_option_is_explained() {
 fn a_workspace_is_a_word_or_an_option() {
     let typed = |line: &str| match Cli::try_parse_from(words(line)).map(|cli| cli.command) {
         Ok(Command::Workspace(command)) => match *command {
-            WorkspaceCommand::Start(args) => Some(args.target.typed().to_owned()),
+            WorkspaceCommand::Start(args) => Some(args.state.target.typed().to_owned()),
             _ => None,
         },
         _ => None,
@@ -91,6 +91,7 @@ fn a_workspace_is_a_word_or_an_option() {
         "rig workspace start -w demo",
         "rig ws start --workspace demo",
         "rig workspace start --workspace=demo",
+        "rig workspace start demo --wait-for-apps",
     ] {
         assert_eq!(typed(line).as_deref(), Some("demo"), "{line}");
     }

@@ -58,8 +58,12 @@ pub(crate) enum WorkspaceCommand {
     ))]
     Spawn(SpawnArgs),
     /// Boot a workspace and wait until it is ready
-    #[command(after_help = examples!("rig workspace start demo", "rig workspace start demo --no-wait"))]
-    Start(StateArgs),
+    #[command(after_help = examples!(
+        "rig workspace start demo",
+        "rig workspace start demo --no-wait",
+        "rig workspace start demo --wait-for-apps",
+    ))]
+    Start(StartArgs),
     /// Shut a workspace down, keep its disk, and wait until it is off
     #[command(after_help = examples!("rig workspace stop demo"))]
     Stop(StateArgs),
@@ -123,11 +127,10 @@ impl WorkspaceCommand {
     pub(crate) fn streams(&self) -> bool {
         match self {
             Self::Spawn(args) => !args.wait.no_wait,
-            Self::Start(args)
-            | Self::Stop(args)
-            | Self::Restart(args)
-            | Self::Cancel(args)
-            | Self::Retry(args) => !args.wait.no_wait,
+            Self::Start(args) => !args.state.wait.no_wait,
+            Self::Stop(args) | Self::Restart(args) | Self::Cancel(args) | Self::Retry(args) => {
+                !args.wait.no_wait
+            }
             Self::Rm(args) => !args.wait.no_wait,
             Self::Logs(args) => args.follow,
             Self::Exec(_) => true,
@@ -218,7 +221,17 @@ pub(crate) struct WaitArgs {
     pub(crate) wait_timeout: u64,
 }
 
-/// `rig workspace start` and its like.
+/// `rig workspace start`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Also wait until its apps run; workspaces have no apps yet, so this changes nothing so far
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(crate) wait_for_apps: bool,
+}
+
+/// `rig workspace stop` and its like.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StateArgs {
     #[command(flatten)]

@@ -35,7 +35,9 @@ pub(super) async fn run(session: &Session, command: WorkspaceCommand) -> Command
         WorkspaceCommand::Show(target) => show(session, &target).await,
         WorkspaceCommand::New(args) => create::new(session, &args).await,
         WorkspaceCommand::Spawn(args) => create::spawn(session, &args).await,
-        WorkspaceCommand::Start(args) => state::change(session, state::Change::Start, &args).await,
+        WorkspaceCommand::Start(args) => {
+            state::change(session, state::Change::Start, &args.state).await
+        }
         WorkspaceCommand::Stop(args) => state::change(session, state::Change::Stop, &args).await,
         WorkspaceCommand::Restart(args) => {
             state::change(session, state::Change::Restart, &args).await
