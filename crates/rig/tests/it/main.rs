@@ -18,6 +18,7 @@ mod patience;
 mod pty;
 mod secure;
 mod server;
+mod ssh;
 mod terminal;
 mod usage;
 mod workspaces;

@@ -189,7 +189,7 @@ fn spawn_streams_events_for_programs() {
             json!({ "event": "vm_status", "id": id, "status": "starting" }),
             json!({ "event": "vm_status", "id": id, "status": "running" }),
             json!({ "event": "ready", "id": id, "name": "demo", "ssh_user": null, "ssh_host": null,
-                "ssh_port": null }),
+                "ssh_port": null, "ssh_enabled": false }),
         ]
     );
 }

@@ -4,13 +4,13 @@ use rigbox_types::{
     api::{
         metrics::WorkspaceMetrics,
         services::{WorkspaceService, WorkspaceServicesResponse},
-        workspaces::SshInfo,
+        workspaces::{GetWorkspaceResponse, SshInfo},
     },
     guest::ListListeningPortsResponse,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::find_workspace;
+use super::{details, find_workspace};
 use crate::{
     cli::{ServicesArgs, Target},
     client::Document,
@@ -111,30 +111,41 @@ pub(super) async fn services(session: &Session, args: &ServicesArgs) -> CommandR
 /// How to reach a workspace by SSH.
 pub(super) async fn ssh_info(session: &Session, target: &Target) -> CommandResult {
     let vm = find_workspace(session, target.typed()).await?;
-    let Some(ssh) = &vm.ssh else {
+    let answer = details(session, &vm.id).await?;
+    let shell = format!("rig shell {}", vm.name);
+    let Some(ssh) = &answer.value.vm.ssh else {
         return Err(CommandError::failed(format!("no SSH gateway serves {} yet", vm.name))
             .coded("unavailable")
-            .hint(format!("rig shell {}", vm.name)));
+            .hint(shell));
     };
     if session.output.is_human() {
-        return session.output.line(ssh_command(ssh));
+        session.output.line(ssh_command(ssh))?;
+    } else {
+        let mut document = answer.raw.pointer(SSH).cloned().unwrap_or_default();
+        if let Some(fields) = document.as_object_mut() {
+            fields.entry("enabled").or_insert_with(|| json!(true));
+        }
+        session.output.document(&document)?;
     }
-    session.output.document(&json!({
-        "user": ssh.user,
-        "host": ssh.host,
-        "port": ssh.port,
-        "command": ssh_command(ssh),
-    }))
+    if !has_gateway(&answer) {
+        session.output.notice("note: this installation has no SSH gateway yet");
+        session.output.hint(&shell);
+    }
+    Ok(())
 }
+
+/// Whether the SSH gateway that a workspace names is there. One that says nothing of it is.
+pub(super) fn has_gateway(answer: &Document<GetWorkspaceResponse>) -> bool {
+    let ssh = answer.raw.pointer(SSH);
+    let enabled = ssh.and_then(|ssh| ssh.get("enabled")).and_then(Value::as_bool);
+    ssh.is_some_and(|ssh| !ssh.is_null()) && enabled.unwrap_or(true)
+}
+
+/// Where an answer about one workspace has its SSH address.
+const SSH: &str = "/vm/ssh";
 
 /// The command that opens an SSH session.
 pub(super) fn ssh_command(ssh: &SshInfo) -> String {
     let place = format!("{}@{}", ssh.user, ssh.host);
-    match ssh.port {
-        SSH_PORT => suggest::command(["ssh", &place]),
-        port => suggest::command(["ssh", "-p", &port.to_string(), &place]),
-    }
+    suggest::command(["ssh", "-p", &ssh.port.to_string(), &place])
 }
-
-/// Where SSH is when nobody says otherwise.
-const SSH_PORT: u16 = 22;

@@ -175,7 +175,7 @@ async fn show(session: &Session, target: &Target) -> CommandResult {
         .add("disk", size::show(vm.disk_size_mb.into()))
         .add("region", vm.region.as_str())
         .add("egress", egress(vm));
-    if let Some(ssh) = &vm.ssh {
+    if let Some(ssh) = vm.ssh.as_ref().filter(|_| look::has_gateway(&answer)) {
         fields.add("ssh", look::ssh_command(ssh));
     }
     if let Some(env) = &vm.env_vars {

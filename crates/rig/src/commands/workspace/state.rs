@@ -134,6 +134,7 @@ async fn ready(session: &Session, vm: &Vm) -> CommandResult {
                 ssh_user: ssh.map(|ssh| ssh.user.as_str()),
                 ssh_host: ssh.map(|ssh| ssh.host.as_str()),
                 ssh_port: ssh.map(|ssh| ssh.port),
+                ssh_enabled: look::has_gateway(&answer),
             },
         );
     }
@@ -144,7 +145,7 @@ async fn ready(session: &Session, vm: &Vm) -> CommandResult {
         );
     }
     session.output.line(format!("{} is running", vm.name))?;
-    if let Some(ssh) = ssh {
+    if let Some(ssh) = ssh.filter(|_| look::has_gateway(&answer)) {
         session.output.line(look::ssh_command(ssh))?;
     }
     session.output.line(format!("rig shell {}", vm.name))

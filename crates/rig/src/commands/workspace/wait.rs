@@ -70,6 +70,8 @@ pub(super) enum Event<'a> {
         ssh_user: Option<&'a str>,
         ssh_host: Option<&'a str>,
         ssh_port: Option<u16>,
+        /// Whether a gateway is there.
+        ssh_enabled: bool,
     },
     /// It is off.
     Stopped { id: &'a WorkspaceId, name: &'a str },
