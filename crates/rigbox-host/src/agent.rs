@@ -13,7 +13,6 @@ use rigbox_fabric::{
     task,
 };
 use rigbox_types::{Desired, host::Assignment};
-use rigbox_vmm::Vmm;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
@@ -21,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, DataLock, Layout,
+    Config, DataLock, Drivers, Layout,
     admission::{self, Ledger},
     cgroup::{Cgroups, IoLimit},
     clock, control,
@@ -87,12 +86,12 @@ impl HostError {
 /// Where it cannot start. Once it runs it ends only when it is told to.
 pub async fn run(
     config: Config,
-    vmm: Arc<dyn Vmm>,
+    drivers: Drivers,
     shutdown: CancellationToken,
 ) -> Result<(), HostError> {
     let layout = Layout::open(&config.data)?;
     let lock = DataLock::take(&layout)?;
-    let (host, records) = open(config, layout, vmm, &lock).await?;
+    let (host, records) = open(config, layout, drivers, &lock).await?;
     let listener = listen(&host).await?;
     let address = listener.address().to_string();
     start(&host, records, &shutdown);
@@ -121,7 +120,7 @@ pub async fn run(
 pub(crate) async fn open(
     config: Config,
     layout: Layout,
-    vmm: Arc<dyn Vmm>,
+    drivers: Drivers,
     lock: &DataLock,
 ) -> Result<(Arc<Host>, Vec<Record>), HostError> {
     let incarnation = lock.next_incarnation(&layout, clock::micros())?;
@@ -155,7 +154,7 @@ pub(crate) async fn open(
         clock_told: watch::Sender::new(0),
         config,
         layout,
-        vmm,
+        drivers,
         disks,
         cgroups,
         pool,

@@ -151,7 +151,7 @@ impl Link {
             region: self.host.config.region.clone(),
             address: self.address.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            driver: self.host.vmm.name(),
+            driver: self.host.drivers.current().name(),
             capacity: self.host.ledger.capacity(),
         }
     }

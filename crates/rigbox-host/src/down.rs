@@ -2,17 +2,16 @@
 //! Disks, images and records stay; the next start goes on from them.
 //! Invariant: may be repeated, and works after any crash; uses the same steps as a stop.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rigbox_fabric::task;
 use rigbox_types::Observed;
-use rigbox_vmm::Vmm;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, DataLock, Layout, LockError,
+    Config, DataLock, Drivers, Layout, LockError,
     agent::{self, HostError},
     cgroup::Cgroups,
     config::PoolChoice,
@@ -39,7 +38,7 @@ pub struct Leftovers(pub Vec<String>);
 ///
 /// # Errors
 /// Where another agent has the data directory, or something cannot be removed.
-pub async fn down(mut config: Config, vmm: Arc<dyn Vmm>) -> Result<Leftovers, HostError> {
+pub async fn down(mut config: Config, drivers: Drivers) -> Result<Leftovers, HostError> {
     if !Layout::exists(&config.data) {
         return Ok(Leftovers(Vec::new()));
     }
@@ -52,7 +51,7 @@ pub async fn down(mut config: Config, vmm: Arc<dyn Vmm>) -> Result<Leftovers, Ho
         config.disk.pool = PoolChoice::Never;
     }
     let limit = config.times.shutdown() + config.times.power() + MARGIN;
-    let (host, mut records) = agent::open(config, layout.clone(), vmm, &lock).await?;
+    let (host, mut records) = agent::open(config, layout.clone(), drivers, &lock).await?;
     for record in &mut records {
         record.assignment = record.assignment.as_ref().map(agent::at_rest);
     }

@@ -1,9 +1,6 @@
 //! What all workspaces of a host share. Built once at start, read by every task.
 
-use std::sync::Arc;
-
 use rigbox_types::host::DriverName;
-use rigbox_vmm::Vmm;
 use tokio::sync::watch;
 
 use crate::{
@@ -11,6 +8,7 @@ use crate::{
     admission::Ledger,
     cgroup::Cgroups,
     disk::Disks,
+    drivers::Drivers,
     metrics::Metrics,
     net::{pool::Pool, relays::Upstreams},
     reports::Reports,
@@ -21,7 +19,7 @@ use crate::{
 pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
-    pub(crate) vmm: Arc<dyn Vmm>,
+    pub(crate) drivers: Drivers,
     pub(crate) disks: Disks,
     pub(crate) cgroups: Cgroups,
     pub(crate) pool: Pool,
@@ -41,7 +39,7 @@ impl Host {
     /// most 19 MiB private and 42 MiB of shared files (measured on QEMU 7.2); the kernel charges
     /// buffers and page tables too. Below 96 MiB beyond the translated code guests were killed.
     pub(crate) fn overhead_mib(&self) -> u64 {
-        match self.vmm.name() {
+        match self.drivers.current().name() {
             DriverName::Firecracker => 64,
             DriverName::QemuKvm => 160,
             DriverName::QemuTcg => 256,

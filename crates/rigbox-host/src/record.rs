@@ -6,7 +6,10 @@
 use std::{fs, io};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_types::{Generation, Timestamp, WorkspaceId, host::Assignment};
+use rigbox_types::{
+    Generation, Timestamp, WorkspaceId,
+    host::{Assignment, DriverName},
+};
 use rigbox_vmm::{ProcessId, VmSpec};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +89,9 @@ pub struct CgroupNote {
 /// A VMM that runs or is about to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmNote {
+    /// The driver that booted it; none in records of agents that had only one.
+    #[serde(default)]
+    pub driver: Option<DriverName>,
     /// What was booted.
     pub spec: VmSpec,
     /// The assignment's generation when it was booted.

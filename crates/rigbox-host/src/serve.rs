@@ -86,7 +86,7 @@ async fn status(State(host): State<Arc<Host>>) -> Response {
         "host": host.config.id,
         "tag": host.layout.tag(),
         "version": env!("CARGO_PKG_VERSION"),
-        "driver": host.vmm.name(),
+        "driver": host.drivers.current().name(),
         "capacity": host.ledger.capacity(),
         "promised": host.ledger.promised(),
         "drift": host.metrics.drift.load(std::sync::atomic::Ordering::Relaxed),

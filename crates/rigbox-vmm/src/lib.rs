@@ -27,7 +27,7 @@ mod words;
 pub use config::{DriverChoice, DriverConfig};
 pub use error::{GateError, VmmError};
 pub use mac::{InvalidMac, MacAddr};
-pub use probe::{Kvm, ProbeReport, Tool, driver, probe};
+pub use probe::{Kvm, ProbeReport, Tool, driver, driver_named, probe};
 pub use process::ProcessId;
 pub use spec::{IoLimits, KernelKind, KernelSpec, SnapshotPaths, VmSpec};
 pub use vmm::{AgentChannel, Capabilities, Capability, ProcessGate, Running, Vmm};

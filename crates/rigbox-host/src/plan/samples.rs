@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rigbox_types::{
     AccountId, Desired, Generation, Timestamp, WorkspaceId,
-    host::{Assignment, Egress as Policy, GuestSetup, Resources},
+    host::{Assignment, DriverName, Egress as Policy, GuestSetup, Resources},
 };
 use rigbox_vmm::{IoLimits, KernelKind, KernelSpec, MacAddr, ProcessId, VmSpec};
 
@@ -90,6 +90,7 @@ pub(crate) fn prepared() -> Record {
 pub(crate) fn running() -> Record {
     let mut record = prepared();
     record.vm = Some(VmNote {
+        driver: Some(DriverName::QemuTcg),
         spec: spec(),
         generation: Generation(4),
         process: Some(ProcessId { pid: 1, start_time_ticks: 1, boot: 1 }),

@@ -60,11 +60,15 @@ impl Workspace {
     }
 
     async fn adopt_vm(&mut self, vm: &VmNote, process: ProcessId, is_first: bool) {
-        match self.host.vmm.adopt(&vm.spec, &process).await {
-            Ok(running) => {
+        let adopted = async {
+            let driver = self.host.drivers.of(vm).await?;
+            Ok((driver.adopt(&vm.spec, &process).await?, driver))
+        };
+        match adopted.await {
+            Ok((running, driver)) => {
                 count(&self.host.metrics.adoptions_total);
                 tracing::info!(pid = process.pid, "VM taken over");
-                self.attach(running);
+                self.attach(running, driver);
                 if vm.told.is_some() {
                     self.live.ready_since = Some(Instant::now());
                     self.follow_setup();

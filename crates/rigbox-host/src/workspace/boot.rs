@@ -28,8 +28,10 @@ impl Workspace {
         fault::point(Point::BootBefore);
         let spec = self.spec(assignment).await?;
         let run_dir = spec.run_dir.clone();
+        let driver = self.host.drivers.current().clone();
         self.write(|record| {
             record.vm = Some(VmNote {
+                driver: Some(driver.name()),
                 spec: spec.clone(),
                 generation: assignment.generation,
                 process: None,
@@ -45,12 +47,12 @@ impl Workspace {
         let (cgroups, workspace) = (self.host.cgroups.clone(), spec.workspace.clone());
         blocking(move || cgroups.clear(&workspace)).await?;
         let gate = Gate::new(self.host.clone(), self.record.clone());
-        let booted = self.host.vmm.boot(&spec, &gate).await;
+        let booted = driver.boot(&spec, &gate).await;
         self.record = gate.into_record();
         match booted {
             Ok(running) => {
                 count(&self.host.metrics.boots_total);
-                self.attach(running);
+                self.attach(running, driver);
                 fault::point(Point::BootAfter);
                 Ok(())
             }

@@ -1,8 +1,10 @@
 //! Executes steps. Each is written down before it is made and struck out after it is gone; each may
 //! be repeated after a crash or a failure. Decides nothing.
 
+use std::sync::Arc;
+
 use rigbox_types::{failure::FailureCode, host::Assignment};
-use rigbox_vmm::VmmError;
+use rigbox_vmm::{Vmm, VmmError};
 use tokio::time::Instant;
 
 use super::{Workspace, live::Attached};
@@ -12,7 +14,7 @@ use crate::{
     fault::{self, Point},
     net::{NetError, pool::apply_egress, relays::Relays},
     plan::Presence,
-    record::{CgroupNote, DiskNote, DiskState, Ending, Promise, Record},
+    record::{CgroupNote, DiskNote, DiskState, Ending, Promise, Record, VmNote},
     step::{Mishap, Step},
     task::blocking,
     trouble::StepError,
@@ -193,7 +195,7 @@ impl Workspace {
         fault::point(Point::PressBefore);
         self.set_ending(Ending::Pressed).await?;
         if let Some(vm) = &self.live.vm
-            && let Err(error) = self.host.vmm.request_shutdown(&vm.running).await
+            && let Err(error) = vm.driver.request_shutdown(&vm.running).await
         {
             // Time runs for it all the same.
             tracing::info!(%error, "power button not pressed");
@@ -226,16 +228,28 @@ impl Workspace {
         self.live.release_vm().await;
         self.live.gone();
         if let Some(vm) = &self.record.vm {
-            let cleaned = self.host.vmm.clean(&vm.spec).await;
+            let cleaned = self.driver_of(vm).await.clean(&vm.spec).await;
             self.past(cleaned.map_err(vmm_error), assignment)?;
         }
         fault::point(Point::CleanAfter);
         self.write(|record| record.vm = None).await
     }
 
+    /// The driver to clean up with. One that is not installed any more leaves its jail to the
+    /// sweeper: a workspace that ends needs none of it.
+    async fn driver_of(&self, vm: &VmNote) -> Arc<dyn Vmm> {
+        match self.host.drivers.of(vm).await {
+            Ok(driver) => driver,
+            Err(error) => {
+                tracing::warn!(%error, "driver of a VM cannot be had");
+                self.host.drivers.current().clone()
+            }
+        }
+    }
+
     async fn kill(&self) -> Result<(), VmmError> {
         if let Some(vm) = &self.live.vm {
-            return self.host.vmm.kill(&vm.running).await;
+            return vm.driver.kill(&vm.running).await;
         }
         match self.record.vm.as_ref().and_then(|vm| vm.process) {
             Some(process) => process.kill().await,

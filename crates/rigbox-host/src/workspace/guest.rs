@@ -1,6 +1,8 @@
 //! Talks to the agent in the guest, in tasks of its own: a guest may be slow or hang.
 //! Invariant: what a guest says is bounded before it is kept, and is never more than a report.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use rigbox_fabric::task;
 use rigbox_guest::client::{Agent, AgentError, bridge};
@@ -10,7 +12,7 @@ use rigbox_types::{
     host::{GuestSetup, SetupResult},
     limits::SETUP_MAX_COUNT,
 };
-use rigbox_vmm::{AgentChannel, Running};
+use rigbox_vmm::{AgentChannel, Running, Vmm};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::mpsc,
@@ -60,7 +62,7 @@ pub(super) fn digest(setup: &GuestSetup) -> String {
 
 impl Workspace {
     /// Holds a VM: watches for its end, and bridges the way to its agent.
-    pub(super) fn attach(&mut self, running: Running) {
+    pub(super) fn attach(&mut self, running: Running, driver: Arc<dyn Vmm>) {
         let epoch = self.live.epoch;
         let cancel = CancellationToken::new();
         let exit = watch_exit(running.clone(), epoch, self.notify.clone());
@@ -74,7 +76,7 @@ impl Workspace {
                 uds
             }
         };
-        self.live.hold(LiveVm { running, agent, cancel, tasks, telling: None });
+        self.live.hold(LiveVm { running, driver, agent, cancel, tasks, telling: None });
     }
 
     /// Tells the guest what it is, in the background.
@@ -215,7 +217,7 @@ async fn tell(
     let request = SetupRequest { workspace, now: clock::now(), guest };
     let report = agent.setup(&request).await?;
     for problem in report.problems.iter().take(SETUP_MAX_COUNT) {
-        let problem = cut(problem.clone(), NAME_MAX_LEN);
+        let problem = cut(problem.replace(char::is_control, "\u{fffd}"), NAME_MAX_LEN);
         tracing::warn!(%problem, "a part of the setup was not applied");
     }
     Ok(())

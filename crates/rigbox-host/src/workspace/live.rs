@@ -1,12 +1,14 @@
 //! What this process holds of a workspace: handles, tasks and times that do not outlive it.
 //! Invariant: nothing here is needed to clean up; the record is enough for that.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use rigbox_types::{
     Desired,
     host::{Assignment, Egress as Policy, SetupResult},
 };
-use rigbox_vmm::Running;
+use rigbox_vmm::{Running, Vmm};
 use tokio::{
     task::JoinHandle,
     time::{Duration, Instant},
@@ -50,6 +52,8 @@ pub(super) struct Live {
 /// A VM whose process runs.
 pub(super) struct LiveVm {
     pub(super) running: Running,
+    /// The one that booted it.
+    pub(super) driver: Arc<dyn Vmm>,
     pub(super) agent: Utf8PathBuf,
     /// Ends the tasks below.
     pub(super) cancel: CancellationToken,

@@ -10,6 +10,7 @@ use rigbox_types::{Desired, Observed, WorkspaceId, failure::FailureCode};
 
 use crate::{
     guest::CRASH,
+    roles::DRIVER,
     vmm::SLOW,
     world::{World, assignment, run},
 };
@@ -79,6 +80,34 @@ async fn a_vm_that_cannot_be_taken_over_at_first_runs_on_and_is_taken_over_later
     drop(squatter);
     world.until("the relays", || listens(&space, "172.16.0.1:9090")).await;
     assert_eq!((world.pid(&workspace), world.vms()), (pid, 1));
+    wanted.desired = Desired::Stopped;
+    world.control.wait_for(&workspace, world.control.assign(wanted), Observed::Stopped).await;
+}
+
+#[tokio::test]
+async fn a_vm_of_another_driver_is_taken_over_by_that_driver() {
+    let mut world = World::quick().await;
+    world.start();
+    let mut wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted.clone());
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    let pid = world.pid(&workspace).unwrap();
+    let record = world.data().join(format!("host/workspaces/{workspace}/record.json"));
+    let other = [(DRIVER, "firecracker")];
+    for old in [false, true] {
+        world.kill().await;
+        if old {
+            // As an agent wrote it that knew one driver only.
+            let text = fs::read_to_string(&record).unwrap();
+            let named = "\"driver\": \"qemu_tcg\",";
+            assert!(text.contains(named), "{text}");
+            fs::write(&record, text.replace(named, "")).unwrap();
+        }
+        world.start_with(&other);
+        wait_for_answer(&world, &workspace).await;
+        assert_eq!((world.pid(&workspace), world.vms()), (Some(pid), 1));
+    }
     wanted.desired = Desired::Stopped;
     world.control.wait_for(&workspace, world.control.assign(wanted), Observed::Stopped).await;
 }

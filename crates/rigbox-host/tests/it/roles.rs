@@ -8,14 +8,20 @@ use std::{
 };
 
 use camino::Utf8Path;
-use rigbox_host::Config;
+use rigbox_host::{Config, Drivers};
+use rigbox_types::host::DriverName;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{guest, vmm::TestVmm};
+use crate::{
+    guest,
+    vmm::{AnyDriver, TestVmm},
+};
 
 pub(crate) const ROLE: &str = "RIGBOX_TEST_ROLE";
 const CONFIG: &str = "RIGBOX_TEST_CONFIG";
+/// Which driver the agent boots with.
+pub(crate) const DRIVER: &str = "RIGBOX_TEST_DRIVER";
 
 /// A command that plays a role.
 pub(crate) fn command(role: &str) -> Command {
@@ -46,6 +52,15 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
+/// The driver that the test asks for, and any other for what was booted before.
+fn drivers() -> Drivers {
+    let name = match env::var(DRIVER).as_deref() {
+        Ok("firecracker") => DriverName::Firecracker,
+        _ => DriverName::QemuTcg,
+    };
+    Drivers::new(Arc::new(TestVmm { name }), Arc::new(AnyDriver))
+}
+
 fn config() -> Config {
     Config::read(Utf8Path::new(&env::var(CONFIG).unwrap())).unwrap()
 }
@@ -56,7 +71,7 @@ fn run() {
         runtime().block_on(async {
             let shutdown = CancellationToken::new();
             let mut terminate = signal(SignalKind::terminate()).unwrap();
-            let run = rigbox_host::run(config(), Arc::new(TestVmm), shutdown.clone());
+            let run = rigbox_host::run(config(), drivers(), shutdown.clone());
             let mut run = Box::pin(run);
             tokio::select! {
                 ended = run.as_mut() => panic!("{}", ended.unwrap_err()),
@@ -72,7 +87,7 @@ fn run() {
 #[test]
 fn down() {
     if plays("down") {
-        let left = runtime().block_on(rigbox_host::down(config(), Arc::new(TestVmm)));
+        let left = runtime().block_on(rigbox_host::down(config(), drivers()));
         assert_eq!(left.unwrap().0, Vec::<String>::new());
     }
 }

@@ -1,9 +1,13 @@
 //! A driver whose VM is a process of this test binary. It keeps the promises of `Vmm`: held at the
 //! gate, ended with its starter while it is held, alive without it afterwards.
 
-use std::{fs, io::Write as _, os::unix::process::CommandExt as _, process::Stdio, time::Duration};
+use std::{
+    fs, io::Write as _, os::unix::process::CommandExt as _, process::Stdio, sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use rigbox_host::DriverSource;
 use rigbox_types::host::DriverName;
 use rigbox_vmm::{
     AgentChannel, Capabilities, Capability, ProcessGate, ProcessId, Running, SnapshotPaths, VmSpec,
@@ -15,11 +19,33 @@ use crate::roles;
 /// A file in the data directory: while it is there, no VM can be taken over.
 pub(crate) const SLOW: &str = "adoption-is-slow";
 
-pub(crate) struct TestVmm;
+pub(crate) struct TestVmm {
+    pub(crate) name: DriverName,
+}
+
+/// Makes any driver.
+pub(crate) struct AnyDriver;
+
+#[async_trait]
+impl DriverSource for AnyDriver {
+    async fn driver(&self, name: DriverName) -> Result<Arc<dyn Vmm>, VmmError> {
+        Ok(Arc::new(TestVmm { name }))
+    }
+}
 
 /// The socket of a guest's agent.
 fn socket(spec: &VmSpec) -> camino::Utf8PathBuf {
     spec.run_dir.join("vsock")
+}
+
+impl TestVmm {
+    /// The socket by which this driver knows a VM of its own.
+    fn control(&self, spec: &VmSpec) -> camino::Utf8PathBuf {
+        match self.name {
+            DriverName::QemuKvm | DriverName::QemuTcg => socket(spec),
+            DriverName::Firecracker => spec.run_dir.join("api.sock"),
+        }
+    }
 }
 
 fn running(spec: &VmSpec, process: ProcessId) -> Running {
@@ -33,7 +59,7 @@ fn unsupported(capability: Capability) -> VmmError {
 #[async_trait]
 impl Vmm for TestVmm {
     fn name(&self) -> DriverName {
-        DriverName::QemuTcg
+        self.name
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -46,8 +72,8 @@ impl Vmm for TestVmm {
         }
         let log = fs::File::create(&spec.console).unwrap();
         let mut child = roles::command("vm")
-            // A VMM names its sockets on its command line.
-            .arg(format!("{}/vsock", spec.run_dir))
+            // As QEMU's does, its command line names the workspace and no path.
+            .arg(format!("guest={}", spec.workspace))
             .stdin(Stdio::piped())
             .stderr(log)
             .process_group(0)
@@ -72,12 +98,12 @@ impl Vmm for TestVmm {
         }
         // A held one ends by itself a moment after its starter.
         for _ in 0..100 {
-            if !process.is_alive() || socket(spec).exists() {
+            if !process.is_alive() || self.control(spec).exists() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        if !process.is_alive() || !socket(spec).exists() {
+        if !process.is_alive() || !self.control(spec).exists() {
             process.kill().await?;
             return Err(VmmError::Gone { process: *process });
         }

@@ -182,10 +182,15 @@ impl World {
 
     /// How many VMs of this instance run, whether a record knows them or not.
     pub(crate) fn vms(&self) -> usize {
-        let marker = format!("{}/run/vm/", self.data());
+        let data = self.data();
         let processes = fs::read_dir("/proc").unwrap().flatten();
-        let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-        lines.filter(|line| String::from_utf8_lossy(line).contains(&marker)).count()
+        let has = |path: std::path::PathBuf, words: &str| {
+            fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(words))
+        };
+        let is_ours = |dir: &std::path::Path| {
+            has(dir.join("cmdline"), "guest=ws-") && has(dir.join("environ"), data.as_str())
+        };
+        processes.filter(|entry| is_ours(&entry.path())).count()
     }
 
     /// Slot of a workspace, as its record says.

@@ -127,6 +127,22 @@ pub fn driver(config: &DriverConfig, report: &ProbeReport) -> Result<Arc<dyn Vmm
     }))
 }
 
+/// The driver of this name, whatever the configuration chooses: for a VM that it has booted before.
+pub async fn driver_named(
+    config: &DriverConfig,
+    name: DriverName,
+) -> Result<Arc<dyn Vmm>, VmmError> {
+    let report = ProbeReport {
+        kvm: Kvm::Untried,
+        qemu: tool::find(&config.qemu).await,
+        firecracker: tool::find(&config.firecracker).await,
+        jailer: tool::find(&config.jailer).await,
+        driver: Some(name),
+        why: String::new(),
+    };
+    driver(config, &report)
+}
+
 fn firecracker(
     config: &DriverConfig,
     report: &ProbeReport,

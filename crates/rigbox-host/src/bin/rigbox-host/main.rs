@@ -9,8 +9,8 @@ use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
-use rigbox_host::{Config, Layout};
-use rigbox_vmm::{Kvm, Vmm, driver, probe};
+use rigbox_host::{Config, Drivers, Layout};
+use rigbox_vmm::{Kvm, driver, probe};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -83,15 +83,15 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
 async fn run(host: &OfHost) -> anyhow::Result<ExitCode> {
     let shutdown = ended_by_signal()?;
     let config = Config::read(&host.config)?;
-    let vmm = choose(&config).await?;
-    rigbox_host::run(config, vmm, shutdown).await?;
+    let drivers = choose(&config).await?;
+    rigbox_host::run(config, drivers, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn down(host: &OfHost) -> anyhow::Result<ExitCode> {
     let config = Config::read(&host.config)?;
-    let vmm = choose(&config).await?;
-    left(&rigbox_host::down(config, vmm).await?.0)
+    let drivers = choose(&config).await?;
+    left(&rigbox_host::down(config, drivers).await?.0)
 }
 
 async fn sweep(host: &OfHost) -> anyhow::Result<ExitCode> {
@@ -128,13 +128,14 @@ async fn try_kvm(host: &OfHost) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The driver that this machine gets.
-async fn choose(config: &Config) -> anyhow::Result<Arc<dyn Vmm>> {
+/// The driver that this machine gets, and where those are that it had before.
+async fn choose(config: &Config) -> anyhow::Result<Drivers> {
     let layout = Layout::open(&config.data)?;
     let config = config.driver(&layout);
     let report = probe(&config).await;
     tracing::info!(driver = ?report.driver, why = %report.why, "driver chosen");
-    driver(&config, &report).context("no driver runs on this machine")
+    let chosen = driver(&config, &report).context("no driver runs on this machine")?;
+    Ok(Drivers::new(chosen, Arc::new(config)))
 }
 
 fn ended_by_signal() -> anyhow::Result<CancellationToken> {
