@@ -73,9 +73,15 @@ impl DataLock {
             Err(error) => return Err(io(error.into())),
         }
         let note = format!("pid {}\n", std::process::id());
-        file.set_len(0).map_err(io)?;
-        file.rewind().map_err(io)?;
-        file.write_all(note.as_bytes()).map_err(io)?;
+        let noted = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(note.as_bytes()));
+        if let Err(error) = noted {
+            // The lock holds without it. On a full file system the agent must start, or nothing
+            // could be deleted.
+            tracing::warn!(%path, %error, "holder of the lock not noted");
+        }
         Ok(Self { _file: file })
     }
 
@@ -83,14 +89,17 @@ impl DataLock {
     /// so that a lost file does not turn it back.
     ///
     /// # Errors
-    /// Where the counter cannot be read or written.
+    /// Where the counter cannot be read. One that cannot be written does not keep the agent from
+    /// starting: on a full file system it has to delete something, and the time goes on.
     pub fn next_incarnation(&self, layout: &Layout, now_micros: u64) -> Result<u64, LockError> {
         let path = layout.incarnation();
         let io = |source| LockError::Io { path: path.clone(), source };
         let last = durable::read(&path).map_err(io)?;
         let last = last.and_then(|text| String::from_utf8_lossy(&text).trim().parse::<u64>().ok());
         let next = last.unwrap_or(0).saturating_add(1).max(now_micros);
-        durable::write(&path, next.to_string().as_bytes()).map_err(io)?;
+        if let Err(error) = durable::write(&path, next.to_string().as_bytes()) {
+            tracing::warn!(%path, %error, "number of this start not noted");
+        }
         Ok(next)
     }
 }
@@ -110,6 +119,17 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         DataLock::take(&layout).unwrap();
+    }
+
+    #[test]
+    fn a_full_file_system_keeps_no_agent_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(Utf8Path::from_path(dir.path()).unwrap()).unwrap();
+        // A file to which nothing can be written, and a name that cannot be made a file.
+        std::os::unix::fs::symlink("/dev/full", layout.lock()).unwrap();
+        std::fs::create_dir(layout.incarnation().with_extension("tmp")).unwrap();
+        let lock = DataLock::take(&layout).unwrap();
+        assert_eq!(lock.next_incarnation(&layout, 500).unwrap(), 500);
     }
 
     #[test]
