@@ -58,11 +58,7 @@ impl Layout {
         let path = data.join(TAG_FILE);
         let tag = match durable::read(&path).map_err(io(&path))? {
             Some(content) => String::from_utf8_lossy(&content).trim().to_owned(),
-            None => {
-                let tag = random_tag().map_err(io(&path))?;
-                durable::write(&path, tag.as_bytes()).map_err(io(&path))?;
-                tag
-            }
+            None => make_tag(&path).map_err(io(&path))?,
         };
         let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         if tag.len() != TAG_LEN || !tag.bytes().all(valid) {
@@ -233,8 +229,53 @@ pub(crate) fn netns_path(name: &str) -> Utf8PathBuf {
     Utf8Path::new(NETNS_DIR).join(name)
 }
 
+/// Gives the instance a tag, unless somebody else does so at the same time: then theirs is taken.
+/// The lock does not help here, because its place is known only when the directory is open.
+fn make_tag(path: &Utf8Path) -> io::Result<String> {
+    let own = random_tag()?;
+    let temporary = path.with_extension(format!("{own}-{}.tmp", std::process::id()));
+    // Whole and durable before it gets its name, and a name that is there is never replaced.
+    let made = durable::write(&temporary, own.as_bytes())
+        .and_then(|()| fs::hard_link(&temporary, path))
+        .and_then(|()| durable::sync_parent(path));
+    durable::remove(&temporary)?;
+    match made {
+        Ok(()) => Ok(own),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::read_to_string(path).map(|tag| tag.trim().to_owned())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn random_tag() -> io::Result<String> {
     let mut bytes = [0; TAG_LEN / 2];
     getrandom::fill(&mut bytes).map_err(io::Error::from)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_starts_at_once_agree_on_the_tag() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let data = Utf8Path::from_path(dir.path()).unwrap();
+            let start = std::sync::Barrier::new(8);
+            let open = || {
+                start.wait();
+                Layout::open(data).unwrap().tag().to_owned()
+            };
+            let tags: Vec<String> = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            let kept = fs::read_to_string(data.join(TAG_FILE)).unwrap();
+            assert!(tags.iter().all(|tag| *tag == kept), "{tags:?} {kept}");
+            let left = data.read_dir_utf8().unwrap().flatten();
+            assert_eq!(left.filter(|entry| entry.file_name().ends_with("tmp")).count(), 0);
+        }
+    }
 }
