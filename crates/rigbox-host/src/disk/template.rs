@@ -61,14 +61,13 @@ pub(super) async fn prepare(
 fn import(source: &Utf8Path, target: &Utf8Path) -> Result<(), DiskError> {
     let half = half_made(target)?;
     let copied = copy::copy(source, &half)?;
-    copied.sync_all().map_err(DiskError::file("write", &half))?;
-    finish(&half, target)
+    finish(&copied, &half, target)
 }
 
 async fn resize(base: &Utf8Path, sized: &Utf8Path, size_bytes: u64) -> Result<(), DiskError> {
     let half = half_made(sized)?;
     let (from, to) = (base.to_owned(), half.clone());
-    blocking(move || copy::copy(&from, &to).map(drop)).await?;
+    let copied = blocking(move || copy::copy(&from, &to)).await?;
     let length = fs::metadata(&half).map_err(DiskError::file("look at", &half))?.len();
     if length < size_bytes {
         let grown = grow::grow(&half, size_bytes).await;
@@ -77,7 +76,8 @@ async fn resize(base: &Utf8Path, sized: &Utf8Path, size_bytes: u64) -> Result<()
         }
         grown?;
     }
-    finish(&half, sized)
+    let target = sized.to_owned();
+    blocking(move || finish(&copied, &half, &target)).await
 }
 
 /// The name of a file that is being made, free of what a former try left.
@@ -87,7 +87,10 @@ fn half_made(path: &Utf8Path) -> Result<Utf8PathBuf, DiskError> {
     Ok(half)
 }
 
-fn finish(half: &Utf8Path, path: &Utf8Path) -> Result<(), DiskError> {
+/// Names a file that is whole. Its content is durable first: a name that survives a crash its
+/// content did not would be taken for a template for ever.
+fn finish(content: &fs::File, half: &Utf8Path, path: &Utf8Path) -> Result<(), DiskError> {
+    content.sync_all().map_err(DiskError::file("write", half))?;
     fs::rename(half, path)
         .and_then(|()| durable::sync_parent(path))
         .map_err(DiskError::file("name", path))
