@@ -134,9 +134,9 @@ impl Cgroups {
             if left.is_empty() {
                 return Ok(());
             }
-            for pid in left {
-                tracing::warn!(%workspace, pid, "ending a process that a former VM left");
-                end(pid);
+            tracing::warn!(%workspace, pids = ?left, "ending what a former VM left");
+            for (_, root) in self.hierarchies.roots() {
+                end_all(&root.join(&self.parent).join(workspace.as_str()));
             }
             thread::sleep(REMOVE_PAUSE);
         }
@@ -309,22 +309,42 @@ fn remove_dir(path: &Utf8Path) -> Result<(), CgroupError> {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
             Err(error) => return Err(failed("remove", path)(error)),
         }
-        for pid in read_processes(path) {
-            end(pid);
-        }
+        end_all(path);
         thread::sleep(REMOVE_PAUSE);
     }
     Err(CgroupError::Busy { path: path.to_owned() })
 }
 
-/// Ends a process that was read from a cgroup of ours a moment ago.
-fn end(pid: u32) {
-    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+/// Ends what is in a cgroup of ours.
+fn end_all(dir: &Utf8Path) {
+    // Version 2 of kernels since 5.14 does it in one go, forks included.
+    if fs::write(dir.join("cgroup.kill"), "1").is_ok() {
         return;
+    }
+    for pid in read_processes(dir) {
+        if let Err(error) = end(dir, pid) {
+            tracing::warn!(pid, %error, "process in a cgroup of ours not ended");
+        }
+    }
+}
+
+/// Ends a process if it still is in this cgroup. Its number alone could be another's by now: the
+/// cgroup is read once more while a descriptor holds on to the process that is signalled.
+fn end(dir: &Utf8Path, pid: u32) -> io::Result<()> {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+    let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let fd = match pidfd_open(number, PidfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
-    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(error) => tracing::warn!(?pid, %error, "process in a cgroup of ours not ended"),
+    if !read_processes(dir).contains(&pid) {
+        return Ok(());
+    }
+    match pidfd_send_signal(&fd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -48,3 +48,19 @@ fn a_cgroup_is_made_limited_entered_and_removed_with_what_is_in_it() {
     world.0.remove(workspace.as_str()).unwrap();
     assert!(world.0.names().unwrap().is_empty());
 }
+
+#[test]
+fn a_process_that_is_not_in_the_cgroup_any_more_is_not_ended() {
+    let world = World::new("left");
+    let workspace = WorkspaceId::from_random([4; 8]);
+    world.0.make(&workspace, CgroupNote { vcpus: 1, memory_mib: 64 }).unwrap();
+    let (_, root) = world.0.hierarchies.of(Controller::Memory).unwrap();
+    let dir = root.join(&world.0.parent).join(workspace.as_str());
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    end(&dir, child.id()).unwrap();
+    assert_eq!(child.try_wait().unwrap(), None, "its number was another's");
+    fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();
+    end(&dir, child.id()).unwrap();
+    assert!(!child.wait().unwrap().success());
+    end(&dir, child.id()).unwrap();
+}
