@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
-use rigbox_fabric::{FabricError, watch::Watch};
+use http::{Method, StatusCode};
+use rigbox_fabric::{FabricError, Refusal, watch::Watch};
 use rigbox_types::{
     Revision, WorkspaceId,
     host::{HostRegistration, HostReport, Observation, WatchEvent},
@@ -56,7 +56,15 @@ pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
         sleep(GATHER).await;
         let observations = host.reports.take();
         match send(&host, &path, observations.clone()).await {
-            Ok(()) => pauses = Pauses::default(),
+            Ok(()) => {
+                host.reports.taken();
+                pauses = Pauses::default();
+            }
+            Err(FabricError::Refused(refusal)) if blames(&refusal) => {
+                pauses.log(&FabricError::Refused(refusal), "report refused");
+                host.reports.refused(observations);
+                shutdown.run_until_cancelled(sleep(PAUSE_FIRST)).await;
+            }
             Err(error) => {
                 host.reports.give_back(observations);
                 pauses.log(&error, "report not sent");
@@ -64,6 +72,15 @@ pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
             }
         }
     }
+}
+
+/// Whether a refusal is about what was said, and not about a control that is busy or not ready.
+fn blames(refusal: &Refusal) -> bool {
+    let status = refusal.status;
+    let is_other = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+        || [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]
+            .contains(&status);
+    status.is_client_error() && !is_other
 }
 
 /// Sends what is left to say once more.

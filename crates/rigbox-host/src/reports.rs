@@ -19,6 +19,10 @@ use tokio::sync::Notify;
 /// Most observations of one report: control's own limit.
 pub(crate) const MAX_BATCH: usize = 256;
 
+/// Most bytes of one report's observations. The output of setup scripts is in them, so that 256 may
+/// have ten times as much; control takes 32 MiB, and what is read whole should be far less.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 /// Observations that wait.
 #[derive(Debug)]
 pub(crate) struct Reports {
@@ -33,6 +37,8 @@ struct State {
     waiting: BTreeMap<WorkspaceId, Observation>,
     /// The last of each, for a control that has forgotten.
     last: BTreeMap<WorkspaceId, Observation>,
+    /// Most observations of the next report; none: as many as there may be.
+    next_max: Option<usize>,
 }
 
 impl Reports {
@@ -83,14 +89,45 @@ impl Reports {
     /// Takes what is to be said next.
     pub(crate) fn take(&self) -> Vec<Observation> {
         self.with(|state| {
-            let mut batch = Vec::new();
-            while batch.len() < MAX_BATCH
-                && let Some((_, observation)) = state.waiting.pop_first()
+            let max = state.next_max.unwrap_or(MAX_BATCH);
+            let (mut batch, mut bytes) = (Vec::new(), 0_usize);
+            while batch.len() < max
+                && let Some((workspace, observation)) = state.waiting.pop_first()
             {
+                bytes = bytes.saturating_add(size(&observation));
+                // One that is larger by itself goes alone.
+                if bytes > MAX_BATCH_BYTES && !batch.is_empty() {
+                    state.waiting.insert(workspace, observation);
+                    break;
+                }
                 batch.push(observation);
             }
             batch
         })
+    }
+
+    /// What was said was taken: the next report may be of full size.
+    pub(crate) fn taken(&self) {
+        self.with(|state| state.next_max = None);
+    }
+
+    /// Takes a refusal of what was said. It would be refused again, and nothing of the host would be
+    /// heard any more: the next report is half as long, until the one that is refused is alone. That
+    /// one is said without what its guest had to say, and if that does not help, not at all.
+    pub(crate) fn refused(&self, mut batch: Vec<Observation>) {
+        if let [observation] = batch.as_mut_slice() {
+            self.with(|state| state.next_max = None);
+            let workspace = &observation.workspace;
+            if observation.setup.is_empty() {
+                tracing::error!(%workspace, "control refuses an observation: it is dropped");
+                return;
+            }
+            tracing::warn!(%workspace, "control refuses an observation: said without its setup");
+            observation.setup.clear();
+        } else {
+            self.with(|state| state.next_max = Some((batch.len() / 2).max(1)));
+        }
+        self.give_back(batch);
     }
 
     /// Gives back what could not be said; what was seen since goes before it.
@@ -108,6 +145,11 @@ impl Reports {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Length of an observation on the wire.
+fn size(observation: &Observation) -> usize {
+    serde_json::to_vec(observation).map_or(0, |text| text.len())
 }
 
 /// Whether two observations say the same, whenever they were made.
@@ -160,6 +202,68 @@ mod tests {
         reports.give_back(failed);
         let said: Vec<_> = reports.take().into_iter().map(|said| said.observed).collect();
         assert_eq!(said, [Observed::Running]);
+    }
+
+    fn with_output(n: u8, bytes: usize) -> Observation {
+        let output = rigbox_types::host::SetupResult {
+            id: rigbox_types::SetupScriptId::from_random([1; 16]),
+            name: "s".to_owned(),
+            exit_code: Some(0),
+            output_tail: "x".repeat(bytes),
+            finished_at: None,
+        };
+        Observation { setup: vec![output], ..observation(n, Observed::Running) }
+    }
+
+    #[test]
+    fn a_report_is_bounded_in_bytes() {
+        let reports = Reports::new(1);
+        for n in 0..8 {
+            reports.submit(with_output(n, 1024 * 1024));
+        }
+        reports.submit(with_output(8, 2 * MAX_BATCH_BYTES));
+        let mut all = 0;
+        while all < 9 {
+            let batch = reports.take();
+            let bytes: usize = batch.iter().map(size).sum();
+            assert!(batch.len() == 1 || bytes <= MAX_BATCH_BYTES, "{bytes}");
+            assert!(!batch.is_empty());
+            all += batch.len();
+        }
+    }
+
+    /// A control that refuses every report with this workspace in it, or with its setup.
+    fn said_past(refuses: impl Fn(&Observation) -> bool) -> (Vec<Observation>, usize) {
+        let reports = Reports::new(1);
+        for n in 0..32 {
+            reports.submit(with_output(n, 10));
+        }
+        let (mut said, mut tries) = (Vec::new(), 0);
+        loop {
+            let batch = reports.take();
+            if batch.is_empty() {
+                return (said, tries);
+            }
+            tries += 1;
+            assert!(tries < 200, "it goes on for ever");
+            if batch.iter().any(&refuses) {
+                reports.refused(batch);
+            } else {
+                reports.taken();
+                said.extend(batch);
+            }
+        }
+    }
+
+    #[test]
+    fn one_observation_that_control_refuses_does_not_hold_up_the_others() {
+        let bad = WorkspaceId::from_random([9; 8]);
+        let is_bad = |seen: &Observation| seen.workspace == bad;
+        let (said, _) = said_past(|seen| is_bad(seen) && !seen.setup.is_empty());
+        assert_eq!(said.len(), 32);
+        assert!(said.iter().all(|seen| is_bad(seen) == seen.setup.is_empty()));
+        let (said, _) = said_past(is_bad);
+        assert_eq!(said.len(), 31);
     }
 
     #[test]
