@@ -11,14 +11,34 @@ use super::Finding;
 /// Controllers that bound a workspace.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
-/// Looks at all features.
-pub(super) fn check() -> Vec<Finding> {
+/// Looks at all features; `clones` is whether the data directory's file system has file clones.
+pub(super) fn check(clones: bool) -> Vec<Finding> {
     let mut findings = network();
-    findings.push(loop_devices());
-    findings.push(xfs());
+    findings.extend(pool(clones));
     findings.push(cgroups());
     findings
 }
+
+/// One rule of each kind that the host's table and those of workspaces have. After `tap0` is made.
+const RULES: &str = "
+add table netdev t
+add chain netdev t tap { type filter hook ingress device tap0 priority -500; }
+add rule netdev t tap ether type arp arp saddr ip 172.16.0.2 accept
+add table inet t
+add set inet t floor { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
+add set inet t resolved { type ipv4_addr; flags timeout; size 16; }
+add chain inet t raw { type filter hook prerouting priority raw; }
+add rule inet t raw fib saddr . iif oif missing drop
+add chain inet t c { type filter hook forward priority filter; }
+add rule inet t c ip daddr @floor reject with icmpx admin-prohibited
+add rule inet t c fib daddr type multicast drop
+add rule inet t c ct state new ct count over 100 drop
+add rule inet t c tcp flags syn tcp option maxseg size set rt mtu
+add rule inet t c icmp type echo-request limit rate 10/second accept
+add rule inet t c ct mark set 7 accept
+add chain inet t nat { type nat hook postrouting priority srcnat; }
+add rule inet t nat masquerade
+";
 
 /// A namespace for trying, removed when it goes out of use.
 struct Trial {
@@ -74,12 +94,10 @@ fn network() -> Vec<Finding> {
         ),
         (
             "nftables",
-            &[
-                "nft",
-                "add table inet t; add chain inet t c { type nat hook postrouting priority 100; }; \
-                 add rule inet t c masquerade",
-            ],
-            "install nftables; modprobe nf_tables nft_chain_nat nft_masq",
+            &["nft", RULES],
+            "install nftables; use a kernel with all of nf_tables (Debian's have), or modprobe -a \
+             nf_tables nft_chain_nat nft_masq nft_fib_inet nft_reject_inet nft_ct nft_connlimit \
+             nft_limit",
         ),
     ];
     let mut findings = vec![Finding::ok("network namespaces", "work")];
@@ -90,6 +108,15 @@ fn network() -> Vec<Finding> {
         },
     ));
     findings
+}
+
+/// What the pool file needs, where there has to be one.
+fn pool(clones: bool) -> Vec<Finding> {
+    if clones {
+        let found = "not needed: the data directory has file clones";
+        return vec![Finding::ok("loop devices", found), Finding::ok("XFS", found)];
+    }
+    vec![loop_devices(), xfs()]
 }
 
 fn loop_devices() -> Finding {
@@ -121,7 +148,8 @@ fn cgroups() -> Finding {
     let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
     let (version, present): (&str, Vec<String>) = match unified {
         Ok(text) => ("v2", text.split_ascii_whitespace().map(str::to_owned).collect()),
-        Err(_) => ("v1", mounted_v1()),
+        // Some may be in a version 2 tree beside those of version 1.
+        Err(_) => ("v1", mounted_v1().into_iter().chain(mounted_v2()).collect()),
     };
     let has = |name: &str| {
         present.iter().any(|found| found == name)
@@ -132,11 +160,28 @@ fn cgroups() -> Finding {
     if missing.is_empty() {
         return Finding::ok(CHECK, format!("{version} with {}", CONTROLLERS.join(", ")));
     }
-    Finding::warning(
-        CHECK,
-        format!("{version} without {}: workspaces are not bounded in it", missing.join(", ")),
-        "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1) and these controllers enabled",
-    )
+    let remedy =
+        "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1) and these controllers enabled";
+    let found = format!("{version} without {}", missing.join(", "));
+    if missing == ["io"] {
+        let found = format!("{found}: disks of workspaces are limited by the VMM alone");
+        return Finding::warning(CHECK, found, remedy);
+    }
+    Finding::problem(CHECK, format!("{found}: the host refuses to start"), remedy)
+}
+
+/// Controllers of version 2 trees that are mounted somewhere.
+fn mounted_v2() -> Vec<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .filter(|fields| fields.get(2) == Some(&"cgroup2"))
+        .filter_map(|fields| {
+            fs::read_to_string(Path::new(fields.get(1)?).join("cgroup.controllers")).ok()
+        })
+        .flat_map(|text| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Controllers of version 1 that are mounted somewhere.

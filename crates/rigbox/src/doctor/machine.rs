@@ -25,18 +25,20 @@ const CLOCK_LEAST_S: u64 = 1_735_689_600;
 
 const GIB: u64 = 1 << 30;
 
-/// Looks at the machine.
-pub(super) fn check(up: &Up<'_>) -> Vec<Finding> {
-    vec![
+/// Looks at the machine; also says whether the data directory's file system has file clones.
+pub(super) fn check(up: &Up<'_>) -> (Vec<Finding>, bool) {
+    let (clones, has_clones) = clones(up.layout);
+    let findings = vec![
         rights(),
         processor(),
         kernel_release(),
         memory(),
         clock(),
         disk(up.layout),
-        clones(up.layout),
+        clones,
         port(up),
-    ]
+    ];
+    (findings, has_clones)
 }
 
 fn rights() -> Finding {
@@ -114,12 +116,10 @@ fn disk(layout: &Layout) -> Finding {
 }
 
 /// Tries to clone a file: the name of the file system does not say whether it was made with that.
-fn clones(layout: &Layout) -> Finding {
+fn clones(layout: &Layout) -> (Finding, bool) {
     const CHECK: &str = "file clones";
-    if !layout.data().is_dir() {
-        return Finding::ok(CHECK, "not tried: the data directory is not there yet");
-    }
-    let path = |name: &str| layout.data().join(format!(".doctor-{}-{name}", std::process::id()));
+    let folder = existing_ancestor(layout.data());
+    let path = |name: &str| folder.join(format!(".doctor-{}-{name}", std::process::id()));
     let (from, to) = (path("from"), path("to"));
     let tried = || -> std::io::Result<bool> {
         fs::write(&from, [0; 4_096])?;
@@ -131,13 +131,15 @@ fn clones(layout: &Layout) -> Finding {
         // It may never have been made.
         drop(fs::remove_file(path));
     }
-    match cloned {
+    let has_clones = matches!(cloned, Ok(true));
+    let finding = match cloned {
         Ok(true) => Finding::ok(CHECK, "this file system has them"),
         Ok(false) => Finding::ok(CHECK, "not on this file system; a pool file with XFS has them"),
         Err(error) => {
             Finding::warning(CHECK, format!("could not be tried: {error}"), "sudo rigbox doctor")
         }
-    }
+    };
+    (finding, has_clones)
 }
 
 fn port(up: &Up<'_>) -> Finding {

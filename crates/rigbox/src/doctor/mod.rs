@@ -77,8 +77,8 @@ struct Report {
 /// # Errors
 /// Where the answer cannot be written.
 pub(crate) fn run(up: &Up<'_>, json: bool) -> anyhow::Result<ExitCode> {
-    let mut findings = machine::check(up);
-    findings.extend(kernel::check());
+    let (mut findings, clones) = machine::check(up);
+    findings.extend(kernel::check(clones));
     findings.extend(tools::check(up));
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     let report = Report { ok: worst < Level::Problem, findings };
@@ -106,7 +106,9 @@ fn show(report: &Report) {
     let count = |level| report.findings.iter().filter(|finding| finding.level == level).count();
     output::data(&match (count(Level::Problem), count(Level::Warning)) {
         (0, 0) => "Everything is in order.".to_owned(),
+        (0, 1) => "The platform can run here; one thing could be better.".to_owned(),
         (0, warnings) => format!("The platform can run here; {warnings} things could be better."),
+        (1, _) => "One problem keeps the platform from running here.".to_owned(),
         (problems, _) => format!("{problems} problems keep the platform from running here."),
     });
 }
