@@ -1,3 +1,45 @@
-//! Benchmarks beside their peers.
+//! Measures the product, each part beside its peer in the same run on the same machine.
+//! Invariant: what is reported is computed from the rows that are kept; a run that fails reports
+//! nothing. Starts a platform of its own and leaves nothing of it behind.
 
-fn main() {}
+mod api;
+mod output;
+mod procfs;
+mod raw;
+mod report;
+mod rows;
+mod stats;
+mod summary;
+mod workspace;
+
+use std::process::ExitCode;
+
+use camino::Utf8PathBuf;
+use clap::Parser;
+
+/// What is measured.
+#[derive(Debug, Parser)]
+#[command(name = "rigbox-bench", about = "Measurements of Rigbox, each beside its peer")]
+enum Cli {
+    /// Boot, stop, exec, ten at once and memory beside raw QEMU; requests beside 1,000 records.
+    Workspace(workspace::Options),
+    /// Computes the summary of a folder with results again.
+    Summary {
+        /// The folder, with its `rows.csv` and `machine.txt`.
+        folder: Utf8PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse() {
+        Cli::Workspace(options) => workspace::run(&options),
+        Cli::Summary { folder } => report::summarise(&folder),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

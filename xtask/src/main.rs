@@ -3,6 +3,7 @@
 //! Holds no product logic: `up` and `down` only build and start the `rigbox` executable.
 #![expect(clippy::print_stderr, reason = "a task talks to the person who started it")]
 
+mod bench;
 mod build;
 mod deny;
 mod platform;
@@ -21,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask <task> [arguments]
   up [arguments]     build, then `rigbox up`
   down [arguments]   `rigbox down`
   test [filter]      every check, then every test (all arguments go to nextest)
+  bench <what>       measurements beside peers: workspace
   check              format, clippy, deny, tidy
   tidy               arrows between crates, sizes, house rules, docs
   docs               pages that are made from code
@@ -49,6 +51,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "up" => return platform::up(&repo, rest),
         "down" => return platform::down(&repo, rest),
         "test" => test::all(&repo, rest)?,
+        "bench" => return bench::run(&repo, rest),
         "check" => test::checks(&repo)?,
         "tidy" => tidy::run(&repo)?,
         "docs" => tidy::write_limits(&repo)?,

@@ -51,7 +51,7 @@ fn become_rigbox(repo: &Repo, verb: &str, arguments: &[String]) -> anyhow::Resul
 }
 
 /// `env`, run by root: what follows are variables and then the program.
-fn as_root() -> anyhow::Result<Command> {
+pub(crate) fn as_root() -> anyhow::Result<Command> {
     if is_root()? {
         return Ok(Command::new("env"));
     }
