@@ -6,6 +6,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, service::service_fn};
@@ -13,20 +14,40 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use rigbox_fabric::{Client, task};
 use rigbox_types::{HostId, WorkspaceId};
 
-use super::next;
+use super::{idle::Idle, next};
+
+#[cfg(test)]
+mod tests;
 
 /// Most connections of one workspace.
 const MAX_CONNECTIONS: usize = 128;
 
-/// How long a connection may take for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long what a guest does may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For the head of a request.
+    head: Duration,
+    /// For its body: with it as long as for the head, whatever comes drop by drop.
+    body: Duration,
+    /// Between two bytes in either direction: longer than control takes for an answer.
+    idle: Duration,
+    /// For a connection as a whole. A client that goes on opens another one.
+    life: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    head: Duration::from_secs(15),
+    body: Duration::from_secs(15),
+    idle: Duration::from_secs(60),
+    life: Duration::from_secs(600),
+};
 
 /// Most headers, and most bytes of a head: what common servers allow.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -34,8 +55,12 @@ const HEAD_MAX_BYTES: usize = 16 * 1024;
 /// Largest body of a request.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// How long control may take for the head of its answer.
+/// How long control may take for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest answer of control. It is read whole before the guest gets any of it, so that a guest
+/// which does not read holds no connection to control.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 /// What is passed on; everything else stays outside.
 const PASSED: [HeaderName; 3] = [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT];
@@ -45,13 +70,14 @@ pub struct Gateway {
     host: HostId,
     workspace: WorkspaceId,
     control: Client,
+    patience: Patience,
 }
 
 impl Gateway {
     /// A gateway that speaks for `workspace`.
     #[must_use]
     pub fn new(host: HostId, workspace: WorkspaceId, control: Client) -> Self {
-        Self { host, workspace, control }
+        Self { host, workspace, control, patience: PATIENCE }
     }
 
     /// Answers until told to stop.
@@ -73,16 +99,26 @@ impl Gateway {
     }
 
     async fn converse(self: Arc<Self>, stream: TcpStream) {
+        let Patience { head, idle, life, .. } = self.patience;
         let service = service_fn(move |request| {
             let gateway = Arc::clone(&self);
             async move { Ok::<_, Infallible>(gateway.answer(request).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(head)
             .max_buf_size(HEAD_MAX_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
+            .serve_connection(TokioIo::new(Idle::new(stream, idle)), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = sleep(life) => {
+                connection.as_mut().graceful_shutdown();
+                // Whatever is under way ends within the time of one exchange, or is cut.
+                timeout(idle, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "gateway connection ended");
         }
     }
@@ -92,25 +128,47 @@ impl Gateway {
         let Some(path) = inner_path(head.uri.path()) else {
             return refusal(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
         };
-        let Ok(body) = Limited::new(body, BODY_MAX_BYTES).collect().await else {
-            return refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "the body is over 64 KiB or was cut off",
-            );
+        let body = Limited::new(body, BODY_MAX_BYTES).collect();
+        let body = match timeout(self.patience.body, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                return refusal(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    "the body is over 64 KiB or was cut off",
+                );
+            }
+            Err(_) => {
+                let mut slow = refusal(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "invalid_request",
+                    "the body did not come in time",
+                );
+                // The rest of the body would be taken for the next request.
+                let close = http::HeaderValue::from_static("close");
+                slow.headers_mut().insert(header::CONNECTION, close);
+                return slow;
+            }
         };
-        let Some(outer) = self.outer(&head.method, path, &head.headers, body.to_bytes().into())
-        else {
+        let Some(outer) = self.outer(&head.method, path, &head.headers, body.into()) else {
             return refusal(StatusCode::BAD_REQUEST, "invalid_request", "the path is malformed");
         };
-        match timeout(ANSWER_TIMEOUT, self.control.request(outer)).await {
-            Ok(Ok(answer)) => inward(answer),
-            Ok(Err(error)) => {
-                tracing::debug!(workspace = %self.workspace, %error, "control does not answer");
-                unavailable()
-            }
-            Err(_) => unavailable(),
+        match timeout(ANSWER_TIMEOUT, self.ask(outer)).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) | Err(_) => unavailable(),
         }
+    }
+
+    /// Control's answer, whole.
+    async fn ask(&self, request: Request<Body>) -> Option<Response<Body>> {
+        let answer = self.control.request(request).await;
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::debug!(workspace = %self.workspace, %error, "control does not answer");
+        };
+        let (head, body) = answer.inspect_err(|error| failed(error)).ok()?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+        let body = body.inspect_err(|error| failed(error)).ok()?.to_bytes();
+        Some(inward(&head, body))
     }
 
     /// The request to control: the identity is in the path, made here and nowhere else.
@@ -141,9 +199,8 @@ fn inner_path(path: &str) -> Option<&str> {
     segments.then_some(inner)
 }
 
-fn inward(answer: Response<Incoming>) -> Response<Body> {
-    let (head, body) = answer.into_parts();
-    let mut inward = Response::new(Body::new(body));
+fn inward(head: &http::response::Parts, body: Bytes) -> Response<Body> {
+    let mut inward = Response::new(Body::from(body));
     *inward.status_mut() = head.status;
     for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
         if let Some(value) = head.headers.get(&name) {
@@ -169,18 +226,4 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let json = http::HeaderValue::from_static("application/json");
     answer.headers_mut().insert(header::CONTENT_TYPE, json);
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_stays_below_the_workspaces_own_api() {
-        assert_eq!(inner_path("/rig/v1/whoami"), Some("whoami"));
-        for bad in ["/", "/rig/v1/", "/rig/v2/whoami", "/rig/v1/../x", "/rig/v1//x", "/rig/v1/a%2f"]
-        {
-            assert_eq!(inner_path(bad), None, "{bad}");
-        }
-    }
 }

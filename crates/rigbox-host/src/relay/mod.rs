@@ -6,6 +6,7 @@
 
 pub mod dns;
 pub mod gateway;
+mod idle;
 
 use std::{
     future::poll_fn,

@@ -1,0 +1,123 @@
+//! The gateway between a guest of the test's own and a control of the test's own.
+
+use axum::{Router, routing};
+use rigbox_fabric::{Address, ClientAuth, Listener, ServerAuth};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+/// Longest that the other side may take; a hang is a failure.
+const LIMIT: Duration = Duration::from_secs(20);
+
+const QUICK: Patience = Patience {
+    head: Duration::from_secs(20),
+    body: Duration::from_millis(100),
+    idle: Duration::from_millis(300),
+    life: Duration::from_secs(20),
+};
+
+struct World {
+    _folder: TempDir,
+    gateway: std::net::SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn world(patience: Patience) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock").to_str().unwrap().to_owned();
+    let address: Address = format!("unix:{path}").parse().unwrap();
+    let stop = CancellationToken::new();
+    let control =
+        Listener::bind(address.clone(), &ServerAuth::Local { peer_uid: None }).await.unwrap();
+    let base = "/internal/v1/hosts/{host}/guest-api/{workspace}/rig/v1";
+    let router = Router::new()
+        .route(&format!("{base}/whoami"), routing::any(async || "you"))
+        .route(&format!("{base}/large"), routing::any(async || vec![b'x'; ANSWER_MAX_BYTES]))
+        .route(&format!("{base}/endless"), routing::any(async || vec![b'x'; ANSWER_MAX_BYTES + 1]));
+    tokio::spawn(rigbox_fabric::serve(control, router, stop.clone()));
+    let client = Client::new(address, &ClientAuth::Local).unwrap();
+    let workspace = "ws-aaaaaaaa".parse().unwrap();
+    let mut gateway = Gateway::new("host-aaaaaaaa".parse().unwrap(), workspace, client);
+    gateway.patience = patience;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(gateway.serve(listener, stop.clone()));
+    World { _folder: folder, gateway: at, stop }
+}
+
+/// All that the gateway says to these bytes until it closes.
+async fn said(world: &World, request: &str) -> String {
+    let mut guest = TcpStream::connect(world.gateway).await.unwrap();
+    guest.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(LIMIT, guest.read_to_end(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn get(path: &str) -> String {
+    format!("GET /rig/v1/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn an_answer_of_control_is_passed_on_whole_or_not_at_all() {
+    let world = world(PATIENCE).await;
+    let whoami = said(&world, &get("whoami")).await;
+    assert!(whoami.starts_with("HTTP/1.1 200") && whoami.ends_with("\r\n\r\nyou"), "{whoami}");
+    let large = said(&world, &get("large")).await;
+    assert!(large.starts_with("HTTP/1.1 200") && large.len() > ANSWER_MAX_BYTES);
+    let endless = said(&world, &get("endless")).await;
+    assert!(endless.starts_with("HTTP/1.1 503"), "{}", endless.len());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_ends_the_request() {
+    let world = world(QUICK).await;
+    let head = "POST /rig/v1/whoami HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx";
+    let answer = said(&world, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_moves_nothing_is_cut() {
+    let world = world(QUICK).await;
+    assert_eq!(said(&world, "GET /rig/v1/who").await, "");
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_read_is_cut() {
+    let world = world(QUICK).await;
+    let mut guest = TcpStream::connect(world.gateway).await.unwrap();
+    let asking = async {
+        // More than all buffers hold of answers that nobody reads.
+        while guest.write_all(get("large").replace("close", "keep-alive").as_bytes()).await.is_ok()
+        {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LIMIT, asking).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_time() {
+    let patience = Patience { life: Duration::from_millis(100), ..PATIENCE };
+    let world = world(patience).await;
+    let began = tokio::time::Instant::now();
+    let answer = said(&world, &get("whoami").replace("close", "keep-alive")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(began.elapsed() < PATIENCE.head, "it ended before its next head was missed");
+}
+
+#[test]
+fn a_path_stays_below_the_workspaces_own_api() {
+    assert_eq!(inner_path("/rig/v1/whoami"), Some("whoami"));
+    for bad in ["/", "/rig/v1/", "/rig/v2/whoami", "/rig/v1/../x", "/rig/v1//x", "/rig/v1/a%2f"] {
+        assert_eq!(inner_path(bad), None, "{bad}");
+    }
+}
