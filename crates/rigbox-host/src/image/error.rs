@@ -28,13 +28,13 @@ pub enum ImageError {
         #[source]
         source: InvalidRecipe,
     },
-    /// A tool is not installed.
-    #[error("{tool} is not installed")]
-    MissingTool {
-        /// The command.
-        tool: String,
-        /// The Debian package that has it.
-        package: &'static str,
+    /// Tools are not installed.
+    #[error("not installed: {tools}")]
+    MissingTools {
+        /// The commands or files.
+        tools: String,
+        /// The Debian packages that have them.
+        packages: String,
     },
     /// A tool failed.
     #[error("{tool} failed ({status}): {reason}")]
@@ -127,7 +127,9 @@ impl ImageError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MissingTool { package, .. } => Some(format!("apt-get install {package}")),
+            Self::MissingTools { packages, .. } => {
+                Some(format!("apt-get install --no-install-recommends {packages}"))
+            }
             Self::Package { .. } => {
                 Some("check the network and /etc/apt/sources.list, then: apt-get update".to_owned())
             }

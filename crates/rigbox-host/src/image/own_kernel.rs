@@ -97,13 +97,17 @@ fn cpus() -> String {
 
 fn check_tools() -> Result<(), ImageError> {
     let tools: [Tool; 9] = [MAKE, CC, FLEX, BISON, BC, STRIP, TAR, XZ, NICE];
-    for tool in tools {
-        tool.find()?;
+    let tools = tools.iter().filter(|tool| tool.find().is_err());
+    let headers = HEADERS.iter().filter(|(file, _)| !Utf8Path::new(file).exists());
+    // All at once, so that nobody installs one and is told of the next.
+    let (names, packages): (Vec<&str>, Vec<&str>) = tools
+        .map(|tool| (tool.name, tool.package))
+        .chain(headers.map(|(file, package)| (*file, *package)))
+        .unzip();
+    if names.is_empty() {
+        return Ok(());
     }
-    match HEADERS.iter().find(|(file, _)| !Utf8Path::new(file).exists()) {
-        Some((file, package)) => Err(ImageError::MissingTool { tool: (*file).to_owned(), package }),
-        None => Ok(()),
-    }
+    Err(ImageError::MissingTools { tools: names.join(", "), packages: packages.join(" ") })
 }
 
 /// Lines of the fragment that are not in the configuration made from it: options that this source

@@ -93,9 +93,9 @@ impl Tool {
             .chain(own.split(':').filter(|dir| dir.starts_with('/')))
             .map(|dir| Utf8Path::new(dir).join(self.name))
             .find(|path| path.is_file())
-            .ok_or_else(|| ImageError::MissingTool {
-                tool: self.name.to_owned(),
-                package: self.package,
+            .ok_or_else(|| ImageError::MissingTools {
+                tools: self.name.to_owned(),
+                packages: self.package.to_owned(),
             })
     }
 }
