@@ -2,7 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a task talks to the person who started it")]
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::{fs::symlink, process::CommandExt},
     process::{Command, ExitCode},
 };
@@ -72,16 +72,20 @@ fn is_root() -> anyhow::Result<bool> {
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
+fn link_as_root(to: &Utf8Path, at: &Utf8Path) -> io::Result<()> {
+    let mut ln = as_root().map_err(io::Error::other)?;
+    let status = ln.args(["ln", "-sfn", "--", to.as_str(), at.as_str()]).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("ln: {status}"))) }
+}
+
 /// Puts a link to a command where the shell finds it, unless something else has that name.
 fn link(to: &Utf8Path, name: &str) {
     let at = Utf8PathBuf::from(COMMANDS).join(name);
     match fs::read_link(&at) {
         Ok(present) if present == to.as_std_path() => return,
         Ok(present) if present.ends_with(format!("release/{name}")) => {
-            if let Err(error) = fs::remove_file(&at) {
-                eprintln!("note: {at} stays a link to {}: {error}", present.display());
-                return;
-            }
+            // Where only root may, `link_as_root` replaces it.
+            fs::remove_file(&at).ok();
         }
         Ok(_) => {
             eprintln!("note: {at} is something else and stays; the command is {to}");
@@ -93,7 +97,12 @@ fn link(to: &Utf8Path, name: &str) {
         }
         Err(_) => {}
     }
-    match symlink(to, &at) {
+    let linked = symlink(to, &at).or_else(|error| match error.kind() {
+        // The latter is a link of ours that only root may replace.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::AlreadyExists => link_as_root(to, &at),
+        _ => Err(error),
+    });
+    match linked {
         Ok(()) => eprintln!("{at} now leads to {to}"),
         Err(error) => eprintln!("note: no link {at} ({error}); the command is {to}"),
     }
