@@ -126,6 +126,13 @@ impl Api {
         self.call(Method::POST, &format!("/workspaces/{id}/start"), None).await
     }
 
+    /// Whether the guest of a workspace answers. Its status is what was last seen of it, which may be
+    /// from before the platform was started.
+    pub(crate) async fn workspace_answers(&self, id: &WorkspaceId) -> bool {
+        let path = format!("/workspaces/{id}/metrics");
+        self.call::<Value>(Method::GET, &path, None).await.is_ok()
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

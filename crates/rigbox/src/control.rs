@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_fabric::{ClientAuth, ServerAuth};
+use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::RegionName;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,7 @@ pub(crate) struct ControlFile {
 /// Says which step of the start failed, or why it ended.
 pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> {
     role::follow(parent)?;
+    descriptors::raise_limit().context("raise the limit of open files")?;
     let text = std::fs::read_to_string(config).with_context(|| format!("read {config}"))?;
     let file: ControlFile = toml::from_str(&text).with_context(|| format!("read {config}"))?;
     let listener = listener(&file)?;

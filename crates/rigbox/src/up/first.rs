@@ -82,7 +82,7 @@ async fn wait(
     while !stop.is_cancelled() {
         let seconds = start.elapsed().as_secs();
         match api.workspace(id).await {
-            Ok(now) if now.vm.status == Status::Running => {
+            Ok(now) if now.vm.status == Status::Running && api.workspace_answers(id).await => {
                 progress.done(&format!("{name} is running"));
                 output::data(&format!("Ready. Type: rig shell {name}"));
                 return Ok(());
@@ -111,8 +111,8 @@ fn line(name: &str, status: Status, seconds: u64) -> String {
     let what = match status {
         Status::Provisioning => "its disk is being made",
         Status::Starting => "it boots (about a minute where the machine has no KVM)",
+        Status::Running => "its guest does not answer yet",
         Status::Provisioned
-        | Status::Running
         | Status::Stopping
         | Status::Stopped
         | Status::Suspended

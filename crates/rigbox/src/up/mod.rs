@@ -55,6 +55,7 @@ pub(crate) struct Up<'a> {
 /// Names the step that failed and what to do about it.
 pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
     require_root("up")?;
+    rigbox_fabric::descriptors::raise_limit().context("raise the limit of open files")?;
     files::folder(up.layout.data(), 0o711, None)?;
     files::folder(&up.layout.run(), 0o711, None)?;
     if options.detach {
