@@ -4,6 +4,7 @@
 //! before its first byte is read.
 //! Does not know users, routes or SQL, and decides no right: it takes proofs of rights.
 
+pub mod descriptors;
 pub mod dial;
 pub mod identity;
 pub mod task;

@@ -14,7 +14,7 @@ use rigbox_fabric::{
 };
 use rigbox_types::{Desired, host::Assignment};
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use crate::{
     metrics::{self, Metrics},
     net::{address, host_table, pool::Pool, relays::Upstreams},
     record::{DiskNote, DiskState, Found, Record},
+    relay::gateway,
     reports::Reports,
     serve, sweep,
     table::Table,
@@ -146,8 +147,9 @@ pub(crate) async fn open(
     let pool = Pool::new(layout.clone(), cidr, config.network.pool_size, slots);
     let control = client(&config)?;
     let resolvers = config.network.resolvers.clone();
+    let requests = Arc::new(Semaphore::new(gateway::MAX_REQUESTS));
     let host = Arc::new(Host {
-        upstreams: Upstreams { host: config.id.clone(), control, resolvers },
+        upstreams: Upstreams { host: config.id.clone(), control, resolvers, requests },
         reports: Reports::new(incarnation),
         metrics: Metrics::default(),
         table: Table::default(),

@@ -16,7 +16,12 @@ use rigbox_types::{
     HostId, WorkspaceId,
     host::{Egress, EgressMode},
 };
-use tokio::{net::TcpListener, net::UdpSocket, sync::watch, task::JoinHandle, time::Instant};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{API_PORT, DNS_PORT, GATEWAY, enter::Namespace, rules};
@@ -43,6 +48,8 @@ pub(crate) struct Upstreams {
     pub(crate) host: HostId,
     pub(crate) control: Client,
     pub(crate) resolvers: Vec<Ipv4Addr>,
+    /// Places for requests of all gateways.
+    pub(crate) requests: Arc<Semaphore>,
 }
 
 /// The relays of one workspace.
@@ -69,7 +76,8 @@ impl Relays {
         let gate = Arc::new(Firewall::new(namespace.clone()));
         let dns = DnsRelay::new(resolvers(&upstreams.resolvers), watched, gate);
         let (host, control) = (upstreams.host.clone(), upstreams.control.clone());
-        let gateway = Gateway::new(host, workspace.clone(), control);
+        let requests = Arc::clone(&upstreams.requests);
+        let gateway = Gateway::new(host, workspace.clone(), control, requests);
         let tasks = vec![
             task::spawn("host.relay.dns", dns.serve(datagrams, streams, cancel.clone())),
             task::spawn("host.relay.gateway", gateway.serve(api, cancel.clone())),

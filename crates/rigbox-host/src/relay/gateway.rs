@@ -26,8 +26,11 @@ use super::{idle::Idle, next};
 #[cfg(test)]
 mod tests;
 
-/// Most connections of one workspace.
-const MAX_CONNECTIONS: usize = 128;
+/// Most connections of one workspace: a few programs that each ask now and then.
+const MAX_CONNECTIONS: usize = 32;
+
+/// Most requests of all workspaces of a host that control is asked at once.
+pub const MAX_REQUESTS: usize = 256;
 
 /// How long what a guest does may take.
 #[derive(Debug, Clone, Copy)]
@@ -70,14 +73,21 @@ pub struct Gateway {
     host: HostId,
     workspace: WorkspaceId,
     control: Client,
+    requests: Arc<Semaphore>,
     patience: Patience,
 }
 
 impl Gateway {
-    /// A gateway that speaks for `workspace`.
+    /// A gateway that speaks for `workspace`. All gateways of a host share the places for requests
+    /// ([`MAX_REQUESTS`]).
     #[must_use]
-    pub fn new(host: HostId, workspace: WorkspaceId, control: Client) -> Self {
-        Self { host, workspace, control, patience: PATIENCE }
+    pub fn new(
+        host: HostId,
+        workspace: WorkspaceId,
+        control: Client,
+        requests: Arc<Semaphore>,
+    ) -> Self {
+        Self { host, workspace, control, requests, patience: PATIENCE }
     }
 
     /// Answers until told to stop.
@@ -159,8 +169,10 @@ impl Gateway {
         }
     }
 
-    /// Control's answer, whole.
+    /// Control's answer, whole. Whatever a guest does slowly is over before a place is taken, or
+    /// comes after it was given back.
     async fn ask(&self, request: Request<Body>) -> Option<Response<Body>> {
+        let _place = self.requests.acquire().await.ok()?;
         let answer = self.control.request(request).await;
         let failed = |error: &dyn std::fmt::Display| {
             tracing::debug!(workspace = %self.workspace, %error, "control does not answer");

@@ -81,6 +81,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(host: &OfHost) -> anyhow::Result<ExitCode> {
+    rigbox_fabric::descriptors::raise_limit().context("raise the limit of open files")?;
     let shutdown = ended_by_signal()?;
     let config = Config::read(&host.config)?;
     let drivers = choose(&config).await?;

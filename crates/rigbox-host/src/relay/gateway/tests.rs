@@ -20,6 +20,7 @@ const QUICK: Patience = Patience {
 struct World {
     _folder: TempDir,
     gateway: std::net::SocketAddr,
+    requests: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -43,13 +44,14 @@ async fn world(patience: Patience) -> World {
         .route(&format!("{base}/endless"), routing::any(async || vec![b'x'; ANSWER_MAX_BYTES + 1]));
     tokio::spawn(rigbox_fabric::serve(control, router, stop.clone()));
     let client = Client::new(address, &ClientAuth::Local).unwrap();
-    let workspace = "ws-aaaaaaaa".parse().unwrap();
-    let mut gateway = Gateway::new("host-aaaaaaaa".parse().unwrap(), workspace, client);
+    let (host, workspace) = ("host-aaaaaaaa".parse().unwrap(), "ws-aaaaaaaa".parse().unwrap());
+    let requests = Arc::new(Semaphore::new(1));
+    let mut gateway = Gateway::new(host, workspace, client, requests.clone());
     gateway.patience = patience;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(gateway.serve(listener, stop.clone()));
-    World { _folder: folder, gateway: at, stop }
+    World { _folder: folder, gateway: at, requests, stop }
 }
 
 /// All that the gateway says to these bytes until it closes.
@@ -112,6 +114,29 @@ async fn a_connection_ends_with_its_time() {
     let answer = said(&world, &get("whoami").replace("close", "keep-alive")).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(began.elapsed() < PATIENCE.head, "it ended before its next head was missed");
+}
+
+#[tokio::test]
+async fn a_request_waits_for_its_place_on_the_host() {
+    let world = world(PATIENCE).await;
+    let place = world.requests.acquire().await.unwrap();
+    let request = get("whoami");
+    let mut asking = std::pin::pin!(said(&world, &request));
+    assert!(timeout(Duration::from_millis(200), asking.as_mut()).await.is_err());
+    drop(place);
+    assert!(asking.await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_at_once() {
+    let world = world(PATIENCE).await;
+    let mut open = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        open.push(TcpStream::connect(world.gateway).await.unwrap());
+    }
+    let mut surplus = TcpStream::connect(world.gateway).await.unwrap();
+    assert!(!matches!(timeout(LIMIT, surplus.read(&mut [0])).await.unwrap(), Ok(1..)));
+    drop(open);
 }
 
 #[test]
