@@ -17,6 +17,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.idempotency().forget().await {
             tracing::warn!(%error, "old idempotency keys were not forgotten");
         }
+        if let Err(error) = control.store.samples().forget().await {
+            tracing::warn!(%error, "old samples were not forgotten");
+        }
         if let Err(error) = control.store.feed().forget().await {
             tracing::warn!(%error, "old removals were not forgotten");
         }

@@ -13,6 +13,7 @@ mod guest;
 mod hosts;
 mod http;
 mod keep;
+mod metrics;
 mod service_specs;
 mod setup_scripts;
 mod source;
@@ -89,11 +90,13 @@ pub async fn run(
     let control = Arc::new(control);
     tracing::info!(internal = %internal.address(), "control serves");
     let keep = task::spawn("control.keep", keep::run(control.clone()));
+    let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve(internal, hosts::http::router(control), shutdown),
     );
-    if tokio::time::timeout(DRAIN, keep).await.is_err() {
+    let both = async { tokio::join!(keep, metrics) };
+    if tokio::time::timeout(DRAIN, both).await.is_err() {
         tracing::warn!("housekeeping did not end in time");
     }
     store.close().await;

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod samples;
 pub mod service_specs;
 pub mod settings;
 pub mod setup_scripts;
@@ -102,6 +103,12 @@ impl Store {
     #[must_use]
     pub fn ssh_keys(&self) -> ssh_keys::SshKeys<'_> {
         ssh_keys::SshKeys { engine: &self.engine }
+    }
+
+    /// What guests used over time.
+    #[must_use]
+    pub fn samples(&self) -> samples::Samples<'_> {
+        samples::Samples { engine: &self.engine }
     }
 
     /// Answers to requests that carry an `Idempotency-Key`.

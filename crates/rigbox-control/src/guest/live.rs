@@ -21,12 +21,7 @@ pub(crate) async fn workspace_metrics(
     let guest: GuestMetrics = agent.get("/metrics").await?;
     Ok(Json(WorkspaceMetrics {
         workspace_id: about.id.target().clone(),
-        // A guest may say anything, and JSON knows no NaN.
-        cpu_percent: if guest.cpu_percent.is_finite() {
-            guest.cpu_percent.clamp(0.0, 100.0)
-        } else {
-            0.0
-        },
+        cpu_percent: cpu_percent(&guest),
         ram_used_mb: guest.memory_used_bytes / MIB,
         ram_total_mb: guest.memory_total_bytes / MIB,
         disk_used_mb: guest.disk_used_bytes / MIB,
@@ -36,6 +31,11 @@ pub(crate) async fn workspace_metrics(
         // Our clock: the guest's may be anywhere.
         updated_at: now(),
     }))
+}
+
+/// The share that a guest says it uses. It may say anything, and JSON knows no NaN.
+pub(crate) fn cpu_percent(guest: &GuestMetrics) -> f64 {
+    if guest.cpu_percent.is_finite() { guest.cpu_percent.clamp(0.0, 100.0) } else { 0.0 }
 }
 
 /// What listens.

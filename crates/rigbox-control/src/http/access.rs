@@ -128,6 +128,17 @@ impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for Id<T> {
     }
 }
 
+/// The segment `{job_id}` of a path.
+pub(crate) struct JobId<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for JobId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "job_id").await.map(Self)
+    }
+}
+
 /// The segment `{name}` of a path.
 pub(crate) struct Name(pub(crate) String);
 

@@ -16,11 +16,12 @@ use crate::{
     control::Control,
     guest::{exec, files, live, logs, services},
     http::entry::{Gate, enter, identify, unknown_path, wrong_method},
+    metrics::http as metrics,
     service_specs::http as service_specs,
     setup_scripts::http as setup_scripts,
     ssh_keys::http as ssh_keys,
     terminal::http as terminal,
-    workspaces::{events, http as workspaces},
+    workspaces::{events, http as workspaces, jobs},
 };
 
 type Route = MethodRouter<Arc<Control>>;
@@ -83,6 +84,9 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::WorkspaceLogs => to(filter, logs::workspace_logs),
         Op::WorkspaceLogsStream => to(filter, logs::workspace_logs_stream),
         Op::WorkspaceMetrics => to(filter, live::workspace_metrics),
+        Op::WorkspaceMetricsSeries => to(filter, metrics::workspace_metrics_series),
+        Op::WorkspaceMetricsSummary => to(filter, metrics::workspace_metrics_summary),
+        Op::WorkspaceJobShow => to(filter, jobs::workspace_job_show),
         Op::WorkspacePortsList => to(filter, live::workspace_ports_list),
         Op::WorkspaceServicesList => to(filter, services::workspace_services_list),
         Op::WorkspaceServiceShow => to(filter, services::workspace_service_show),

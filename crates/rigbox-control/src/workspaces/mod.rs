@@ -5,6 +5,7 @@ mod create;
 
 pub(crate) mod events;
 pub(crate) mod http;
+pub(crate) mod jobs;
 mod rules;
 pub(crate) mod view;
 

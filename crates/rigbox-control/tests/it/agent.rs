@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
     /// Set to make every answer this one.
     pub(crate) broken: Arc<Mutex<Option<(u16, String)>>>,
+    /// Workspaces whose agents never answer.
+    pub(crate) hung: Arc<Mutex<Vec<String>>>,
     /// Shells that were ended.
     pub(crate) ended: Arc<watch::Sender<Vec<String>>>,
     /// Windows that terminals were told.
@@ -70,6 +72,10 @@ async fn note(
 ) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
     agent.asked.lock().unwrap().push(line);
+    let path = request.uri().path().to_owned();
+    if agent.hung.lock().unwrap().iter().any(|id| path.contains(id)) {
+        return std::future::pending().await;
+    }
     let broken = agent.broken.lock().unwrap().clone();
     match broken {
         Some((status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),

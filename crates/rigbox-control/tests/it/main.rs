@@ -16,6 +16,7 @@ mod host;
 mod idempotency;
 mod internal;
 mod life;
+mod metrics;
 mod pages;
 mod restart;
 mod scripts;

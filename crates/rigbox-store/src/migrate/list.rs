@@ -50,6 +50,8 @@ both! {
     "2026-11-23-21-create-settings"
     "2026-11-23-22-create-ssh-keys"
     "2026-11-23-23-ssh-keys-by-account"
+    "2026-11-25-01-create-samples"
+    "2026-11-25-02-samples-by-age"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

@@ -1,6 +1,6 @@
 //! Applies what a host reports. Invariants: an observation is applied only if it is newer than the
 //! last one and the host has the workspace; the observation that a workspace is gone, when that is
-//! what is wanted, removes its row in the same transaction.
+//! what is wanted, removes its row and its samples in the same transaction.
 
 use rigbox_types::{Desired, HostId, Observed as State, host::Observation};
 
@@ -9,6 +9,7 @@ use crate::{
     StoreError,
     feed::Wake,
     row::{json, json_optional, word},
+    samples,
     tx::Tx,
 };
 
@@ -107,6 +108,7 @@ async fn remove_or_update(
         .bind(now)
         .execute(tx.on())
         .await?;
+    samples::forget_workspace(tx, id).await?;
     wake(tx, host, observation);
     Ok(Observed::Removed)
 }

@@ -1,7 +1,7 @@
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{LIST_OF_ACCOUNT, LIST_OF_ALL, admit::SUM_OF_ACCOUNT, admit::SUM_OF_HOST};
-use crate::{Store, StoreUrl, SystemClock, feed};
+use crate::{Store, StoreUrl, SystemClock, feed, samples};
 
 /// How SQLite would answer a statement.
 async fn plan(text: &str) -> String {
@@ -28,6 +28,7 @@ async fn the_cost_of_a_page_does_not_depend_on_how_many_there_are() {
     check(feed::CHANGES_READ, "workspaces_by_revision").await;
     check(feed::REMOVALS_READ, "removals_by_host").await;
     check(feed::WHOLE_READ, "workspaces_by_host").await;
+    check(samples::SINCE, "sqlite_autoindex_samples").await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod idempotency;
 mod kit;
 mod observe;
 mod postgres;
+mod samples;
 mod schema;
 mod scripts;
 mod specs;
@@ -91,6 +92,10 @@ cases! {
         a_deleted_workspace_goes_when_the_host_has_nothing_of_it
         a_report_is_applied_whole
         reports_and_changes_at_once_do_not_block_each_other;
+    samples:
+        samples_are_read_back_in_their_order
+        samples_are_forgotten_after_a_week
+        samples_go_with_their_workspace;
     schema:
         every_step_can_be_repeated
         an_upgrade_from_any_point_ends_like_a_fresh_start

@@ -6,6 +6,7 @@ pub mod change;
 pub mod error;
 pub mod events;
 pub mod inside;
+pub mod jobs;
 pub mod metrics;
 pub mod service_specs;
 pub mod services;

@@ -70,6 +70,12 @@ operations! {
     WorkspaceLogsStream = "workspace_logs_stream":
         "Follows a workspace's journal as server-sent events.",
     WorkspaceMetrics = "workspace_metrics": "Shows what a workspace uses right now.",
+    WorkspaceMetricsSeries = "workspace_metrics_series":
+        "Shows what a workspace used over time, as series of points.",
+    WorkspaceMetricsSummary = "workspace_metrics_summary":
+        "Shows what a workspace used over time, added up.",
+    WorkspaceJobShow = "workspace_job_show":
+        "Shows how a setup script of the workspace's last boot went.",
     WorkspacePortsList = "workspace_ports_list": "Lists what listens in a workspace.",
     WorkspaceServicesList = "workspace_services_list": "Lists a workspace's services.",
     WorkspaceServiceShow = "workspace_service_show": "Shows one service of a workspace.",
@@ -130,7 +136,7 @@ pub struct Endpoint {
     pub operation: Operation,
     /// The HTTP method.
     pub method: Method,
-    /// The whole path; `{id}` and `{name}` stand for one segment.
+    /// The whole path; what is in braces stands for one segment.
     pub path: &'static str,
     /// What the caller must be allowed.
     pub right: Right,

@@ -10,7 +10,11 @@ use crate::{
         },
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceStatusEvent,
-        metrics::WorkspaceMetrics,
+        jobs::JobStatusResponse,
+        metrics::{
+            WorkspaceMetrics, WorkspaceMetricsRange, WorkspaceMetricsSeriesResponse,
+            WorkspaceMetricsSummaryResponse,
+        },
         service_specs::{
             CreateServiceSpecRequest, ServiceSpecResponse, ServiceSpecsListResponse,
             UpdateServiceSpecRequest,
@@ -108,6 +112,13 @@ const FILE_WRITE: &[Parameter] = &[
                 `0644`, when missing.",
     },
 ];
+
+const RANGE: &[Parameter] = &[Parameter {
+    name: "range",
+    kind: ParameterKind::OneOf(WorkspaceMetricsRange::WORDS),
+    required: false,
+    about: "How far back it goes.",
+}];
 
 const LOG_LINES: Parameter = Parameter {
     name: "lines",
@@ -283,6 +294,29 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get(Op::WorkspaceMetrics, "/api/v1/workspaces/{id}/metrics", Right::WorkspaceRead)
         .answers::<WorkspaceMetrics>(200)
         .errors(MISSING_OR_STATE),
+    Endpoint::get(
+        Op::WorkspaceMetricsSeries,
+        "/api/v1/workspaces/{id}/metrics/series",
+        Right::WorkspaceRead,
+    )
+    .query(RANGE)
+    .answers::<WorkspaceMetricsSeriesResponse>(200)
+    .errors(&[NotFound, ErrorCode::Unavailable]),
+    Endpoint::get(
+        Op::WorkspaceMetricsSummary,
+        "/api/v1/workspaces/{id}/metrics/summary",
+        Right::WorkspaceRead,
+    )
+    .query(RANGE)
+    .answers::<WorkspaceMetricsSummaryResponse>(200)
+    .errors(&[NotFound, ErrorCode::Unavailable]),
+    Endpoint::get(
+        Op::WorkspaceJobShow,
+        "/api/v1/workspaces/{id}/jobs/{job_id}",
+        Right::WorkspaceRead,
+    )
+    .answers::<JobStatusResponse>(200)
+    .errors(MISSING),
     Endpoint::get(
         Op::WorkspacePortsList,
         "/api/v1/workspaces/{id}/listening-ports",
