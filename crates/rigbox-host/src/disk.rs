@@ -1,7 +1,7 @@
 //! Owns the disks of workspaces: one raw ext4 file each, cloned from an image's template.
 //! Invariants: a disk appears under its name only when it is whole; it only ever grows; nothing is
 //! made when the storage is nearly full. Deletes happen one at a time, in the order of arrival.
-//! Does not count promises (see `admission`) and never looks into a disk that a VM has open.
+//! Does not count promises (see `admission`) and never looks into a disk: a guest wrote it.
 
 mod copy;
 mod error;
@@ -130,7 +130,7 @@ impl Disks {
         Ok(u32::try_from(length / MIB).unwrap_or(u32::MAX))
     }
 
-    /// Makes a disk that no VM has open larger, and its file system with it.
+    /// Makes a disk that no VM has open larger. Its file system follows when the guest is set up.
     pub(crate) async fn grow(
         &self,
         workspace: &WorkspaceId,
@@ -138,8 +138,7 @@ impl Disks {
     ) -> Result<(), DiskError> {
         self.check_room().await?;
         let disk = self.path(workspace);
-        let grown = grow::grow(&disk, u64::from(size_mib) * MIB).await;
-        self.classify(grown).await
+        blocking(move || grow::lengthen(&disk, u64::from(size_mib) * MIB)).await
     }
 
     /// Removes a disk, whole or half made. One that is not there is success.
@@ -171,17 +170,6 @@ impl Disks {
                 return Err(DiskError::Full { free_mib, reserve_mib: self.reserve_mib });
             }
             sleep(ROOM_PAUSE).await;
-        }
-    }
-
-    /// A tool that fails when the storage is full does not say so in a way that could be relied on.
-    async fn classify<T>(&self, result: Result<T, DiskError>) -> Result<T, DiskError> {
-        match result {
-            Err(DiskError::Tool { .. }) => {
-                self.check_room().await?;
-                result
-            }
-            other => other,
         }
     }
 }

@@ -41,6 +41,29 @@ fn a_workspace_is_created_started_entered_stopped_and_deleted() {
 }
 
 #[test]
+fn a_disk_that_was_made_larger_is_larger_inside() {
+    let platform = Platform::start().unwrap();
+    let client = platform.client().unwrap();
+    let id = platform.spawn("one").unwrap();
+    let size_kib = || -> u64 {
+        let shown = platform.sh(&id, "df -k / | tail -n 1").unwrap().stdout;
+        shown.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let before_kib = size_kib();
+    platform.sh(&id, "echo kept > /root/kept; sync").unwrap();
+    platform.act(&id, "stop").unwrap();
+    platform.wait_status(&id, "stopped").unwrap();
+    let size_mb = client.get(&format!("/workspaces/{id}")).unwrap().at("/vm/disk_size_mb");
+    let larger = json!({"disk_size_mb": 3 * size_mb.as_u64().unwrap()});
+    let changed = client.call("PUT", &format!("/workspaces/{id}/resources"), Some(&larger));
+    assert_eq!(changed.unwrap().status, 200);
+    platform.act(&id, "start").unwrap();
+    platform.wait_status(&id, "running").unwrap();
+    assert!(size_kib() > 2 * before_kib, "{before_kib} {}", size_kib());
+    assert_eq!(platform.sh(&id, "cat /root/kept").unwrap().stdout, "kept\n");
+}
+
+#[test]
 fn a_restart_boots_again_and_a_guest_that_reboots_comes_back() {
     let platform = Platform::start().unwrap();
     let id = platform.spawn("one").unwrap();

@@ -2,7 +2,7 @@
 //! of the machine is touched: the wish is written down where a test can read it, and a shutdown
 //! ends the agent.
 
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use rigbox_types::{Timestamp, guest::ShutdownKind};
 use rustix::{
@@ -13,7 +13,12 @@ use rustix::{
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use super::{clock, program::Program, root::Root, sys::random};
+use super::{
+    clock,
+    program::Program,
+    root::Root,
+    sys::{ext4, random},
+};
 
 /// A clock that is this close is left alone: a step is worse for programs than the difference.
 const CLOCK_TOLERANCE_MICROS: u64 = 250_000;
@@ -57,6 +62,11 @@ impl Kernel {
         clock_settime(ClockId::Realtime, time)?;
         info!(%now, "clock set");
         Ok(())
+    }
+
+    /// Lets the root file system take up what its disk has grown by. Waits for the disk.
+    pub(crate) fn grow_root(&self) -> io::Result<()> {
+        if self.root.is_real() { ext4::grow(Path::new("/")) } else { self.note("grown", "") }
     }
 
     pub(crate) fn reseed(&self, random: &[u8]) -> io::Result<()> {

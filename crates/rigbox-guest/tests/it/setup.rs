@@ -70,6 +70,7 @@ async fn a_setup_makes_the_guest_the_workspace() {
     assert!(report.hello.ready);
     assert_eq!(report.hello.workspace.unwrap().as_str(), "ws-aaaaaaaa");
 
+    assert!(world.guest_path("/run/rigbox/grown").exists(), "the disk's room is taken up");
     assert_eq!(world.read("/etc/hostname"), "my-project\n");
     assert!(world.read("/etc/hosts").contains("127.0.1.1\tmy-project\n"));
     let metadata: serde_json::Value =

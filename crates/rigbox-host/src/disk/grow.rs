@@ -1,4 +1,5 @@
-//! Makes an ext4 file larger while nobody has it open.
+//! Makes the file of a disk larger while nobody has it open.
+//! Invariant: no tool of the host reads what a guest has written.
 
 use std::{fs::OpenOptions, time::Duration};
 
@@ -13,21 +14,28 @@ const CHECK_LIMIT: Duration = Duration::from_secs(300);
 /// Status bit of `e2fsck`: errors were found and could not be corrected.
 const UNCORRECTED: i32 = 4;
 
-/// Grows the file, then the file system in it. Does nothing to one that is large enough.
-pub(super) async fn grow(disk: &Utf8Path, size_bytes: u64) -> Result<(), DiskError> {
+/// Makes a workspace's disk longer. What is in it was written by a guest and is not looked at: the
+/// guest makes its file system as large when it is set up.
+pub(super) fn lengthen(disk: &Utf8Path, size_bytes: u64) -> Result<(), DiskError> {
     let open = || DiskError::file("grow", disk);
     let file = OpenOptions::new().write(true).open(disk).map_err(open())?;
-    let length = file.metadata().map_err(open())?.len();
-    if length < size_bytes {
+    if file.metadata().map_err(open())?.len() < size_bytes {
         file.set_len(size_bytes).map_err(open())?;
     }
-    // After a crash in between the file is larger already, and its file system is not.
-    check(disk).await?;
-    Run::new("resize2fs", &[disk.as_str()])
+    file.sync_all().map_err(open())
+}
+
+/// Makes a file and the file system in it larger; only for one that was never in a guest.
+pub(super) async fn grow(image: &Utf8Path, size_bytes: u64) -> Result<(), DiskError> {
+    lengthen(image, size_bytes)?;
+    check(image).await?;
+    Run::new("resize2fs", &[image.as_str()])
         .limit(CHECK_LIMIT)
         .output()
         .await
-        .map_err(DiskError::tool("grow the file system of", disk))?;
+        .map_err(DiskError::tool("grow the file system of", image))?;
+    let open = || DiskError::file("grow", image);
+    let file = OpenOptions::new().write(true).open(image).map_err(open())?;
     file.sync_all().map_err(open())
 }
 

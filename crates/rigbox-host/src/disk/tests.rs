@@ -74,11 +74,18 @@ async fn check_life_of_a_disk(pool: PoolChoice) {
     file.write_all_at(&[0; 4], 0).unwrap();
     drop(file);
 
+    let listing = Run::new("dumpe2fs", &["-h", disk.as_str()]).output().await.unwrap();
+    assert!(listing.contains("Block count:              16384"), "{listing}");
+    // Whatever a guest has made of it: nothing on the host looks at it.
+    let file = fs::File::options().write(true).open(&disk).unwrap();
+    file.write_all_at(b"a trap for e2fsck", 1024).unwrap();
+    drop(file);
     disks.grow(&order.workspace, 2 * SIZE_MIB).await.unwrap();
     disks.grow(&order.workspace, SIZE_MIB).await.unwrap();
-    assert_eq!(fs::metadata(&disk).unwrap().len(), u64::from(2 * SIZE_MIB) * MIB);
-    let listing = Run::new("dumpe2fs", &["-h", disk.as_str()]).output().await.unwrap();
-    assert!(listing.contains("Block count:              32768"), "{listing}");
+    let grown = fs::read(&disk).unwrap();
+    assert_eq!(u64::try_from(grown.len()).unwrap(), u64::from(2 * SIZE_MIB) * MIB);
+    assert_eq!(&grown[1024..1041], b"a trap for e2fsck");
+    assert!(grown[usize::try_from(u64::from(SIZE_MIB) * MIB).unwrap()..].iter().all(|b| *b == 0));
 
     disks.delete(&order.workspace).await.unwrap();
     disks.delete(&order.workspace).await.unwrap();

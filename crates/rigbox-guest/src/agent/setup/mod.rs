@@ -95,7 +95,13 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
     let workspace = request.workspace.clone();
     let (worker, setup) = (guest.clone(), request.guest.clone());
     let written = tokio::task::spawn_blocking(move || {
-        files::write(&worker.root, &User::default_of(&worker.root), &workspace, &setup)
+        let mut problems = Problems::default();
+        if is_first {
+            problems.note("the size of the disk", worker.kernel.grow_root());
+        }
+        let user = User::default_of(&worker.root);
+        problems.all.extend(files::write(&worker.root, &user, &workspace, &setup));
+        problems.all
     });
     match written.await {
         Ok(found) => problems.all.extend(found),

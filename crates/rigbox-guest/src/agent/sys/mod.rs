@@ -1,6 +1,7 @@
 //! System calls that have no safe form elsewhere. Each file says why it needs what it does.
 
 pub(crate) mod child;
+pub(crate) mod ext4;
 pub(crate) mod random;
 pub(crate) mod rights;
 pub(crate) mod vsock;
