@@ -77,12 +77,25 @@ impl Workspace {
             Err(VmmError::Gone { .. }) => {
                 tracing::info!(pid = process.pid, "VM is gone");
                 self.live.gone();
+                self.excuse(vm).await;
             }
             // Said once: a VM that stays out of reach is tried again every few seconds.
             Err(error) if is_first => {
                 tracing::warn!(pid = process.pid, %error, "VM not taken over yet");
             }
             Err(error) => tracing::debug!(pid = process.pid, %error, "VM not taken over yet"),
+        }
+    }
+
+    /// A guest that was never ready went with the agent that was booting it. That is no failure of
+    /// the workspace: the next one is booted as if this one had been meant to end.
+    async fn excuse(&mut self, vm: &VmNote) {
+        if vm.told.is_some() {
+            return;
+        }
+        if let Err(error) = self.doom().await {
+            // Then it counts, which is wrong only by one attempt.
+            tracing::warn!(error = %error.chain(), "end of a boot not written down");
         }
     }
 

@@ -237,6 +237,22 @@ async fn a_vm_that_never_stays_up_is_given_up_until_somebody_asks() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_killed_during_boots_uses_up_no_attempts() {
+    let mut world = World::quick().await;
+    let wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted);
+    for _ in 0..6 {
+        world.start_with(&[("RIGBOX_FAULT", "admit.after")]);
+        world.ended().await;
+    }
+    world.start();
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    let record = world.data().join(format!("host/workspaces/{workspace}/record.json"));
+    assert!(fs::read_to_string(&record).unwrap().contains("\"trouble\": null"));
+}
+
+#[tokio::test]
 async fn two_agents_do_not_share_a_data_directory() {
     let mut world = World::quick().await;
     world.start();
