@@ -8,7 +8,7 @@ use rigbox_fabric::task;
 use rigbox_guest::client::{Agent, AgentError, bridge};
 use rigbox_types::{
     WorkspaceId,
-    guest::{SetupRequest, SetupState, ShutdownKind},
+    guest::{SetupRequest, SetupState, ShutdownKind, setup::SCRIPT_MAX_S},
     host::{GuestSetup, SetupResult},
     limits::SETUP_MAX_COUNT,
 };
@@ -40,6 +40,15 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one wait for the setup scripts lasts.
 const SETUP_WAIT: Duration = Duration::from_secs(25);
+
+/// Pause before the next such wait. A guest that answers without having waited gets a longer one
+/// each time: what it says costs this host and control work.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
+const HASTY_PAUSE: Duration = Duration::from_secs(3);
+const HASTY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What a boot may take beyond the time of its scripts before they are followed no longer.
+const FOLLOW_MARGIN: Duration = Duration::from_secs(3600);
 
 /// What the tasks around a VM have to say. Each carries the epoch of its VM.
 pub(crate) enum Event {
@@ -87,6 +96,7 @@ impl Workspace {
         let Some(vm) = &mut self.live.vm else { return };
         let agent = Agent::new(vm.agent.clone());
         let guest = setup.clone();
+        let patience = follow_limit(setup);
         let tell = async move {
             let told = tell(&agent, workspace, guest, limit).await;
             let event = match &told {
@@ -95,7 +105,7 @@ impl Workspace {
             };
             send(&notify, event).await;
             if told.is_ok() {
-                follow(&agent, epoch, &notify).await;
+                follow(&agent, epoch, &notify, patience).await;
             }
         };
         let cancel = vm.cancel.child_token();
@@ -107,9 +117,11 @@ impl Workspace {
     /// Asks how the setup scripts go, after a restart of the agent.
     pub(super) fn follow_setup(&mut self) {
         let (epoch, notify) = (self.live.epoch, self.notify.clone());
+        let Some(assignment) = &self.record.assignment else { return };
+        let patience = follow_limit(&assignment.guest);
         let Some(vm) = &mut self.live.vm else { return };
         let agent = Agent::new(vm.agent.clone());
-        let follow = async move { follow(&agent, epoch, &notify).await };
+        let follow = async move { follow(&agent, epoch, &notify, patience).await };
         vm.tasks.push(spawn("host.vm.follow", &vm.cancel.clone(), follow));
     }
 
@@ -217,28 +229,57 @@ async fn tell(
     let request = SetupRequest { workspace, now: clock::now(), guest };
     let report = agent.setup(&request).await?;
     for problem in report.problems.iter().take(SETUP_MAX_COUNT) {
-        let problem = cut(problem.replace(char::is_control, "\u{fffd}"), NAME_MAX_LEN);
+        let problem = cut(problem.clone(), NAME_MAX_LEN);
         tracing::warn!(%problem, "a part of the setup was not applied");
     }
     Ok(())
 }
 
-/// Reports how the setup scripts go until all have ended.
-async fn follow(agent: &Agent, epoch: u64, notify: &mpsc::Sender<Event>) {
+/// How long the scripts of a boot may take together.
+fn follow_limit(setup: &GuestSetup) -> Duration {
+    let scripts = u32::try_from(setup.setup_scripts.len()).unwrap_or(u32::MAX);
+    Duration::from_secs(SCRIPT_MAX_S).saturating_mul(scripts).saturating_add(FOLLOW_MARGIN)
+}
+
+/// Reports how the setup scripts go until all have ended, or could have long ago.
+async fn follow(agent: &Agent, epoch: u64, notify: &mpsc::Sender<Event>, limit: Duration) {
+    if timeout(limit, follow_to_the_end(agent, epoch, notify)).await.is_err() {
+        tracing::warn!("the guest does not say that its setup scripts have ended");
+    }
+}
+
+async fn follow_to_the_end(agent: &Agent, epoch: u64, notify: &mpsc::Sender<Event>) {
+    let mut hasty = HASTY_PAUSE;
+    let mut said = None;
     loop {
-        match agent.setup_done(SETUP_WAIT).await {
+        let asked = Instant::now();
+        let pause = match agent.setup_done(SETUP_WAIT).await {
             Ok(hello) => {
                 let done = hello.setup_state == SetupState::Done;
-                send(notify, Event::Setup(epoch, bounded(hello.setup))).await;
+                let results = bounded(hello.setup);
+                // Only what is new is worth an observation.
+                if said.as_ref() != Some(&results) {
+                    send(notify, Event::Setup(epoch, results.clone())).await;
+                    said = Some(results);
+                }
                 if done {
                     return;
+                }
+                if asked.elapsed() >= SETUP_WAIT / 2 {
+                    hasty = HASTY_PAUSE;
+                    FOLLOW_PAUSE
+                } else {
+                    let pause = hasty;
+                    hasty = hasty.saturating_mul(2).min(HASTY_PAUSE_MAX);
+                    pause
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "state of the setup scripts not known");
-                sleep(TELL_PAUSE).await;
+                TELL_PAUSE
             }
-        }
+        };
+        sleep(pause).await;
     }
 }
 
@@ -285,7 +326,54 @@ fn cut(mut text: String, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rigbox_types::SetupScriptId;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// An agent that says at once, and each time something else, that its scripts still run.
+    fn hasty_agent() -> (tempfile::TempDir, Agent) {
+        let folder = tempfile::tempdir().unwrap();
+        let uds = Utf8PathBuf::try_from(folder.path().join("uds")).unwrap();
+        let listener = tokio::net::UnixListener::bind(&uds).unwrap();
+        tokio::spawn(async move {
+            for turn in 0_u32.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_exact(&mut [0; 13]).await.unwrap();
+                stream.write_all(b"OK 1\n").await.unwrap();
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let hello = serde_json::json!({
+                    "version": "0", "boot_id": "x", "uptime_ms": 0, "workspace": null,
+                    "ready": true, "setup_state": "running", "system": "unknown",
+                    "setup": [{
+                        "id": SetupScriptId::from_random([1; 16]), "name": turn.to_string(),
+                        "exit_code": null, "output_tail": "", "finished_at": null,
+                    }],
+                })
+                .to_string();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", hello.len());
+                stream.write_all((head + &hello).as_bytes()).await.unwrap();
+            }
+        });
+        (folder, Agent::new(uds))
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_answers_at_once_is_not_asked_at_once_again() {
+        let (_folder, agent) = hasty_agent();
+        let (notify, mut events) = mpsc::channel(64);
+        let limit = HASTY_PAUSE + Duration::from_secs(1);
+        let began = Instant::now();
+        follow(&agent, 1, &notify, limit).await;
+        assert!(began.elapsed() < limit * 2, "it gives up in the end");
+        drop(notify);
+        let mut count = 0;
+        while events.recv().await.is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 2, "at first, and after one pause");
+    }
 
     #[test]
     fn what_a_guest_says_is_cut_at_a_character() {

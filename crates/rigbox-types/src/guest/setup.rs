@@ -59,6 +59,9 @@ pub const RESEED_MIN_BYTES: usize = 32;
 /// See [`RESEED_MIN_BYTES`].
 pub const RESEED_MAX_BYTES: usize = 512;
 
+/// Longest that one setup script may run, in seconds; the guest ends it then.
+pub const SCRIPT_MAX_S: u64 = 2 * 3600;
+
 /// Largest `PUT /setup`, in bytes: 32 scripts of 256 KiB, 256 variables of 32 KiB, keys and units,
 /// with room for JSON's escapes.
 pub const SETUP_MAX_BYTES: usize = 32 * 1024 * 1024;

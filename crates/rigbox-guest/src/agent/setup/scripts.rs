@@ -7,7 +7,7 @@ use std::{io, process::Stdio, time::Duration};
 
 use rigbox_types::{
     api::setup_scripts::RunOn,
-    guest::SetupState,
+    guest::{SetupState, setup::SCRIPT_MAX_S},
     host::{AssignedScript, SetupResult},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -28,7 +28,7 @@ use crate::agent::{
 };
 
 /// Longest that one script may run.
-const TIME_MAX: Duration = Duration::from_secs(2 * 3600);
+const TIME_MAX: Duration = Duration::from_secs(SCRIPT_MAX_S);
 
 /// How much of the end of its output is kept in the result.
 const TAIL_MAX_BYTES: usize = 8 * 1024;
