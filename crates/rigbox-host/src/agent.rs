@@ -244,12 +244,11 @@ async fn sweep_often(host: Arc<Host>, shutdown: CancellationToken) {
 
 /// Tells guests the time when the host's clock jumped, which theirs did not, and now and then.
 async fn watch_clock(host: Arc<Host>, shutdown: CancellationToken) {
-    let offset = || Duration::from_micros(clock::micros()).saturating_sub(clock::since_boot());
-    let (mut last, mut looks) = (offset(), 0_u32);
+    let (mut last, mut looks) = (clock::ahead(), 0_u32);
     let mut ticks = interval(CLOCK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let now = offset();
+        let now = clock::ahead();
         let jumped = now.abs_diff(last) > CLOCK_JUMP;
         if jumped {
             tracing::warn!("the clock jumped: telling the guests");
