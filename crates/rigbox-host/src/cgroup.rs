@@ -9,6 +9,7 @@ use std::{fs, io, thread, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::WorkspaceId;
+use rigbox_vmm::IoLimits;
 
 use crate::{config, record::CgroupNote, trouble::StepError};
 
@@ -229,25 +230,11 @@ impl Cgroups {
     }
 
     fn limit_io(&self, workspace: &WorkspaceId) -> Result<(), CgroupError> {
-        let limits = &self.io.limits;
         let Some(device) = self.io.device else { return Ok(()) };
-        let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-        let mut one = Vec::new();
-        let mut words = vec![device.clone()];
-        if let Some(bps) = limits.disk_bps {
-            one.push(("blkio.throttle.read_bps_device", format!("{device} {bps}")));
-            one.push(("blkio.throttle.write_bps_device", format!("{device} {bps}")));
-            words.extend([format!("rbps={bps}"), format!("wbps={bps}")]);
-        }
-        if let Some(iops) = limits.disk_iops {
-            one.push(("blkio.throttle.read_iops_device", format!("{device} {iops}")));
-            one.push(("blkio.throttle.write_iops_device", format!("{device} {iops}")));
-            words.extend([format!("riops={iops}"), format!("wiops={iops}")]);
-        }
+        let (one, two) = io_values(device, &self.io.limits.io());
         if one.is_empty() {
             return Ok(());
         }
-        let two = [("io.max", words.join(" "))];
         // Partitions have no limit of their own in some kernels; the VMM limits the disk as well.
         if let Err(error) = self.set_either(workspace, Controller::Io, (&one, &two)) {
             tracing::warn!(%workspace, error = %StepError::from(error).chain(), "disk not limited");
@@ -283,6 +270,27 @@ impl Cgroups {
         }
         Ok(())
     }
+}
+
+/// What limits the disk, in version 1 and in version 2.
+fn io_values(
+    device: u64,
+    limits: &IoLimits,
+) -> (Vec<(&'static str, String)>, [(&'static str, String); 1]) {
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let mut one = Vec::new();
+    let mut words = vec![device.clone()];
+    if let Some(bps) = limits.disk_bps {
+        one.push(("blkio.throttle.read_bps_device", format!("{device} {bps}")));
+        one.push(("blkio.throttle.write_bps_device", format!("{device} {bps}")));
+        words.extend([format!("rbps={bps}"), format!("wbps={bps}")]);
+    }
+    if let Some(iops) = limits.disk_iops {
+        one.push(("blkio.throttle.read_iops_device", format!("{device} {iops}")));
+        one.push(("blkio.throttle.write_iops_device", format!("{device} {iops}")));
+        words.extend([format!("riops={iops}"), format!("wiops={iops}")]);
+    }
+    (one, [("io.max", words.join(" "))])
 }
 
 fn failed(

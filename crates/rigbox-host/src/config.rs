@@ -142,23 +142,38 @@ pub struct Capacity {
     pub disk_mib: Option<u64>,
 }
 
-/// What one workspace may use at most. None is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// What one workspace may use at most. 0 is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes a second to and from its disk.
+    /// Bytes a second to and from its disk; none: no limit.
     pub disk_bps: Option<u64>,
-    /// Operations a second on its disk.
+    /// Operations a second on its disk; none: no limit.
     pub disk_iops: Option<u64>,
-    /// Bytes a second, each way, on its network.
+    /// Bytes a second, each way, on its network; none: no limit.
     pub net_bps: Option<u64>,
+}
+
+/// All workspaces share one disk, and without a limit one that copies files keeps the others from
+/// reading. These leave a SATA SSD (500 MB/s, tens of thousands of operations) room for others, and
+/// a boot reads less in its time. The network is left to whoever runs the machine: a limit costs each
+/// start a queue, and what leads out is slower than the machine in most places.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { disk_bps: Some(200_000_000), disk_iops: Some(5_000), net_bps: None }
+    }
 }
 
 impl Limits {
     /// Those that the VMM enforces.
     #[must_use]
     pub fn io(&self) -> IoLimits {
-        IoLimits { disk_bps: self.disk_bps, disk_iops: self.disk_iops, net_bps: self.net_bps }
+        let limit = |value: Option<u64>| value.filter(|value| *value > 0);
+        IoLimits {
+            disk_bps: limit(self.disk_bps),
+            disk_iops: limit(self.disk_iops),
+            net_bps: limit(self.net_bps),
+        }
     }
 }
 

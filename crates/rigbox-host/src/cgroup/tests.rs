@@ -64,3 +64,21 @@ fn a_process_that_is_not_in_the_cgroup_any_more_is_not_ended() {
     assert!(!child.wait().unwrap().success());
     end(&dir, child.id()).unwrap();
 }
+
+#[test]
+fn one_workspace_does_not_take_the_whole_disk_in_either_version() {
+    let device = rustix::fs::makedev(8, 1);
+    let (one, two) = io_values(device, &config::Limits::default().io());
+    let written: Vec<String> = one.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let expected = [
+        "blkio.throttle.read_bps_device 8:1 200000000",
+        "blkio.throttle.write_bps_device 8:1 200000000",
+        "blkio.throttle.read_iops_device 8:1 5000",
+        "blkio.throttle.write_iops_device 8:1 5000",
+    ];
+    assert_eq!(written, expected);
+    let line = "8:1 rbps=200000000 wbps=200000000 riops=5000 wiops=5000";
+    assert_eq!(two, [("io.max", line.to_owned())]);
+    let off = config::Limits { disk_bps: Some(0), disk_iops: Some(0), net_bps: Some(0) };
+    assert_eq!(io_values(device, &off.io()).0, []);
+}

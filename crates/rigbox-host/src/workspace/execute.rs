@@ -161,7 +161,7 @@ impl Workspace {
         let namespace = self.host.pool.make(slot, uid).await?;
         let egress = assignment.egress.clone();
         apply_egress(&namespace, &egress).await?;
-        if let Some(net_bps) = self.host.config.limits.net_bps {
+        if let Some(net_bps) = self.host.config.limits.io().net_bps {
             crate::net::shape::limit(&namespace, net_bps).await?;
         }
         let workspace = &self.record.workspace;
