@@ -40,9 +40,15 @@ const EXEC_MARGIN: Duration = Duration::from_secs(30);
 const HELLO_TRY: Duration = Duration::from_millis(1000);
 const HELLO_WAIT: Duration = Duration::from_millis(20);
 
-/// Largest answer of a call: an exec's two streams of 4 MiB, of which each byte may need six as
-/// JSON.
-const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Largest answer of a call: lists of ports, services and scripts with the ends of their output.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// Largest answer with the output of a command: two streams of 4 MiB, of which each byte may need
+/// six as JSON.
+const OUTPUT_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Longest text of a refusal that is kept, in characters.
+const REASON_MAX_LEN: usize = 300;
 
 /// Largest header of an answer.
 const HEADER_MAX_BYTES: usize = 16 * 1024;
@@ -80,6 +86,19 @@ impl AgentError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })
+    }
+}
+
+/// Bounds of a call.
+#[derive(Debug, Clone, Copy)]
+struct CallLimits {
+    time: Duration,
+    answer_bytes: usize,
+}
+
+impl From<Duration> for CallLimits {
+    fn from(time: Duration) -> Self {
+        Self { time, answer_bytes: ANSWER_MAX_BYTES }
     }
 }
 
@@ -166,7 +185,7 @@ impl Agent {
     pub async fn reseed(&self, random: &[u8]) -> Result<(), AgentError> {
         let body = Full::new(Bytes::copy_from_slice(random));
         let request = Request::post("/reseed").body(body)?;
-        self.exchange(request, CALL_TIMEOUT).await.map(done)
+        self.exchange(request, CALL_TIMEOUT.into()).await.map(done)
     }
 
     /// `POST /shutdown`. Answered before the guest begins to end.
@@ -209,8 +228,9 @@ impl Agent {
     /// See [`AgentError`].
     pub async fn exec(&self, request: &ExecRequest) -> Result<ExecResult, AgentError> {
         let seconds = request.timeout_s.unwrap_or(EXEC_TIMEOUT_MAX_S);
-        let limit = Duration::from_secs(seconds.into()).saturating_add(EXEC_MARGIN);
-        self.send(Method::POST, "/exec", request, limit).await
+        let time = Duration::from_secs(seconds.into()).saturating_add(EXEC_MARGIN);
+        let limits = CallLimits { time, answer_bytes: OUTPUT_MAX_BYTES };
+        self.send(Method::POST, "/exec", request, limits).await
     }
 
     /// `GET /exec`: the commands that can be attached to.
@@ -275,7 +295,7 @@ impl Agent {
         limit: Duration,
     ) -> Result<T, AgentError> {
         let request = Request::builder().method(method).uri(path).body(Full::default())?;
-        self.exchange(request, limit).await
+        self.exchange(request, limit.into()).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -283,14 +303,14 @@ impl Agent {
         method: Method,
         path: &str,
         document: &impl Serialize,
-        limit: Duration,
+        limits: impl Into<CallLimits>,
     ) -> Result<T, AgentError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::CONTENT_TYPE, "application/json")
             .body(json(document)?)?;
-        self.exchange(request, limit).await
+        self.exchange(request, limits.into()).await
     }
 
     async fn upgrade(&self, path: &str, body: Full<Bytes>) -> Result<ExecStream, AgentError> {
@@ -306,18 +326,19 @@ impl Agent {
         Ok(ExecStream::new(hyper::upgrade::on(response).await?))
     }
 
-    /// One exchange of documents, all of it within `limit`.
+    /// One exchange of documents, all of it within its limits.
     async fn exchange<T: DeserializeOwned>(
         &self,
         request: Request<Full<Bytes>>,
-        limit: Duration,
+        limits: CallLimits,
     ) -> Result<T, AgentError> {
+        let limit = limits.time;
         let exchange = async {
             let response = self.respond(request, limit).await?;
             if !response.status().is_success() {
                 return Err(refusal(response).await);
             }
-            let body = body(response).await?;
+            let body = body(response, limits.answer_bytes).await?;
             serde_json::from_slice(&body)
                 .map_err(|_| AgentError::Protocol("the answer is not the document it should be"))
         };
@@ -367,8 +388,8 @@ fn json(document: &impl Serialize) -> Result<Full<Bytes>, AgentError> {
     bytes.map(Full::from).map_err(|_| AgentError::Protocol("a document does not serialise"))
 }
 
-async fn body(response: Response<Incoming>) -> Result<Bytes, AgentError> {
-    let limited = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
+async fn body(response: Response<Incoming>, max_bytes: usize) -> Result<Bytes, AgentError> {
+    let limited = Limited::new(response.into_body(), max_bytes);
     let collected = limited.collect().await;
     let body = collected.map_err(|_| AgentError::Protocol("the answer was cut or is too large"))?;
     Ok(body.to_bytes())
@@ -376,8 +397,19 @@ async fn body(response: Response<Incoming>) -> Result<Bytes, AgentError> {
 
 async fn refusal(response: Response<Incoming>) -> AgentError {
     let status = response.status();
-    match body(response).await.map(|body| serde_json::from_slice(&body)) {
-        Ok(Ok(body)) => AgentError::Refused { status, body: Box::new(body) },
+    match body(response, ANSWER_MAX_BYTES).await.map(|body| serde_json::from_slice(&body)) {
+        Ok(Ok(body)) => {
+            let mut body: Box<ApiErrorBody> = Box::new(body);
+            body.error.message = printable(&body.error.message);
+            AgentError::Refused { status, body }
+        }
         _ => AgentError::Protocol("a refusal without its document"),
     }
+}
+
+/// A text of the guest's that can go to a log: short, and nothing in it moves a cursor or begins
+/// another line.
+fn printable(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(REASON_MAX_LEN).map(plain).collect()
 }

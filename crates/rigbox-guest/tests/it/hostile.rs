@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, command};
 
 /// A hybrid-vsock socket behind which a stranger does what it likes after the greeting.
 fn stranger<F, Fut>(serve: F) -> (TempDir, Agent)
@@ -93,6 +93,35 @@ async fn answers_that_break_the_protocol_are_errors() {
     // A head and a body without end.
     check("HTTP/1.1 200 OK\r\n", b"x-header: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await;
     check("HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 65_536]).await;
+}
+
+#[tokio::test]
+async fn only_the_output_of_a_command_may_be_long() {
+    const LONG: usize = 2 * 1024 * 1024;
+    let head: &'static str = Box::leak(
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {LONG}\r\n\r\n")
+            .into_boxed_str(),
+    );
+    let spaces: &'static [u8] = Box::leak(vec![b' '; LONG].into_boxed_slice());
+    let (_folder, agent) = answers(head, spaces);
+    let failed = format!("{:?}", agent.metrics().await.unwrap_err());
+    assert!(failed.contains("too large"), "{failed}");
+    // All of it is read, and only then found to be none.
+    let (_folder, agent) = answers(head, spaces);
+    let failed = format!("{:?}", agent.exec(&command(&["true"])).await.unwrap_err());
+    assert!(failed.contains("not the document"), "{failed}");
+}
+
+#[tokio::test]
+async fn the_text_of_a_refusal_is_short_and_plain() {
+    let message = format!("no\u{1b}[2J\nERROR all is lost {}", "x".repeat(10_000));
+    let body = serde_json::json!({"error": {"code": "unavailable", "message": message}});
+    let body: &'static [u8] = Box::leak(body.to_string().into_bytes().into_boxed_slice());
+    let head = format!("HTTP/1.1 503 No\r\ncontent-length: {}\r\n\r\n", body.len());
+    let (_folder, agent) = answers(Box::leak(head.into_boxed_str()), body);
+    let said = agent.hello().await.unwrap_err().to_string();
+    assert!(said.contains("no\u{fffd}[2J\u{fffd}ERROR"), "{said}");
+    assert!(said.chars().count() < 350, "{said}");
 }
 
 #[tokio::test]

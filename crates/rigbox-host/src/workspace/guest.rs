@@ -229,7 +229,7 @@ async fn tell(
     let request = SetupRequest { workspace, now: clock::now(), guest };
     let report = agent.setup(&request).await?;
     for problem in report.problems.iter().take(SETUP_MAX_COUNT) {
-        let problem = cut(problem.clone(), NAME_MAX_LEN);
+        let problem = cut(problem.replace(char::is_control, "\u{fffd}"), NAME_MAX_LEN);
         tracing::warn!(%problem, "a part of the setup was not applied");
     }
     Ok(())
