@@ -8,10 +8,13 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use rigbox_types::guest::mux::{OUTBOX_SOFT_BYTES, StreamId};
+use rigbox_types::guest::mux::{OUTBOX_SOFT_BYTES, PAYLOAD_MAX_BYTES, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Shared, State};
+
+/// Bytes that are kept in one piece: as many as a packet has at most.
+const CHUNK_BYTES: usize = PAYLOAD_MAX_BYTES;
 
 /// What has arrived for a stream and who waits for it.
 #[derive(Default)]
@@ -32,8 +35,13 @@ impl Slot {
         self.wake_reader();
     }
 
-    pub(super) fn receive(&mut self, bytes: Vec<u8>) {
-        self.chunks.push_back(bytes);
+    /// Small packets share a chunk: what a stream holds is its window in memory, too.
+    pub(super) fn receive(&mut self, mut bytes: Vec<u8>) {
+        let fits = |last: &&mut Vec<u8>| last.len().saturating_add(bytes.len()) <= CHUNK_BYTES;
+        match self.chunks.back_mut().filter(fits) {
+            Some(last) => last.append(&mut bytes),
+            None => self.chunks.push_back(bytes),
+        }
         self.wake_reader();
     }
 
@@ -229,5 +237,24 @@ impl Drop for MuxStream {
             Ok(())
         });
         self.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_packets_take_no_more_room_than_a_few_large_ones() {
+        let mut slot = Slot::default();
+        let sent: Vec<u8> = (0..=255).cycle().take(65_536).collect();
+        for byte in &sent {
+            slot.receive(vec![*byte]);
+        }
+        assert_eq!(slot.chunks.len(), 4);
+        let mut got = vec![0; sent.len()];
+        let mut into = ReadBuf::new(&mut got);
+        assert_eq!(slot.take(&mut into), sent.len());
+        assert_eq!(got, sent);
     }
 }

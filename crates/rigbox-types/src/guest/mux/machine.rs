@@ -72,6 +72,14 @@ enum State {
     Up(Nonce),
 }
 
+/// Whether a packet had an effect. One without is as good as nonsense: it costs this side work and
+/// brings it nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Effect,
+    Nothing,
+}
+
 #[derive(Debug)]
 struct Stream {
     /// What may still be sent.
@@ -80,6 +88,8 @@ struct Stream {
     receive_window: u32,
     /// Taken out by the owner and not yet given back to the peer.
     consumed: u32,
+    /// Host: the peer has said that it took the stream.
+    opened: bool,
     finish_sent: bool,
     finish_received: bool,
 }
@@ -90,6 +100,7 @@ impl Stream {
             send_window: WINDOW_BYTES,
             receive_window: WINDOW_BYTES,
             consumed: 0,
+            opened: false,
             finish_sent: false,
             finish_received: false,
         }
@@ -180,7 +191,8 @@ impl Mux {
         self.outbox.len() < OUTBOX_HARD_BYTES
     }
 
-    /// Bytes that made no sense, so far. A few are normal after a restart of either side.
+    /// Bytes that made no sense or came for nothing, so far. A few are normal after a restart of
+    /// either side, and after the end of a stream.
     #[must_use]
     pub fn garbage_bytes(&self) -> u64 {
         self.decoder.garbage_bytes()
@@ -194,9 +206,9 @@ impl Mux {
     /// Takes in bytes from the line. Take out all events before the next call.
     pub fn receive(&mut self, mut bytes: &[u8]) {
         while let Some(packet) = self.decoder.next_packet(&mut bytes) {
-            match packet::decode(&packet) {
-                Some((tag, message)) => self.handle(tag, message),
-                None => self.decoder.count_garbage(packet.len()),
+            let use_of_it = packet::decode(&packet).map(|(tag, message)| self.handle(tag, message));
+            if use_of_it != Some(Use::Effect) {
+                self.decoder.count_garbage(packet.len());
             }
         }
     }
@@ -306,32 +318,41 @@ impl Mux {
         self.outbox.push(tag, message);
     }
 
-    fn handle(&mut self, tag: Tag, message: Message<'_>) {
+    fn handle(&mut self, tag: Tag, message: Message<'_>) -> Use {
         match (self.role, message) {
-            (Role::Guest, Message::Hello(nonce)) => self.welcome(nonce),
+            (Role::Guest, Message::Hello(nonce)) => {
+                self.welcome(nonce);
+                Use::Effect
+            }
             (Role::Host, Message::Welcome(nonce)) if self.state == State::Greeting(nonce) => {
                 self.state = State::Up(nonce);
                 self.events.push_back(Event::Up);
+                Use::Effect
             }
             (Role::Host, Message::Greeting) => self.greeted(),
             // Bytes of a former session, or a second welcome for a hello that was said twice.
-            _ if !self.is_up() || tag != self.tag() => {}
-            (Role::Guest, Message::Open(id, port)) => self.incoming(id, port),
-            (Role::Host, Message::Opened(id)) if self.streams.contains_key(&id) => {
-                self.events.push_back(Event::Opened(id));
+            _ if !self.is_up() || tag != self.tag() => Use::Nothing,
+            (Role::Guest, Message::Open(id, port)) => {
+                self.incoming(id, port);
+                Use::Effect
             }
+            (Role::Host, Message::Opened(id)) => self.opened(id),
             (_, Message::Data(id, bytes)) => self.data(id, bytes),
             (_, Message::Window(id, grant)) => self.window(id, grant),
             (_, Message::Finish(id)) => self.finished(id),
             (_, Message::Reset(id)) => {
-                if self.streams.remove(&id).is_some() {
-                    self.events.push_back(Event::Reset(id));
+                if self.streams.remove(&id).is_none() {
+                    return Use::Nothing;
                 }
+                self.events.push_back(Event::Reset(id));
+                Use::Effect
             }
             // Not for this side to receive; whoever sends it only wastes its own line.
-            (Role::Host, Message::Hello(_) | Message::Open(..) | Message::Opened(_))
+            (Role::Host, Message::Hello(_) | Message::Open(..))
             | (Role::Host, Message::Welcome(_))
-            | (Role::Guest, Message::Greeting | Message::Welcome(_) | Message::Opened(_)) => {}
+            | (Role::Guest, Message::Greeting | Message::Welcome(_) | Message::Opened(_)) => {
+                Use::Nothing
+            }
         }
     }
 
@@ -346,7 +367,7 @@ impl Mux {
         self.outbox.push(Tag::NONE, Message::Welcome(nonce));
     }
 
-    fn greeted(&mut self) {
+    fn greeted(&mut self) -> Use {
         match self.state {
             State::Up(nonce) => {
                 self.end_session();
@@ -354,10 +375,14 @@ impl Mux {
                 self.state = State::Greeting(nonce);
                 self.outbox.restart();
                 self.events.push_back(Event::Greeted);
+                Use::Effect
             }
             // The hello that was said is, or will be, read by the agent that greets.
-            State::Greeting(_) => self.greet_again(),
-            State::Down => {}
+            State::Greeting(_) => {
+                self.greet_again();
+                Use::Nothing
+            }
+            State::Down => Use::Nothing,
         }
     }
 
@@ -372,39 +397,55 @@ impl Mux {
         }
     }
 
-    fn data(&mut self, id: StreamId, bytes: &[u8]) {
+    fn opened(&mut self, id: StreamId) -> Use {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.opened) else {
+            return Use::Nothing;
+        };
+        stream.opened = true;
+        self.events.push_back(Event::Opened(id));
+        Use::Effect
+    }
+
+    fn data(&mut self, id: StreamId, bytes: &[u8]) -> Use {
         // A stream that was reset here may have bytes under way.
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return Use::Nothing };
         let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match stream.receive_window.checked_sub(count) {
             Some(left) if !stream.finish_received => {
                 stream.receive_window = left;
-                if !bytes.is_empty() {
-                    self.events.push_back(Event::Data(id, bytes.to_vec()));
+                if bytes.is_empty() {
+                    return Use::Nothing;
                 }
+                self.events.push_back(Event::Data(id, bytes.to_vec()));
             }
             _ => self.violated(id),
         }
+        Use::Effect
     }
 
-    fn window(&mut self, id: StreamId, grant: u32) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+    fn window(&mut self, id: StreamId, grant: u32) -> Use {
+        let stream = self.streams.get_mut(&id).filter(|_| grant > 0);
+        let Some(stream) = stream else { return Use::Nothing };
         let window = stream.send_window.saturating_add(grant);
         if window > WINDOW_BYTES {
-            return self.violated(id);
+            self.violated(id);
+        } else {
+            stream.send_window = window;
+            self.events.push_back(Event::Writable(id));
         }
-        stream.send_window = window;
-        self.events.push_back(Event::Writable(id));
+        Use::Effect
     }
 
-    fn finished(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+    fn finished(&mut self, id: StreamId) -> Use {
+        let Some(stream) = self.streams.get_mut(&id) else { return Use::Nothing };
         if stream.finish_received {
-            return self.violated(id);
+            self.violated(id);
+        } else {
+            stream.finish_received = true;
+            self.events.push_back(Event::Finished(id));
+            self.forget_if_over(id);
         }
-        stream.finish_received = true;
-        self.events.push_back(Event::Finished(id));
-        self.forget_if_over(id);
+        Use::Effect
     }
 
     /// The peer broke a rule on this stream.
