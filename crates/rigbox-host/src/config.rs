@@ -290,8 +290,8 @@ impl Config {
     /// What the drivers need to know.
     #[must_use]
     pub fn driver(&self, layout: &Layout) -> DriverConfig {
-        let jails = layout.pool_dir().join("jail");
-        let mut driver = DriverConfig::new(jails, layout.host_dir().join("probe.json"));
+        let mut driver =
+            DriverConfig::new(layout.jails_dir(), layout.host_dir().join("probe.json"));
         driver.driver = self.vmm.driver;
         driver.launcher = self.vmm.launcher.clone();
         if let Some(qemu) = &self.vmm.qemu {

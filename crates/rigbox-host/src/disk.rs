@@ -62,7 +62,7 @@ impl Disks {
     /// Opens the storage; makes and mounts a pool file where the file system has no reflinks.
     pub(crate) async fn open(layout: &Layout, config: &config::Disk) -> Result<Self, DiskError> {
         pool::open(layout, config).await?;
-        for dir in [workspaces_dir(layout), template::dir(layout)] {
+        for dir in [layout.disks_dir(), template::dir(layout)] {
             fs::create_dir_all(&dir).map_err(DiskError::file("make", &dir))?;
             let private = fs::Permissions::from_mode(0o711);
             fs::set_permissions(&dir, private).map_err(DiskError::file("make", &dir))?;
@@ -77,7 +77,7 @@ impl Disks {
 
     /// The disk of a workspace.
     pub(crate) fn path(&self, workspace: &WorkspaceId) -> Utf8PathBuf {
-        workspaces_dir(&self.layout).join(format!("{workspace}.ext4"))
+        self.layout.disks_dir().join(format!("{workspace}.ext4"))
     }
 
     pub(crate) fn presence(&self, workspace: &WorkspaceId) -> Presence {
@@ -93,7 +93,7 @@ impl Disks {
     /// Names of all files that disks are in, with what they would be the disk of.
     pub(crate) fn files(&self) -> io::Result<Vec<(Utf8PathBuf, Option<WorkspaceId>)>> {
         let mut all = Vec::new();
-        for entry in workspaces_dir(&self.layout).read_dir_utf8()? {
+        for entry in self.layout.disks_dir().read_dir_utf8()? {
             let entry = entry?;
             let name = entry.file_name();
             let stem = name.strip_suffix(".new").unwrap_or(name).strip_suffix(".ext4");
@@ -104,14 +104,14 @@ impl Disks {
 
     /// Size of the file system that disks are on, in MiB.
     pub(crate) fn capacity_mib(&self) -> Result<u64, DiskError> {
-        let dir = workspaces_dir(&self.layout);
+        let dir = self.layout.disks_dir();
         let stat = statvfs(&dir)?;
         Ok(stat.f_blocks.saturating_mul(stat.f_frsize) / MIB)
     }
 
     /// The device that disks are on, for cgroups.
     pub(crate) fn device(&self) -> Option<u64> {
-        fs::metadata(workspaces_dir(&self.layout)).ok().map(|metadata| metadata.dev())
+        fs::metadata(self.layout.disks_dir()).ok().map(|metadata| metadata.dev())
     }
 
     /// Makes a disk from its image, at least as large as asked for. A disk that is there already is
@@ -157,7 +157,7 @@ impl Disks {
     /// Whether there is room. XFS gives the space of a file that was just removed back in the
     /// background, so that too little is looked at again.
     async fn check_room(&self) -> Result<(), DiskError> {
-        let dir = workspaces_dir(&self.layout);
+        let dir = self.layout.disks_dir();
         let mut tries = 0;
         loop {
             let stat = statvfs(&dir)?;
@@ -172,10 +172,6 @@ impl Disks {
             sleep(ROOM_PAUSE).await;
         }
     }
-}
-
-fn workspaces_dir(layout: &Layout) -> Utf8PathBuf {
-    layout.pool_dir().join("workspaces")
 }
 
 fn half_made(disk: &Utf8Path) -> Utf8PathBuf {

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use camino::Utf8Path;
 use rigbox_fabric::task;
 use rigbox_types::Observed;
 use tokio::time::{Instant, timeout_at};
@@ -19,6 +18,7 @@ use crate::{
     host::Host,
     image::{Store, end_builds},
     net::{host_table, pool},
+    process::Ours,
     sweep,
     task::blocking,
 };
@@ -50,6 +50,7 @@ pub async fn down(mut config: Config, drivers: Drivers) -> Result<Leftovers, Hos
         // Nothing is made only to be unmounted.
         config.disk.pool = PoolChoice::Never;
     }
+    let first_uid = config.network.first_uid;
     let limit = config.times.shutdown() + config.times.power() + MARGIN;
     let (host, mut records) = agent::open(config, layout.clone(), drivers, &lock).await?;
     for record in &mut records {
@@ -66,24 +67,25 @@ pub async fn down(mut config: Config, drivers: Drivers) -> Result<Leftovers, Hos
     drop(host);
     drop(task::drain(MARGIN).await);
     disk::unmount(&layout).await.map_err(HostError::part("unmount the pool"))?;
-    Ok(Leftovers(sweep::leftovers(&layout).await))
+    Ok(Leftovers(sweep::leftovers(&layout, first_uid).await))
 }
 
 /// What of an instance is there. Changes nothing.
 ///
 /// # Errors
 /// Where the data directory cannot be used.
-pub async fn leftovers(data: &Utf8Path) -> Result<Leftovers, HostError> {
-    if !Layout::exists(data) {
+pub async fn leftovers(config: &Config) -> Result<Leftovers, HostError> {
+    if !Layout::exists(&config.data) {
         return Ok(Leftovers(Vec::new()));
     }
-    Ok(Leftovers(sweep::leftovers(&Layout::open(data)?).await))
+    let layout = Layout::open(&config.data)?;
+    Ok(Leftovers(sweep::leftovers(&layout, config.network.first_uid).await))
 }
 
 /// Removes what has a name of this instance, whether a record names it or not.
 async fn remove_objects(host: &Host) -> Result<(), HostError> {
     let layout = &host.layout;
-    for (pid, name) in sweep::by_command_line(layout) {
+    for (pid, name) in Ours::new(layout, host.config.network.first_uid).all() {
         tracing::warn!(pid, %name, "ending a process without a record");
         if let Ok(process) = rigbox_vmm::ProcessId::of(pid) {
             process.kill().await.map_err(HostError::part("end a process"))?;

@@ -160,6 +160,18 @@ impl Layout {
         self.data.join("pool")
     }
 
+    /// The disks of workspaces.
+    #[must_use]
+    pub fn disks_dir(&self) -> Utf8PathBuf {
+        self.pool_dir().join("workspaces")
+    }
+
+    /// Jails of VMMs: beside the disks, which are hard-linked into them.
+    #[must_use]
+    pub fn jails_dir(&self) -> Utf8PathBuf {
+        self.pool_dir().join("jail")
+    }
+
     /// The pool's file, where there is one.
     #[must_use]
     pub fn pool_file(&self) -> Utf8PathBuf {

@@ -1,9 +1,9 @@
 //! Compares records with reality, repairs what is nobody's, and counts the difference.
 //! Invariants: only names of this instance are touched; a disk is never removed, only reported;
-//! a process is ended only if its cgroup or its command line says that it is ours.
+//! a process is ended only if it is ours by what `process` knows.
 //! The difference should read zero: a step removes what it made.
 
-use std::{collections::BTreeSet, fs, sync::atomic::Ordering};
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use rigbox_types::WorkspaceId;
 use rigbox_vmm::ProcessId;
@@ -13,6 +13,7 @@ use crate::{
     host::Host,
     metrics::count,
     net::{host_table, pool},
+    process::Ours,
     table::View,
     task::blocking,
     trouble::StepError,
@@ -67,8 +68,13 @@ pub(crate) async fn sweep(host: &Host) -> Findings {
 }
 
 async fn processes(host: &Host, known: &[(WorkspaceId, View)], findings: &mut Findings) {
-    for (pid, name) in strangers(host, known) {
+    let ours = Ours::new(&host.layout, host.config.network.first_uid);
+    for (pid, name) in strangers(&ours, known) {
         let Ok(process) = ProcessId::of(pid) else { continue };
+        // Asked again, now that its identity is known: its number may be another's by now.
+        if ours.workspace(pid).as_ref() != Some(&name) {
+            continue;
+        }
         // Asked again: it may belong to a workspace that came since.
         if host.table.views().iter().any(|(id, _)| id.as_str() == name) {
             continue;
@@ -82,49 +88,9 @@ async fn processes(host: &Host, known: &[(WorkspaceId, View)], findings: &mut Fi
 }
 
 /// Processes that are ours, of workspaces that are not in the table.
-fn strangers(host: &Host, known: &[(WorkspaceId, View)]) -> Vec<(u32, String)> {
+fn strangers(ours: &Ours, known: &[(WorkspaceId, View)]) -> Vec<(u32, String)> {
     let known: BTreeSet<&str> = known.iter().map(|(id, _)| id.as_str()).collect();
-    let mut found: Vec<(u32, String)> = Vec::new();
-    for name in host.cgroups.names().unwrap_or_default() {
-        if !known.contains(name.as_str()) {
-            found.extend(host.cgroups.processes(&name).into_iter().map(|pid| (pid, name.clone())));
-        }
-    }
-    found.extend(
-        by_command_line(&host.layout)
-            .into_iter()
-            .filter(|(_, name)| !known.contains(name.as_str())),
-    );
-    found.sort();
-    found.dedup();
-    found
-}
-
-/// Processes whose command line names the run directory of a workspace of ours, as that of a VMM
-/// does. Somebody who looks at a file there has a terminal; a VMM has none.
-pub(crate) fn by_command_line(layout: &Layout) -> Vec<(u32, String)> {
-    let marker = format!("{}/", layout.vm_runs_dir());
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let named = pids.filter_map(|pid: u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        if !line.contains(&marker) || has_terminal(pid) {
-            return None;
-        }
-        let (_, rest) = line.split_once(&marker)?;
-        let name: String =
-            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        name.parse::<WorkspaceId>().ok().map(|id| (pid, id.to_string()))
-    });
-    named.collect()
-}
-
-fn has_terminal(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Field 7; the name in parentheses may hold spaces.
-    let after = stat.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
-    after.split_ascii_whitespace().nth(4).is_some_and(|number| number != "0")
+    ours.all().into_iter().filter(|(_, name)| !known.contains(name.as_str())).collect()
 }
 
 async fn namespaces(host: &Host, findings: &mut Findings) {
@@ -211,9 +177,9 @@ async fn table(host: &Host, findings: &mut Findings) {
 }
 
 /// What of an instance is there, for `sweep` on the command line and after `down`.
-pub(crate) async fn leftovers(layout: &Layout) -> Vec<String> {
+pub(crate) async fn leftovers(layout: &Layout, first_uid: u32) -> Vec<String> {
     let mut all = Vec::new();
-    for (pid, name) in by_command_line(layout) {
+    for (pid, name) in Ours::new(layout, first_uid).all() {
         all.push(format!("process {pid} of {name}"));
     }
     for slot in pool::there(layout).unwrap_or_default() {

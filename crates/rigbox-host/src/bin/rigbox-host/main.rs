@@ -97,7 +97,7 @@ async fn down(host: &OfHost) -> anyhow::Result<ExitCode> {
 
 async fn sweep(host: &OfHost) -> anyhow::Result<ExitCode> {
     let config = Config::read(&host.config)?;
-    left(&rigbox_host::leftovers(&config.data).await?.0)
+    left(&rigbox_host::leftovers(&config).await?.0)
 }
 
 /// Nothing left is success.
