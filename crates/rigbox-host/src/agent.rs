@@ -28,10 +28,10 @@ use crate::{
     host::Host,
     metrics::{self, Metrics},
     net::{address, host_table, pool::Pool, relays::Upstreams},
-    record::{DiskNote, DiskState, Found, Record},
+    record::{Found, Record},
     relay::gateway,
     reports::Reports,
-    serve, sweep,
+    salvage, serve, sweep,
     table::Table,
     trouble::StepError,
 };
@@ -138,7 +138,7 @@ pub(crate) async fn open(
     let capacity = admission::capacity(&config.capacity, &disks)
         .map_err(HostError::part("measure the machine"))?;
     let ledger = Ledger::new(capacity, config.network.first_uid);
-    let records = load(&layout, &disks)?;
+    let records = load(&layout, &disks, &cgroups)?;
     let mut slots = BTreeSet::new();
     for record in &records {
         ledger.set(record);
@@ -188,19 +188,14 @@ async fn clear_pool(host: &Host) {
 
 /// Reads all records. One that is corrupt is set aside; if there is a disk, a record is made up
 /// from it, so that nobody's work is taken for nothing.
-fn load(layout: &Layout, disks: &Disks) -> Result<Vec<Record>, HostError> {
+fn load(layout: &Layout, disks: &Disks, cgroups: &Cgroups) -> Result<Vec<Record>, HostError> {
     let mut records = Vec::new();
     for found in Record::load_all(layout)? {
         match found {
             Found::Record(record) => records.push(record),
             Found::SetAside { workspace, path, reason } => {
                 tracing::error!(%workspace, %path, %reason, "corrupt record set aside");
-                let Some((size_mib, uid)) = disks.found(&workspace) else { continue };
-                let mut record = Record::new(workspace);
-                record.uid = Some(uid);
-                record.disk = Some(DiskNote { size_mib, state: DiskState::Made });
-                record.save(layout)?;
-                records.push(record);
+                records.extend(salvage::make_up(layout, disks, cgroups, &workspace)?);
             }
             Found::Nothing { workspace } => {
                 // Its record was removed, the directory around it not yet. What was set aside stays.

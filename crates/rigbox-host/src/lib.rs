@@ -37,6 +37,7 @@ mod metrics;
 mod net;
 mod process;
 mod reports;
+mod salvage;
 mod serve;
 mod sweep;
 mod table;

@@ -14,6 +14,7 @@ use crate::{
     metrics::count,
     net::{host_table, pool},
     process::Ours,
+    salvage,
     table::View,
     task::blocking,
     trouble::StepError,
@@ -56,6 +57,7 @@ pub(crate) async fn sweep(host: &Host) -> Findings {
     cgroups(host, &before, &mut findings).await;
     disks(host, &before, &mut findings);
     run_dirs(host, &before, &mut findings).await;
+    jails(host, &before, &mut findings).await;
     table(host, &mut findings).await;
     let orphans = host.table.views().iter().filter(|(_, view)| view.is_orphan).count();
     let metrics = &host.metrics;
@@ -162,6 +164,24 @@ async fn run_dirs(host: &Host, known: &[(WorkspaceId, View)], findings: &mut Fin
             StepError::caused(code, "directory not removed", error)
         });
         findings.add(format!("run directory of {name}, which has no record"), removed);
+    }
+}
+
+async fn jails(host: &Host, known: &[(WorkspaceId, View)], findings: &mut Findings) {
+    let jails = match salvage::jails(&host.layout) {
+        Ok(jails) => jails,
+        Err(error) => return findings.report(format!("jails cannot be listed: {error}")),
+    };
+    for (path, workspace) in jails {
+        let is_known = |views: &[(WorkspaceId, View)]| views.iter().any(|(id, _)| *id == workspace);
+        if is_known(known) || is_known(&host.table.views()) {
+            continue;
+        }
+        let removed = blocking(move || durable::remove_dir(&path)).await.map_err(|error| {
+            let code = rigbox_types::failure::FailureCode::HostError;
+            StepError::caused(code, "directory not removed", error)
+        });
+        findings.add(format!("jail of {workspace}, which has no record"), removed);
     }
 }
 

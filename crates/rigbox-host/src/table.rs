@@ -16,6 +16,7 @@ use crate::{
     host::Host,
     net::enter::Namespace,
     record::{Found, Record},
+    salvage,
     workspace::Workspace,
 };
 
@@ -169,7 +170,12 @@ impl Table {
 fn recover(host: &Host, workspace: &WorkspaceId) -> Record {
     match Record::load(&host.layout, workspace.clone()) {
         Ok(Found::Record(record)) => record,
-        Ok(Found::SetAside { .. } | Found::Nothing { .. }) => Record::new(workspace.clone()),
+        Ok(Found::Nothing { .. }) => Record::new(workspace.clone()),
+        Ok(Found::SetAside { path, reason, .. }) => {
+            tracing::error!(%workspace, %path, %reason, "corrupt record set aside");
+            let made_up = salvage::make_up(&host.layout, &host.disks, &host.cgroups, workspace);
+            made_up.ok().flatten().unwrap_or_else(|| Record::new(workspace.clone()))
+        }
         Err(error) => {
             tracing::error!(%workspace, %error, "record not read");
             Record::new(workspace.clone())

@@ -15,6 +15,7 @@ mod faults;
 mod guest;
 mod image;
 mod isolation;
+mod leftovers;
 mod life;
 mod roles;
 mod vmm;

@@ -1,0 +1,35 @@
+//! What is left of workspaces that no record names, or none that can be read.
+
+use std::fs;
+
+use rigbox_types::{Desired, Observed};
+
+use crate::world::{World, assignment};
+
+#[tokio::test]
+async fn a_corrupt_record_hides_neither_a_vm_nor_a_jail() {
+    let mut world = World::quick().await;
+    world.start();
+    let mut wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted.clone());
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    world.kill().await;
+    let dir = world.data().join(format!("host/workspaces/{workspace}"));
+    fs::write(dir.join("record.json"), "{ half").unwrap();
+    let jails = world.data().join("pool/jail/firecracker");
+    let (own, nobodys) = (jails.join(workspace.as_str()), jails.join("ws-zzzzzzz0"));
+    for jail in [&own, &nobodys] {
+        fs::create_dir_all(jail.join("root")).unwrap();
+    }
+    wanted.desired = Desired::Stopped;
+    let generation = world.control.assign(wanted);
+    world.start();
+    world.control.wait_for(&workspace, generation, Observed::Stopped).await;
+    assert_eq!(world.vms(), 0);
+    assert!(!own.exists());
+    world.until("the sweeper to remove the other jail", || !nobodys.exists()).await;
+    let none = |told: &crate::control::Told| (told.last.as_ref()?.drift == 0).then_some(());
+    world.control.wait("no drift", none).await;
+    assert_eq!(world.names("pool/workspaces"), [format!("{workspace}.ext4")]);
+}
