@@ -88,13 +88,19 @@ impl Table {
         });
     }
 
-    /// Starts tasks again that ended by a bug, from what is on record. How many there were.
+    /// Starts tasks again that ended by a bug, from what is on record. How many there were. Forgets
+    /// workspaces that have neither: what is left of one is nobody's then, and the sweeper's.
     pub(crate) fn revive(&self, host: &Arc<Host>, shutdown: &CancellationToken) -> u64 {
         self.with(|entries| {
+            if shutdown.is_cancelled() {
+                return 0;
+            }
             let mut revived = 0;
+            entries.retain(|workspace, entry| {
+                !entry.task.is_finished() || host.layout.record(workspace).exists()
+            });
             for (workspace, entry) in entries.iter_mut() {
-                let left_record = host.layout.record(workspace).exists();
-                if entry.task.is_finished() && left_record && !shutdown.is_cancelled() {
+                if entry.task.is_finished() {
                     let wanted = entry.wanted.borrow().clone();
                     *entry = Entry::start(host, recover(host, workspace), wanted, shutdown);
                     revived += 1;

@@ -33,3 +33,22 @@ async fn a_corrupt_record_hides_neither_a_vm_nor_a_jail() {
     world.control.wait("no drift", none).await;
     assert_eq!(world.names("pool/workspaces"), [format!("{workspace}.ext4")]);
 }
+
+#[tokio::test]
+async fn what_a_deleted_workspace_left_is_swept() {
+    let mut world = World::quick().await;
+    world.start();
+    let mut wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let control = &world.control;
+    control.wait_for(&workspace, control.assign(wanted.clone()), Observed::Running).await;
+    wanted.desired = Desired::Deleted;
+    wanted.force = true;
+    control.wait_for(&workspace, control.assign(wanted), Observed::Absent).await;
+    control.forget(&workspace);
+    // As if the forced delete had gone on past a directory that could not be removed.
+    let left = world.data().join(format!("run/vm/{workspace}"));
+    fs::create_dir(&left).unwrap();
+    world.until("the sweeper to remove it", || !left.exists()).await;
+    world.assert_clean();
+}
