@@ -34,6 +34,9 @@ pub(crate) use pool::{is_mounted, unmount};
 
 const MIB: u64 = 1024 * 1024;
 
+/// The unit in which a file's blocks are counted, whatever its file system's.
+const BLOCK: u64 = 512;
+
 /// How often it is looked for room, and the pause between: one second in all.
 const ROOM_TRIES: u32 = 11;
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
@@ -102,11 +105,31 @@ impl Disks {
         Ok(all)
     }
 
-    /// Size of the file system that disks are on, in MiB.
+    /// What disks may take in all, in MiB: the file system that they are on, or what the one below a
+    /// sparse pool file lets it grow to, whichever is less.
     pub(crate) fn capacity_mib(&self) -> Result<u64, DiskError> {
-        let dir = self.layout.disks_dir();
-        let stat = statvfs(&dir)?;
-        Ok(stat.f_blocks.saturating_mul(stat.f_frsize) / MIB)
+        let stat = statvfs(&self.layout.disks_dir())?;
+        let size = stat.f_blocks.saturating_mul(stat.f_frsize);
+        let Some((below, taken)) = self.below_pool()? else { return Ok(size / MIB) };
+        Ok(size.min(below.saturating_add(taken)) / MIB)
+    }
+
+    /// Free bytes of the file system below the pool file, and those that the file has taken of it;
+    /// none where there is no pool file. A guest's write fails when either file system is full.
+    fn below_pool(&self) -> Result<Option<(u64, u64)>, DiskError> {
+        let file = self.layout.pool_file();
+        let Ok(metadata) = fs::metadata(&file) else { return Ok(None) };
+        let stat = statvfs(&file)?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        Ok(Some((free, metadata.blocks().saturating_mul(BLOCK))))
+    }
+
+    /// What is free for disks now, in MiB.
+    fn free_mib(&self) -> Result<u64, DiskError> {
+        let stat = statvfs(&self.layout.disks_dir())?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let below = self.below_pool()?.map_or(free, |(below, _)| below);
+        Ok(free.min(below) / MIB)
     }
 
     /// The device that disks are on, for cgroups.
@@ -157,11 +180,9 @@ impl Disks {
     /// Whether there is room. XFS gives the space of a file that was just removed back in the
     /// background, so that too little is looked at again.
     async fn check_room(&self) -> Result<(), DiskError> {
-        let dir = self.layout.disks_dir();
         let mut tries = 0;
         loop {
-            let stat = statvfs(&dir)?;
-            let free_mib = stat.f_bavail.saturating_mul(stat.f_frsize) / MIB;
+            let free_mib = self.free_mib()?;
             if free_mib >= self.reserve_mib {
                 return Ok(());
             }

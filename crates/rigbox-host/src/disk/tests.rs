@@ -148,3 +148,30 @@ async fn a_full_pool_is_told_and_leaves_nothing_half_made() {
     disks.clone_image(order(&image, 2)).await.unwrap();
     unmount(&world.layout).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_pool_file_is_as_large_as_what_is_below_it() {
+    let world = World::new();
+    // A file system of 500 MiB below a pool of 1 GiB.
+    let small = world.dir.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let small = Utf8PathBuf::from_path_buf(small).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=500m", "none", small.as_str()];
+    Run::new("mount", &mount).output().await.unwrap();
+    let layout = Layout::open(&small).unwrap();
+    let below = World { dir: tempfile::tempdir().unwrap(), layout };
+    let image = below.image("tiny").await;
+    let disks = below.disks(PoolChoice::Always, 64).await;
+    let capacity = disks.capacity_mib().unwrap();
+    assert!((300..=500).contains(&capacity), "{capacity}");
+    disks.clone_image(order(&image, 1)).await.unwrap();
+    disks.delete(&order(&image, 1).workspace).await.unwrap();
+    let free = statvfs(&small).map(|stat| stat.f_bavail * stat.f_frsize).unwrap();
+    let filler = fs::File::create(small.join("filler")).unwrap();
+    let flags = rustix::fs::FallocateFlags::empty();
+    rustix::fs::fallocate(&filler, flags, 0, free - 32 * MIB).unwrap();
+    assert_eq!(refused(&disks, order(&image, 2)).await, FailureCode::DiskFull);
+    unmount(&below.layout).await.unwrap();
+    drop(filler);
+    Run::new("umount", &[small.as_str()]).output().await.unwrap();
+}
