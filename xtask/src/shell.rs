@@ -12,12 +12,22 @@ use camino::Utf8PathBuf;
 
 use crate::repo::Repo;
 
+/// How variables begin that cargo sets for the package that it runs.
+const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// A command in the repository's top folder, with the tools that `scripts/setup` brought in PATH.
 pub(crate) fn command(repo: &Repo, program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(repo.root());
     if let Some(path) = path_with_tools() {
         command.env("PATH", path);
+    }
+    // What cargo told this program about its own package is no news of another one: the build
+    // script of `ring` would run, and all that use it be built, after every change of who asks.
+    for (name, _) in env::vars_os() {
+        if OF_THIS_PACKAGE.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     command
 }
