@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,13 +27,13 @@ StandardError=tty
 TTYPath=/dev/ttyS0
 Environment=HOME=/root
 ExecStart=/bin/sh -c 'modprobe kvm_amd; modprobe -a tun veth loop xfs nf_tables vhost_vsock; \
-mkdir -p /payload && mount /dev/vdb /payload && sh /payload/run.sh; echo RIGBOX-KVM-EXIT: $?; sync; poweroff -f'
+mkdir -p /payload && mount /dev/vdb /payload && sh /payload/run.sh; echo RIGBOX-KVM-EXIT: $?; poweroff -f'
 [Install]
 WantedBy=multi-user.target
 ";
 
 /// Raised when the recipe below changes in a way that the package list does not show.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// The files of the outer machine.
 pub(crate) struct Outer {
@@ -72,7 +73,9 @@ pub(crate) fn prepare(work: &Path) -> Result<Outer> {
     fs::write(units.join("rigbox-kvm.service"), UNIT)?;
     let wanted = units.join("multi-user.target.wants");
     fs::create_dir_all(&wanted)?;
-    std::os::unix::fs::symlink("../rigbox-kvm.service", wanted.join("rigbox-kvm.service"))?;
+    symlink("../rigbox-kvm.service", wanted.join("rigbox-kvm.service"))?;
+    // It would hang up the console under the tests.
+    symlink("/dev/null", units.join("serial-getty@ttyS0.service"))?;
     fs::write(root.join("etc/fstab"), "/dev/vda / ext4 defaults 0 0\n")?;
     fs::copy(newest(&root.join("boot"), "vmlinuz-")?, &outer.kernel)?;
     fs::copy(newest(&root.join("boot"), "initrd.img-")?, &outer.initrd)?;
@@ -94,7 +97,8 @@ fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {
     names.pop().with_context(|| format!("no {prefix}* in {}", folder.display()))
 }
 
-fn remove_dir(path: &Path) -> Result<()> {
+/// Removes a folder with everything in it, or nothing.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
