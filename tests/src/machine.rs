@@ -79,6 +79,22 @@ pub fn processes() -> Result<Vec<(u32, String)>> {
     Ok(all)
 }
 
+/// The VMM of a workspace: its pid and command line.
+///
+/// # Errors
+/// When `/proc` cannot be read, or there is none.
+pub fn vmm(workspace: &str) -> Result<(u32, String)> {
+    let is_vmm = |command: &str| {
+        let program = command.split(' ').next().unwrap_or_default();
+        (program.contains("qemu-system") || program.ends_with("firecracker"))
+            && command.contains(workspace)
+    };
+    processes()?
+        .into_iter()
+        .find(|(_, command)| is_vmm(command))
+        .with_context(|| format!("no process of a VMM has {workspace} in its arguments"))
+}
+
 fn lines(program: &str, args: &[&str]) -> Result<Vec<String>> {
     let output =
         Command::new(program).args(args).output().with_context(|| format!("run {program}"))?;

@@ -122,14 +122,17 @@ impl Platform {
             START_LIMIT,
             || {
                 let ended = self.supervisor().as_mut().and_then(|up| up.try_wait().ok().flatten());
-                if let Some(status) = ended {
-                    bail!("rigbox up ended: {status}");
-                }
-                Ok(anonymous.get("/capacity").map(|answer| answer.at("/total")))
+                let total = anonymous.get("/capacity").ok().and_then(|a| a.at("/total").as_i64());
+                Ok((ended, total))
             },
-            |answer| answer.as_ref().is_ok_and(|total| total.as_i64().is_some_and(|n| n > 0)),
+            |(ended, total)| ended.is_some() || total.is_some_and(|total| total > 0),
         );
-        answered.map(|_| ()).with_context(|| self.story())
+        answered
+            .and_then(|(ended, _)| match ended {
+                Some(status) => bail!("rigbox up ended: {status}"),
+                None => Ok(()),
+            })
+            .with_context(|| self.story())
     }
 
     /// Ends the supervisor as Ctrl-C does; workspaces stay.
@@ -314,7 +317,7 @@ impl Platform {
         )
         .and_then(|status| {
             ensure!(status == wanted, "{id} is {status}: {}", self.failure(id));
-            Ok(())
+            if status == "running" { expect_vmm(id) } else { Ok(()) }
         })
         .with_context(|| self.story())
     }
@@ -386,6 +389,20 @@ impl Drop for Platform {
         }
         self.rigbox(&["down"]).output().ok();
     }
+}
+
+/// Where `RIGBOX_TEST_VMM` names a driver, a workspace must run with it: the product would rather
+/// fall back to emulation than not run, and its tests would pass.
+fn expect_vmm(workspace: &str) -> Result<()> {
+    let Ok(driver) = env::var("RIGBOX_TEST_VMM") else { return Ok(()) };
+    let (_, command) = machine::vmm(workspace)?;
+    let is_it = match driver.as_str() {
+        "qemu_kvm" => command.contains(" -accel kvm "),
+        "firecracker" => command.contains("/firecracker --id "),
+        other => bail!("RIGBOX_TEST_VMM names {other}"),
+    };
+    ensure!(is_it, "{workspace} should run with {driver} and is {command}");
+    Ok(())
 }
 
 /// What a command in a workspace gave back.

@@ -92,8 +92,10 @@ impl Drop for World {
         }
         if std::thread::panicking() {
             let console = fs::read(&self.spec.console).unwrap_or_default();
-            let console = String::from_utf8_lossy(&console);
-            writeln!(std::io::stderr(), "the guest's console: {console}").ok();
+            // The end of it: a guest may have written megabytes.
+            let end = &console[console.len().saturating_sub(4096)..];
+            let end = String::from_utf8_lossy(end);
+            writeln!(std::io::stderr(), "the guest's console: {end}").ok();
         }
         // A namespace lives as long as a process is in it; its name goes now.
         run("ip", &["netns", "del", &self.netns]);

@@ -14,7 +14,7 @@ use crate::{
 /// None: there is no Firecracker, or no guest runs in it.
 async fn fixture() -> Option<Fixture> {
     let (world, config, report) = found().await?;
-    (report.driver == Some(DriverName::Firecracker)).then(|| {
+    super::is_there(DriverName::Firecracker, &report).then(|| {
         let vmm = driver(&config, &report).unwrap();
         Fixture { world, vmm }
     })

@@ -16,7 +16,7 @@ async fn fixture() -> Option<Fixture> {
     let probe_file = concat!(env!("CARGO_TARGET_TMPDIR"), "/vmm-probe.json").into();
     let config = DriverConfig { probe_file, ..world.config(DriverChoice::Qemu) };
     let report = probe(&config).await;
-    (report.driver == Some(DriverName::QemuKvm)).then(|| {
+    super::is_there(DriverName::QemuKvm, &report).then(|| {
         let vmm = driver(&config, &report).unwrap();
         Fixture { world, vmm }
     })
