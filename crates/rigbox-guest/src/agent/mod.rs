@@ -68,6 +68,7 @@ pub(crate) struct State {
     pub(crate) system: watch::Sender<SystemState>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) followers: Arc<Semaphore>,
+    pub(crate) starts: Arc<Semaphore>,
 }
 
 impl Deref for Guest {
@@ -90,6 +91,7 @@ impl Guest {
             system: watch::Sender::new(SystemState::Unknown),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            starts: Arc::new(Semaphore::new(exec::STARTS_MAX)),
             boot_id,
             root,
         };

@@ -61,9 +61,20 @@ impl Root {
 
 /// Reads a small text file; what is no UTF-8 is replaced.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read(path)?).into_owned())
+}
+
+/// Reads a small file. A pipe in its place is refused at once, where waiting for somebody to write
+/// to it would hold up the agent.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(CONFIG_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    file.take(CONFIG_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Replaces a file at once and whole, unless it already has this content and mode.
@@ -101,5 +112,22 @@ fn has_content(path: &Path, content: &[u8], mode: u32) -> bool {
     metadata.is_file()
         && metadata.permissions().mode() & 0o7777 == mode
         && u64::try_from(content.len()).is_ok_and(|length| length == metadata.len())
-        && fs::read(path).is_ok_and(|bytes| bytes == content)
+        && read(path).is_ok_and(|bytes| bytes == content)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert_eq!(read_text(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(write_whole(&path, b"text", 0o600).unwrap(), "it is replaced");
+        assert_eq!(read_text(&path).unwrap(), "text");
+    }
 }

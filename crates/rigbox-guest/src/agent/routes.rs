@@ -114,15 +114,15 @@ async fn exec_start(guest: &Guest, mut request: Request<Incoming>) -> Result<Ans
     let request: ExecRequest = exchange::document(request, BODY_MAX_BYTES).await?;
     match upgrade {
         Some(upgrade) => {
-            let attached = exec::start(guest, &request, exec::Channel::Frames)?;
+            let attached = exec::start(guest, request, exec::Channel::Frames).await?;
             Ok(switch(upgrade, attached))
         }
         None if request.stream => {
-            let attached = exec::start(guest, &request, exec::Channel::Answer)?;
+            let attached = exec::start(guest, request, exec::Channel::Answer).await?;
             Ok(exec::lines(attached))
         }
         None => {
-            let attached = exec::start(guest, &request, exec::Channel::Answer)?;
+            let attached = exec::start(guest, request, exec::Channel::Answer).await?;
             Ok(exchange::json(&exec::document(attached).await))
         }
     }

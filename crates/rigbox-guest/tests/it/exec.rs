@@ -31,6 +31,71 @@ async fn a_command_answers_with_both_outputs_and_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_the_place_of_the_environment_holds_nobody_up() {
+    // In a process of its own, so that an agent that hangs is seen from outside.
+    let world = World::vsock().await;
+    let folder = world.guest_path("/home/developer/.rigbox");
+    std::fs::create_dir(&folder).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join(".env"), rustix::fs::Mode::RWXU).unwrap();
+    std::os::unix::fs::chown(folder.join(".env"), Some(developer_uid()), None).unwrap();
+    let result = tokio::time::timeout(PATIENCE, world.agent.exec(&shell("echo out"))).await;
+    assert_eq!(result.unwrap().unwrap().stdout, "out\n");
+}
+
+/// A file system whose server answers nothing, until it is dropped.
+struct Hung {
+    server: std::process::Child,
+    place: std::path::PathBuf,
+}
+
+impl Hung {
+    fn mount(place: std::path::PathBuf) -> Self {
+        std::fs::create_dir(&place).unwrap();
+        let options = "fd=3,rootmode=40000,user_id=0,group_id=0,allow_other";
+        let script = format!(
+            "exec 3<>/dev/fuse; mount -i -t fuse -o {options} none \"$0\" && echo && exec sleep 1000"
+        );
+        let mut server = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .arg(&place)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0];
+        std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+        Self { server, place }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+        let umount = std::process::Command::new("umount").arg("-l").arg(&self.place).status();
+        assert!(umount.unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_file_system_that_hangs_holds_up_only_who_goes_there() {
+    if !is_root() || !std::path::Path::new("/dev/fuse").exists() {
+        return; // Only root mounts, and not every kernel has it.
+    }
+    let world = World::vsock().await;
+    let hung = Hung::mount(world.guest_path("/home/developer/hung"));
+    let request = ExecRequest { cwd: Some("hung".to_owned()), ..shell("pwd") };
+    let agent = world.agent.clone();
+    let held_up = tokio::spawn(async move { agent.exec(&request).await });
+    for _ in 0..3 {
+        let result = tokio::time::timeout(PATIENCE, world.agent.exec(&shell("echo out"))).await;
+        assert_eq!(result.unwrap().unwrap().stdout, "out\n");
+    }
+    let failed = held_up.await.unwrap().unwrap_err().to_string();
+    assert!(failed.contains("did not start in time"), "{failed}");
+    drop(hung);
+}
+
+#[tokio::test]
 async fn a_command_runs_as_developer_in_its_home_with_the_environment_of_the_workspace() {
     let world = World::vsock().await;
     let env = "# comment\nA=\"of workspace\"\nB=\"of workspace\"\n";

@@ -291,6 +291,23 @@ async fn a_link_in_the_home_does_not_lead_root_astray() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_the_place_of_the_keys_does_not_hold_up_the_setup() {
+    let folder = file_system();
+    let keys = folder.path().join("root/home/developer/.ssh");
+    fs::create_dir(&keys).unwrap();
+    let pipe = keys.join("authorized_keys");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    for path in [&keys, &pipe] {
+        std::os::unix::fs::chown(path, Some(developer_uid()), Some(developer_uid())).unwrap();
+    }
+    let world = World::in_folder(folder).await;
+    let set_up = request("ws-aaaaaaaa");
+    let report = tokio::time::timeout(PATIENCE, world.agent.setup(&set_up)).await;
+    assert_eq!(report.unwrap().unwrap().problems, Vec::<String>::new());
+    assert!(world.read("/home/developer/.ssh/authorized_keys").contains("ssh-ed25519 AAAA me\n"));
+}
+
+#[tokio::test]
 async fn time_randomness_and_shutdown_reach_the_kernel() {
     let mut world = World::serial().await;
     world.agent.time_set(Timestamp::from_micros(1)).await.unwrap();

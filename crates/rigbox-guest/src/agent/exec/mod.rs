@@ -32,6 +32,7 @@ use tokio::time::Instant;
 pub(crate) use self::{
     answer::{document, lines},
     session::Channel,
+    spawn::STARTS_MAX,
     talk::talk,
 };
 use self::{replay::Reader, session::Session};
@@ -116,9 +117,9 @@ fn too_many() -> Refusal {
 }
 
 /// Starts the command of a request.
-pub(crate) fn start(
+pub(crate) async fn start(
     guest: &Guest,
-    request: &ExecRequest,
+    request: ExecRequest,
     channel: Channel,
 ) -> Result<Attached, Refusal> {
     request.check().map_err(|refusal| Refusal::field(refusal.field, refusal.message))?;
@@ -127,7 +128,7 @@ pub(crate) fn start(
         return Err(Refusal::field(field, "needs an upgrade of the connection"));
     }
     guest.exec.check_room()?;
-    let (session, reader) = session::start(guest, request, channel)?;
+    let (session, reader) = session::start(guest, request, channel).await?;
     let attached = Attached { guest: guest.clone(), session, reader };
     guest.exec.insert(&attached.session)?;
     Ok(attached)

@@ -61,14 +61,15 @@ pub(crate) struct Session {
 }
 
 /// Starts the command of a request and the task that owns its process.
-pub(super) fn start(
+pub(super) async fn start(
     guest: &Guest,
-    request: &ExecRequest,
+    request: ExecRequest,
     channel: Channel,
 ) -> Result<(Arc<Session>, Reader), Refusal> {
     let has_input = channel == Channel::Frames || request.stdin.is_some();
     let stdin = if has_input { Stdin::Pipe } else { Stdin::Null };
-    let Started { child, pty, user } = spawn::spawn(guest, request, stdin)?;
+    let request = Arc::new(request);
+    let Started { child, pty, user } = spawn::spawn(guest, Arc::clone(&request), stdin).await?;
     let session = Arc::new(Session {
         id: new_id()?,
         pid: child.id().unwrap_or_default(),

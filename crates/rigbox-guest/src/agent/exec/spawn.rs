@@ -5,6 +5,8 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
+    time::Duration,
 };
 
 use rigbox_types::{api::error::ErrorCode, guest::ExecRequest};
@@ -24,6 +26,13 @@ use crate::agent::{
 /// What a terminal is when the request does not say.
 const TERM: &str = "xterm-256color";
 
+/// How long the start of a command may take. A guest under emulation needs a second.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Most commands that are starting. Those that a file system holds up keep their place, so that
+/// the agent's other threads stay free.
+pub(crate) const STARTS_MAX: usize = 16;
+
 /// A process that was started.
 pub(super) struct Started {
     pub(super) child: Child,
@@ -38,11 +47,30 @@ pub(super) enum Stdin {
     Null,
 }
 
-pub(super) fn spawn(
+/// Starts it on a thread of its own, because a file system of the user's may hold up whoever looks
+/// at it: the agent goes on, and a process that nobody waits for any more ends at once.
+pub(super) async fn spawn(
     guest: &Guest,
-    request: &ExecRequest,
+    request: Arc<ExecRequest>,
     stdin: Stdin,
 ) -> Result<Started, Refusal> {
+    let starting = async {
+        let turn = Arc::clone(&guest.starts).acquire_owned().await;
+        let guest = guest.clone();
+        let thread = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            spawn_here(&guest, &request, stdin)
+        });
+        thread.await.map_err(|error| Refusal::internal("a start", &error))?
+    };
+    tokio::time::timeout(START_MAX, starting).await.unwrap_or_else(|_| {
+        Err(Refusal::unavailable(
+            "the command did not start in time: a file system of the workspace does not answer",
+        ))
+    })
+}
+
+fn spawn_here(guest: &Guest, request: &ExecRequest, stdin: Stdin) -> Result<Started, Refusal> {
     let user = match &request.user {
         Some(name) => User::find(&guest.root, name)
             .ok_or_else(|| Refusal::field("user", format_args!("{name:?} does not exist")))?,
@@ -54,6 +82,8 @@ pub(super) fn spawn(
     };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment::of_command(&guest.root, &user));
+    // Until a session has it, nobody else ends it.
+    command.kill_on_drop(true);
     let failed = |error: io::Error| not_started(program, &cwd, &error);
     let pty = match request.tty {
         Some(size) => {

@@ -26,6 +26,10 @@ use tracing::{info, warn};
 use self::state::Progress;
 use super::{Guest, users::User};
 
+/// How long the files of a set-up may take. The home of a user may be a file system that answers
+/// nobody; an emulated guest with a busy disk needs a few seconds.
+const FILES_MAX: Duration = Duration::from_secs(60);
+
 /// The set-up of this boot.
 pub(crate) struct Setup {
     progress: watch::Sender<Progress>,
@@ -103,9 +107,11 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
         problems.all.extend(files::write(&worker.root, &user, &workspace, &setup));
         problems.all
     });
-    match written.await {
-        Ok(found) => problems.all.extend(found),
-        Err(error) => problems.all.push(format!("files: {error}")),
+    match tokio::time::timeout(FILES_MAX, written).await {
+        Ok(Ok(found)) => problems.all.extend(found),
+        Ok(Err(error)) => problems.all.push(format!("files: {error}")),
+        // The thread waits on. What it writes then is what it should have written now.
+        Err(_) => problems.all.push("files: a file system of the workspace hangs".to_owned()),
     }
     if is_first {
         let (changed, found) = units::install(guest, &request.guest.services);

@@ -30,6 +30,9 @@ use crate::agent::{
 /// Longest that one script may run.
 const TIME_MAX: Duration = Duration::from_secs(SCRIPT_MAX_S);
 
+/// Longest that its start may take. A guest under emulation needs a second.
+const START_MAX: Duration = Duration::from_secs(60);
+
 /// How much of the end of its output is kept in the result.
 const TAIL_MAX_BYTES: usize = 8 * 1024;
 
@@ -161,8 +164,41 @@ async fn run_process(
     script: &AssignedScript,
     tail: &mut String,
 ) -> io::Result<Option<i32>> {
+    // A script may leave a home behind that answers nobody; the next one must not hold up the agent.
+    let starting = tokio::task::spawn_blocking({
+        let (guest, script) = (guest.clone(), script.clone());
+        move || start(&guest, &script)
+    });
+    let (mut child, output) = tokio::time::timeout(START_MAX, starting).await???;
+    let file = guest.root.path(path(script));
+    let pid = child.id();
+    guest.setup.change(guest, |progress| {
+        if let Some(pending) = &mut progress.pending {
+            pending.running = pid;
+        }
+    });
+    let mut log = Log { guest, program: program(script), tail };
+    let exit_code = tokio::select! {
+        code = follow(&mut child, output, &mut log) => code?,
+        () = tokio::time::sleep(TIME_MAX) => {
+            if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+                kill_process_group(pid, Signal::KILL)?;
+            }
+            Some(TIMED_OUT)
+        }
+    };
+    remove_if_there(&file)?;
+    Ok(exit_code)
+}
+
+fn path(script: &AssignedScript) -> String {
+    format!("{FOLDER}/{}.sh", script.id)
+}
+
+/// Starts the process; gives what it writes.
+fn start(guest: &Guest, script: &AssignedScript) -> io::Result<(Child, pipe::Receiver)> {
     let user = User::default_of(&guest.root);
-    let path = format!("{FOLDER}/{}.sh", script.id);
+    let path = path(script);
     guest.root.write(&path, script.content.as_bytes(), 0o500)?;
     let file = guest.root.path(&path);
     if rustix::process::geteuid().is_root() {
@@ -181,28 +217,9 @@ async fn run_process(
         .stderr(writer)
         .kill_on_drop(true);
     child::prepare(&mut command, &user, &guest.root.path(&user.home), Terminal::None)?;
-    let mut child = command.spawn()?;
-    // Its copies of the pipe's end would keep the pipe open.
-    drop(command);
-    let pid = child.id();
-    guest.setup.change(guest, |progress| {
-        if let Some(pending) = &mut progress.pending {
-            pending.running = pid;
-        }
-    });
-    let output = pipe::Receiver::from_owned_fd(reader.into())?;
-    let mut log = Log { guest, program: program(script), tail };
-    let exit_code = tokio::select! {
-        code = follow(&mut child, output, &mut log) => code?,
-        () = tokio::time::sleep(TIME_MAX) => {
-            if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
-                kill_process_group(pid, Signal::KILL)?;
-            }
-            Some(TIMED_OUT)
-        }
-    };
-    remove_if_there(&file)?;
-    Ok(exit_code)
+    // The command goes with its copies of the pipe's end, which would keep the pipe open.
+    let child = command.spawn()?;
+    Ok((child, pipe::Receiver::from_owned_fd(reader.into())?))
 }
 
 /// Reads output until the script has ended and its pipe is at its end or quiet.
