@@ -87,6 +87,29 @@ async fn a_shell_whose_stream_is_cut_ends_with_what_runs_in_it() {
 }
 
 #[tokio::test]
+async fn jobs_of_a_shell_that_is_gone_are_hung_up_on_and_those_that_ignore_it_stay() {
+    let world = World::serial().await;
+    // A shell that tells its jobs nothing, each of them in a group of its own.
+    let script = "set -m; sleep 1000 & echo job=$!=; nohup sleep 1000 >/dev/null 2>&1 & \
+        echo kept=$!=; echo all; while :; do sleep 0.1; done";
+    let mut stream = open(&world, command(&["dash", "-c", script])).await;
+    let output = read_until(&mut stream, "all\r\n").await;
+    let pid = |name: &str| -> u32 {
+        output.split(name).nth(1).unwrap().split('=').next().unwrap().parse().unwrap()
+    };
+    let (job, kept) = (pid("job="), pid("kept="));
+    for pid in [job, kept] {
+        let name = format!("/proc/{pid}/comm");
+        until("sleep runs", || fs::read_to_string(&name).is_ok_and(|name| name == "sleep\n")).await;
+    }
+    drop(stream);
+    until("the job is gone", || !is_alive(job)).await;
+    assert!(is_alive(kept));
+    let kept = rustix::process::Pid::from_raw(i32::try_from(kept).unwrap()).unwrap();
+    rustix::process::kill_process(kept, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
 async fn a_terminal_is_left_and_taken_up_again() {
     let world = World::serial().await;
     let request = ExecRequest { detach: true, ..command(&["bash", "--norc", "-i"]) };

@@ -21,7 +21,7 @@ use super::{
     replay::{Reader, Replay, Source},
     spawn::{self, Started, Stdin},
 };
-use crate::agent::{Guest, clock, refusal::Refusal};
+use crate::agent::{Guest, clock, refusal::Refusal, sys::remaining};
 
 /// Read from a pipe at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -220,15 +220,24 @@ async fn wait(session: &Session, child: &mut Child, limit: Option<Duration>) -> 
 
 async fn kill(session: &Session, child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
     // A shell on a terminal ignores TERM and goes when its terminal does.
-    session.signal_group(if session.has_tty() { Signal::HUP } else { Signal::TERM });
+    let has_tty = session.has_tty();
+    session.signal_group(if has_tty { Signal::HUP } else { Signal::TERM });
     let ended = tokio::time::timeout(KILL_AFTER, child.wait()).await;
-    // Also when the leader is gone: the rest of its group may not be. As long as one is left, the
-    // group's number is not given to another.
-    session.signal_group(Signal::KILL);
-    match ended {
+    if ended.is_err() || !has_tty {
+        // Also when the leader is gone: the rest of its group may not be. As long as one is left,
+        // the group's number is not given to another.
+        session.signal_group(Signal::KILL);
+    }
+    let status = match ended {
         Ok(status) => status,
         Err(_) => child.wait().await,
+    };
+    if has_tty {
+        // The jobs of a shell are groups of their own. What was started to outlive its terminal
+        // (`nohup`) does.
+        remaining::hang_up(session.pid);
     }
+    status
 }
 
 /// Reads a pipe to its end, or, when the process has ended and left somebody behind who holds the

@@ -3,6 +3,7 @@
 pub(crate) mod child;
 pub(crate) mod ext4;
 pub(crate) mod random;
+pub(crate) mod remaining;
 pub(crate) mod rights;
 pub(crate) mod vsock;
 pub(crate) mod watched;
