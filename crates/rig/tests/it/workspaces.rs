@@ -80,7 +80,18 @@ fn an_unknown_name_is_answered_with_the_command_that_was_meant() {
         "",
         "error: there is no workspace 'something-else'\nhint: rig workspace ls\n",
     );
+    let world = World::with_workspaces(
+        &["web-1", "web-2", "web-3", "web-4", "db"].map(|it| vm(it, "running", 1)),
+    );
+    for (typed, several) in
+        [("web", "; several begin so: web-1, web-2, web-3, …"), ("db1", ""), ("xyz", "")]
+    {
+        let ended = world.rig(&format!("workspace start {typed}"));
+        let head = format!("error: there is no workspace '{typed}'{several}\nhint: rig workspace ");
+        assert!(ended.stderr.starts_with(&head), "{ended:?}");
+    }
     // Nothing that deletes is put into anybody's mouth.
+    let world = World::with_workspaces(&[vm("hello", "running", 1)]);
     world.rig("workspace rm helo").is(
         1,
         "",

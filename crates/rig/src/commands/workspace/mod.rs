@@ -135,18 +135,29 @@ async fn details(
 }
 
 /// There is no such thing; the hint is the same command with what was probably meant, but never
-/// one that deletes something.
+/// one that deletes something. What several names begin with means none of them.
 pub(super) fn unknown<'a>(
     what: &str,
     typed: &str,
     known: impl Iterator<Item = &'a str>,
     list: &str,
 ) -> CommandError {
-    let hint = suggest::near(typed, known).and_then(|near| corrected(typed, near));
-    CommandError::failed(format!("there is no {what} '{typed}'"))
+    let known: Vec<&str> = known.collect();
+    let begun: Vec<&str> = known.iter().copied().filter(|name| name.starts_with(typed)).collect();
+    let (hint, several) = if begun.len() < 2 || typed.is_empty() {
+        (suggest::near(typed, known).and_then(|near| corrected(typed, near)), String::new())
+    } else {
+        let shown = begun.iter().take(SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
+        let more = if begun.len() > SHOWN_MAX { ", …" } else { "" };
+        (None, format!("; several begin so: {shown}{more}"))
+    };
+    CommandError::failed(format!("there is no {what} '{typed}'{several}"))
         .coded("not_found")
         .hint(hint.unwrap_or_else(|| list.to_owned()))
 }
+
+/// Most names that a sentence shows.
+const SHOWN_MAX: usize = 3;
 
 fn corrected(typed: &str, meant: &str) -> Option<String> {
     let words: Vec<String> =
