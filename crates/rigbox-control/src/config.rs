@@ -24,8 +24,8 @@ pub struct Config {
     pub region: RegionName,
     /// The API's public address, as clients and guests write it.
     pub api_url: String,
-    /// The SSH gateway; none until there is one.
-    pub ssh: Option<SshGateway>,
+    /// The SSH gateway.
+    pub ssh: SshGateway,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.
@@ -35,4 +35,6 @@ pub struct SshGateway {
     pub domain: String,
     /// Its port.
     pub port: u16,
+    /// Whether it serves.
+    pub enabled: bool,
 }

@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Facts {
     pub(crate) region: RegionName,
     pub(crate) api_url: String,
-    pub(crate) ssh: Option<SshGateway>,
+    pub(crate) ssh: SshGateway,
 }
 
 /// See the module.

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rigbox_control::SshGateway;
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::RegionName;
 use secrecy::ExposeSecret as _;
@@ -27,6 +28,10 @@ pub(crate) struct ControlFile {
     pub(crate) uid: u32,
     /// The region of the installation.
     pub(crate) region: RegionName,
+    /// The domain of the installation.
+    pub(crate) domain: String,
+    /// Port of the SSH gateway.
+    pub(crate) ssh_port: u16,
     /// Where clients reach the API.
     pub(crate) api_url: String,
     /// Where it listens, where no socket is handed over.
@@ -136,7 +141,7 @@ fn config(
         host_auth: ClientAuth::Local,
         region: file.region,
         api_url: file.api_url,
-        ssh: None,
+        ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
     })
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn dashboard_show(
     let account = *about.account.target();
     let page =
         control.store.workspaces().list(Owner::Account(account), &PageRequest::default()).await?;
-    let ssh = control.config.ssh.as_ref();
+    let ssh = &control.config.ssh;
     Ok(Json(GetDashboardResponse {
         workspaces: page.items.iter().map(|row| view::vm(row, ssh)).collect(),
         apps: Vec::new(),

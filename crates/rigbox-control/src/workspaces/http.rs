@@ -35,7 +35,7 @@ pub(crate) async fn workspace_list(
 ) -> ApiResult<Json<ListWorkspacesResponse>> {
     let owner = Owner::Account(*about.account.target());
     let page = control.store.workspaces().list(owner, &page_request(&about.params)).await?;
-    let ssh = control.config.ssh.as_ref();
+    let ssh = &control.config.ssh;
     let vms = page.items.iter().map(|row| view::vm(row, ssh)).collect();
     Ok(Json(ListWorkspacesResponse { vms, next_cursor: page.next_cursor }))
 }
@@ -135,7 +135,7 @@ pub(crate) async fn workspace_resources_update(
     } else {
         "the new size is used from the next start on".to_owned()
     };
-    Ok(Json(ResizeWorkspaceResponse { message, vm: view::vm(&row, control.config.ssh.as_ref()) }))
+    Ok(Json(ResizeWorkspaceResponse { message, vm: view::vm(&row, &control.config.ssh) }))
 }
 
 /// Replaces the environment.
@@ -169,5 +169,5 @@ async fn ask(control: &Control, about: &ForWorkspace, once: &Once, request: Requ
 }
 
 fn answer(control: &Control, row: &WorkspaceRow) -> Json<GetWorkspaceResponse> {
-    Json(view::answer(row, control.config.ssh.as_ref()))
+    Json(view::answer(row, &control.config.ssh))
 }

@@ -12,7 +12,7 @@ use crate::config::SshGateway;
 const GUEST_ADDRESS: &str = "172.16.0.2";
 
 /// One workspace, and why it failed where it did.
-pub(crate) fn answer(row: &WorkspaceRow, ssh: Option<&SshGateway>) -> GetWorkspaceResponse {
+pub(crate) fn answer(row: &WorkspaceRow, ssh: &SshGateway) -> GetWorkspaceResponse {
     GetWorkspaceResponse { vm: vm(row, ssh), failure: failure(row).cloned() }
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn failure(row: &WorkspaceRow) -> Option<&Failure> {
 }
 
 /// One workspace; its environment where the row has it.
-pub(crate) fn vm(row: &WorkspaceRow, ssh: Option<&SshGateway>) -> Vm {
+pub(crate) fn vm(row: &WorkspaceRow, ssh: &SshGateway) -> Vm {
     let failure = failure(row);
     let code = failure
         .and_then(|failure| serde_json::to_value(failure.code).ok()?.as_str().map(str::to_owned));
@@ -52,7 +52,7 @@ pub(crate) fn vm(row: &WorkspaceRow, ssh: Option<&SshGateway>) -> Vm {
         region: row.region.clone(),
         idle: wanted.idle,
         egress: wanted.egress.clone(),
-        ssh: ssh.map(|gateway| ssh_info(row, gateway)),
+        ssh: Some(ssh_info(row, ssh)),
         generation: row.generation,
         setup: row.seen.setup.clone(),
     }
@@ -63,5 +63,6 @@ fn ssh_info(row: &WorkspaceRow, gateway: &SshGateway) -> SshInfo {
         user: format!("{}-{}", row.name, row.id.suffix()),
         host: format!("{}.{}", row.region, gateway.domain),
         port: gateway.port,
+        enabled: gateway.enabled,
     }
 }

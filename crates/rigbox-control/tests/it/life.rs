@@ -17,6 +17,9 @@ async fn a_workspace_is_created_started_stopped_and_deleted() {
     assert_eq!((&vm["vcpu_count"], &vm["region"]), (&json!(1), &json!("here")));
     assert_eq!(vm["env_vars"], json!({ "A": "b" }));
     assert_eq!(vm["node_id"], world.host.id.as_str());
+    let user = format!("hello-{}", &vm["id"].as_str().unwrap()["ws-".len()..]);
+    let ssh = json!({ "user": user, "host": "here.rigbox.test", "port": 2222, "enabled": false });
+    assert_eq!(vm["ssh"], ssh);
     assert_eq!(made["failure"], json!(null));
     let id = id(&made);
     assert!(id.starts_with("ws-") && id.len() == 11, "{id}");

@@ -1,7 +1,7 @@
 //! Control with a database of its own and one host, for one test.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Config, run};
+use rigbox_control::{Config, SshGateway, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -122,7 +122,7 @@ async fn start_control(dir: &Utf8Path, shutdown: &CancellationToken) -> (String,
         host_auth: ClientAuth::Local,
         region: "here".parse().unwrap(),
         api_url: base.clone(),
-        ssh: None,
+        ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

@@ -130,7 +130,7 @@ pub struct Vm {
     pub idle: Idle,
     /// What it may reach.
     pub egress: Egress,
-    /// How to reach it by SSH, once the gateway serves its region.
+    /// How to reach it by SSH, where `enabled`.
     pub ssh: Option<SshInfo>,
     /// Counts changes of what it should be.
     pub generation: Generation,
@@ -147,6 +147,9 @@ pub struct SshInfo {
     pub host: String,
     /// The gateway's port.
     pub port: u16,
+    /// Whether the gateway serves; until it does, a terminal is the way in.
+    #[serde(default)]
+    pub enabled: bool,
 }
 
 /// `GET /workspaces/{id}` and every answer about one workspace.

@@ -8,6 +8,9 @@ use rigbox_types::{WorkspaceName, nearest::nearest};
 
 use super::Config;
 
+/// Longest domain: a host name has at most 253 bytes, and a label of 63 and a dot stand in front.
+const DOMAIN_MAX_LEN: usize = 253 - 64;
+
 /// Where the configuration came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -104,6 +107,18 @@ fn explain(path: &Utf8Path, text: &str, error: &toml::de::Error) -> ConfigError 
     ConfigError::Form { path: path.to_owned(), line, reason }
 }
 
+/// Whether a region's label in front of it makes a host name.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= DOMAIN_MAX_LEN && text.split('.').all(is_label)
+}
+
 fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     let wrong = |key, reason: &str| {
         Err(ConfigError::Value { path: path.to_owned(), key, reason: reason.to_owned() })
@@ -113,6 +128,13 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
         && let Err(error) = name.parse::<WorkspaceName>()
     {
         return wrong("first.workspace", &error.to_string());
+    }
+    if !is_domain(&config.domain) {
+        let rule = "must be a domain name of lower-case labels, such as rigbox.example.com";
+        return wrong("domain", rule);
+    }
+    if config.ssh.port == 0 {
+        return wrong("ssh.port", "must be from 1 to 65535");
     }
     if config.control.uid == Some(0) {
         return wrong("control.uid", "must not be root: control holds keys and needs no rights");

@@ -21,8 +21,12 @@ pub(crate) const DOCUMENTED: &str = include_str!("default.toml");
 pub(crate) struct Config {
     /// The region that this machine serves.
     pub(crate) region: RegionName,
+    /// The domain of the installation.
+    pub(crate) domain: String,
     /// The HTTP API.
     pub(crate) api: ApiConfig,
+    /// The SSH gateway.
+    pub(crate) ssh: SshConfig,
     /// The role `control`.
     pub(crate) control: ControlConfig,
     /// The role `host`.
@@ -39,6 +43,14 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+}
+
+/// The SSH gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SshConfig {
+    /// Its port.
+    pub(crate) port: u16,
 }
 
 /// The role `control`.
@@ -143,7 +155,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             region: "local".parse().expect("a lower-case word is a region name"),
+            domain: "rigbox.localhost".to_owned(),
             api: ApiConfig::default(),
+            ssh: SshConfig::default(),
             control: ControlConfig::default(),
             host: HostConfig::default(),
             images: ImagesConfig::default(),
@@ -155,6 +169,12 @@ impl Default for Config {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
+    }
+}
+
+impl Default for SshConfig {
+    fn default() -> Self {
+        Self { port: 2222 }
     }
 }
 

@@ -78,6 +78,9 @@ fn a_wrong_value_is_named_with_its_place() {
     for (text, expected) in [
         ("[api]\nlisten = \"7070\"\n", "rigbox.toml, line 2: invalid socket address syntax"),
         ("[first]\nworkspace = \"He llo\"\n", "rigbox.toml: first.workspace may have only"),
+        ("domain = \"Rigbox.example\"\n", "rigbox.toml: domain must be a domain name"),
+        ("domain = \"a..b\"\n", "rigbox.toml: domain must be a domain name"),
+        ("[ssh]\nport = 0\n", "rigbox.toml: ssh.port must be from 1"),
         ("[control]\nuid = 0\n", "rigbox.toml: control.uid must not be root"),
         ("[host]\nqemu = \"qemu\"\n", "rigbox.toml: host.qemu must be an absolute path"),
         ("region = \n", "rigbox.toml, line 1: "),

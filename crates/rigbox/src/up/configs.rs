@@ -47,6 +47,8 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
     ControlFile {
         uid: platform.control_uid,
         region: up.config.region.clone(),
+        domain: up.config.domain.clone(),
+        ssh_port: up.config.ssh.port,
         api_url: format!("http://{api}"),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
