@@ -31,7 +31,10 @@ const PIDS_MAX: u32 = 256;
 const REMOVE_TRIES: u32 = 500;
 const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 
-/// Files of a cgroup and what is written to them.
+/// A file of a cgroup and what is written to it.
+type Value = (&'static str, String);
+
+/// Some of them.
 type Values<'a> = &'a [(&'a str, String)];
 
 /// The cgroups of one instance.
@@ -273,10 +276,7 @@ impl Cgroups {
 }
 
 /// What limits the disk, in version 1 and in version 2.
-fn io_values(
-    device: u64,
-    limits: &IoLimits,
-) -> (Vec<(&'static str, String)>, [(&'static str, String); 1]) {
+fn io_values(device: u64, limits: &IoLimits) -> (Vec<Value>, [Value; 1]) {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     let mut one = Vec::new();
     let mut words = vec![device.clone()];
