@@ -15,7 +15,7 @@ use rigbox_types::{
     Revision, WorkspaceId,
     host::{HostRegistration, HostReport, Observation, WatchEvent},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{clock, host::Host};
@@ -28,6 +28,18 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long observations are gathered before they are sent, so that a burst is one report.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// How long an observation that control refuses is held back before it is said again.
+const REPEAT_HELD: Duration = Duration::from_secs(60);
+
+/// Refusals that have nothing to do with the observations.
+const OTHER_REFUSALS: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_MANY_REQUESTS,
+];
 
 /// Follows the assignments until `shutdown`.
 pub(crate) async fn follow(host: Arc<Host>, address: String, shutdown: CancellationToken) {
@@ -47,7 +59,12 @@ pub(crate) async fn follow(host: Arc<Host>, address: String, shutdown: Cancellat
 pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
     let path = format!("/internal/v1/hosts/{}/reports", host.config.id);
     let mut pauses = Pauses::default();
+    let mut repeated = Instant::now();
     while !shutdown.is_cancelled() {
+        if repeated.elapsed() > REPEAT_HELD {
+            host.reports.repeat_held();
+            repeated = Instant::now();
+        }
         // A report without news says that the host lives.
         let news = timeout(host.config.times.report(), host.reports.wait());
         if shutdown.run_until_cancelled(news).await.is_none() {
@@ -74,13 +91,13 @@ pub(crate) async fn report(host: Arc<Host>, shutdown: CancellationToken) {
     }
 }
 
-/// Whether a refusal is about what was said, and not about a control that is busy or not ready.
+/// Whether a refusal may be about what was said, and is not about who says it, or about a control
+/// that is busy or not ready.
 fn blames(refusal: &Refusal) -> bool {
     let status = refusal.status;
-    let is_other = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status)
-        || [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]
-            .contains(&status);
-    status.is_client_error() && !is_other
+    // What a database does not take is answered like this.
+    status == StatusCode::INTERNAL_SERVER_ERROR
+        || status.is_client_error() && !OTHER_REFUSALS.contains(&status)
 }
 
 /// Sends what is left to say once more.

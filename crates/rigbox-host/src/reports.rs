@@ -3,7 +3,7 @@
 //! reach control does not grow; a later one replaces an earlier one. Does not send (see `control`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -37,6 +37,8 @@ struct State {
     waiting: BTreeMap<WorkspaceId, Observation>,
     /// The last of each, for a control that has forgotten.
     last: BTreeMap<WorkspaceId, Observation>,
+    /// Those whose last observation was refused by itself.
+    held: BTreeSet<WorkspaceId>,
     /// Most observations of the next report; none: as many as there may be.
     next_max: Option<usize>,
 }
@@ -69,13 +71,17 @@ impl Reports {
     pub(crate) fn forget(&self, workspace: &WorkspaceId) {
         self.with(|state| {
             state.last.remove(workspace);
+            state.held.remove(workspace);
             state.waiting.remove(workspace)
         });
     }
 
     /// Says everything again.
     pub(crate) fn repeat_all(&self) {
-        self.with(|state| state.waiting = state.last.clone());
+        self.with(|state| {
+            state.waiting = state.last.clone();
+            state.held.clear();
+        });
         self.wake.notify_one();
     }
 
@@ -113,21 +119,34 @@ impl Reports {
 
     /// Takes a refusal of what was said. It would be refused again, and nothing of the host would be
     /// heard any more: the next report is half as long, until the one that is refused is alone. That
-    /// one is said without what its guest had to say, and if that does not help, not at all.
+    /// one is said without what its guest had to say, and if that does not help, later.
     pub(crate) fn refused(&self, mut batch: Vec<Observation>) {
         if let [observation] = batch.as_mut_slice() {
             self.with(|state| state.next_max = None);
-            let workspace = &observation.workspace;
+            let workspace = observation.workspace.clone();
             if observation.setup.is_empty() {
-                tracing::error!(%workspace, "control refuses an observation: it is dropped");
+                tracing::error!(%workspace, "control refuses an observation: it is held back");
+                self.with(|state| state.held.insert(workspace));
                 return;
             }
             tracing::warn!(%workspace, "control refuses an observation: said without its setup");
             observation.setup.clear();
-        } else {
+        } else if !batch.is_empty() {
             self.with(|state| state.next_max = Some((batch.len() / 2).max(1)));
         }
         self.give_back(batch);
+    }
+
+    /// Says again what was held back: control may be another one by now, or have been in trouble.
+    pub(crate) fn repeat_held(&self) {
+        self.with(|state| {
+            for workspace in std::mem::take(&mut state.held) {
+                if let Some(last) = state.last.get(&workspace) {
+                    state.waiting.entry(workspace).or_insert_with(|| last.clone());
+                }
+            }
+        });
+        self.wake.notify_one();
     }
 
     /// Gives back what could not be said; what was seen since goes before it.
@@ -233,8 +252,7 @@ mod tests {
     }
 
     /// A control that refuses every report with this workspace in it, or with its setup.
-    fn said_past(refuses: impl Fn(&Observation) -> bool) -> (Vec<Observation>, usize) {
-        let reports = Reports::new(1);
+    fn said_past(reports: &Reports, refuses: impl Fn(&Observation) -> bool) -> Vec<Observation> {
         for n in 0..32 {
             reports.submit(with_output(n, 10));
         }
@@ -242,7 +260,7 @@ mod tests {
         loop {
             let batch = reports.take();
             if batch.is_empty() {
-                return (said, tries);
+                return said;
             }
             tries += 1;
             assert!(tries < 200, "it goes on for ever");
@@ -259,11 +277,16 @@ mod tests {
     fn one_observation_that_control_refuses_does_not_hold_up_the_others() {
         let bad = WorkspaceId::from_random([9; 8]);
         let is_bad = |seen: &Observation| seen.workspace == bad;
-        let (said, _) = said_past(|seen| is_bad(seen) && !seen.setup.is_empty());
+        let reports = Reports::new(1);
+        let said = said_past(&reports, |seen| is_bad(seen) && !seen.setup.is_empty());
         assert_eq!(said.len(), 32);
         assert!(said.iter().all(|seen| is_bad(seen) == seen.setup.is_empty()));
-        let (said, _) = said_past(is_bad);
-        assert_eq!(said.len(), 31);
+        let reports = Reports::new(2);
+        assert_eq!(said_past(&reports, is_bad).len(), 31);
+        // Whatever was wrong with it, or with control, is over.
+        reports.repeat_held();
+        let said = reports.take();
+        assert!(said.len() == 1 && is_bad(&said[0]) && !said[0].setup.is_empty());
     }
 
     #[test]
