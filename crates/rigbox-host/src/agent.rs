@@ -195,7 +195,7 @@ fn load(layout: &Layout, disks: &Disks, cgroups: &Cgroups) -> Result<Vec<Record>
             Found::Record(record) => records.push(record),
             Found::SetAside { workspace, path, reason } => {
                 tracing::error!(%workspace, %path, %reason, "corrupt record set aside");
-                records.extend(salvage::make_up(layout, disks, cgroups, &workspace)?);
+                records.extend(salvage::make_up(layout, disks, cgroups, &workspace));
             }
             Found::Nothing { workspace } => {
                 // Its record was removed, the directory around it not yet. What was set aside stays.

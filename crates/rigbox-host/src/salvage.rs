@@ -13,7 +13,7 @@ use crate::{
     cgroup::Cgroups,
     disk::Disks,
     durable,
-    record::{DiskNote, DiskState, Record, RecordError},
+    record::{DiskNote, DiskState, Record},
     trouble::StepError,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn make_up(
     disks: &Disks,
     cgroups: &Cgroups,
     workspace: &WorkspaceId,
-) -> Result<Option<Record>, RecordError> {
+) -> Option<Record> {
     // What fails here is tried again: a boot ends what is in its cgroup, the sweeper does the rest.
     if let Err(error) = cgroups.remove(workspace.as_str()) {
         let error = StepError::from(error);
@@ -36,12 +36,15 @@ pub(crate) fn make_up(
             tracing::warn!(%path, %error, "what a VM without a record left stays");
         }
     }
-    let Some((size_mib, uid)) = disks.found(workspace) else { return Ok(None) };
+    let (size_mib, uid) = disks.found(workspace)?;
     let mut record = Record::new(workspace.clone());
     record.uid = Some(uid);
     record.disk = Some(DiskNote { size_mib, state: DiskState::Made });
-    record.save(layout)?;
-    Ok(Some(record))
+    if let Err(error) = record.save(layout) {
+        // It is made up again at the next start; on a full file system this one must go on.
+        tracing::error!(%workspace, %error, "record that was made up not written down");
+    }
+    Some(record)
 }
 
 /// Jails that are there, each with its workspace: one directory a program, in it one a workspace.

@@ -180,7 +180,7 @@ fn recover(host: &Host, workspace: &WorkspaceId) -> Record {
         Ok(Found::SetAside { path, reason, .. }) => {
             tracing::error!(%workspace, %path, %reason, "corrupt record set aside");
             let made_up = salvage::make_up(&host.layout, &host.disks, &host.cgroups, workspace);
-            made_up.ok().flatten().unwrap_or_else(|| Record::new(workspace.clone()))
+            made_up.unwrap_or_else(|| Record::new(workspace.clone()))
         }
         Err(error) => {
             tracing::error!(%workspace, %error, "record not read");
