@@ -72,6 +72,9 @@ impl Workspace {
                 if vm.told.is_some() {
                     self.live.ready_since = Some(Instant::now());
                     self.follow_setup();
+                } else {
+                    // It may have been ready for long: nobody was there to be told so.
+                    self.live.boot_begins();
                 }
             }
             Err(VmmError::Gone { .. }) => {

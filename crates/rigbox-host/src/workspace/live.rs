@@ -45,7 +45,7 @@ pub(super) struct Live {
     pub(super) tell_at: Option<Instant>,
     /// Tells events of this VM from those of a former one.
     pub(super) epoch: u64,
-    /// When the process started, by the clock that waits are measured with.
+    /// From when on the guest has time to become ready: the start of the process, or its adoption.
     booted_at: Option<Instant>,
 }
 
@@ -97,6 +97,11 @@ impl Live {
         self.vm_state = VmState::Runs;
         self.unreachable_since = None;
         self.vm = Some(vm);
+    }
+
+    /// The time that the guest has to become ready begins now.
+    pub(super) fn boot_begins(&mut self) {
+        self.booted_at = Some(Instant::now());
     }
 
     /// The process is not held yet.

@@ -253,6 +253,24 @@ async fn an_agent_that_is_killed_during_boots_uses_up_no_attempts() {
 }
 
 #[tokio::test]
+async fn a_guest_that_became_ready_while_no_agent_lived_is_not_ended_for_it() {
+    let times = "[times]\nboot_ms = 3000\nsettle_ms = 500\nreport_ms = 200";
+    let mut world = World::new(times).await;
+    let wanted = assignment(1, Desired::Running);
+    let workspace = wanted.workspace.clone();
+    let generation = world.control.assign(wanted);
+    world.start_with(&[("RIGBOX_FAULT", "tell.before")]);
+    world.ended().await;
+    let pid = world.pid(&workspace).unwrap();
+    let ended = Instant::now();
+    let late = || ended.elapsed() > Duration::from_secs(4);
+    world.until("its time to boot to be over", late).await;
+    world.start();
+    world.control.wait_for(&workspace, generation, Observed::Running).await;
+    assert_eq!(world.pid(&workspace), Some(pid));
+}
+
+#[tokio::test]
 async fn two_agents_do_not_share_a_data_directory() {
     let mut world = World::quick().await;
     world.start();
