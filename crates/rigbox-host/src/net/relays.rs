@@ -124,31 +124,37 @@ struct Firewall {
     namespace: Namespace,
     /// Until when addresses are let through, so that not every answer runs `nft`.
     passed: Mutex<BTreeMap<Ipv4Addr, Instant>>,
+    /// One `nft` at a time: a guest that asks for many names starts no crowd of processes.
+    turn: Semaphore,
 }
 
 impl Firewall {
     fn new(namespace: Namespace) -> Self {
-        Self { namespace, passed: Mutex::new(BTreeMap::new()) }
+        Self { namespace, passed: Mutex::default(), turn: Semaphore::new(1) }
     }
 
-    /// Those that are not let through for at least half of their time already.
-    fn missing(&self, addresses: &[(Ipv4Addr, Duration)]) -> Vec<(Ipv4Addr, Duration)> {
+    /// Those that are not let through for at least half of their time already; an error where the
+    /// kernel's set has no room for them.
+    fn missing(&self, addresses: &[(Ipv4Addr, Duration)]) -> io::Result<Vec<(Ipv4Addr, Duration)>> {
         let now = Instant::now();
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         passed.retain(|_, until| *until > now);
         let enough = |(address, time): &&(Ipv4Addr, Duration)| {
             passed.get(address).is_none_or(|until| *until < now + *time / 2)
         };
-        addresses.iter().filter(enough).copied().collect()
+        let missing: Vec<_> = addresses.iter().filter(enough).copied().collect();
+        let new = missing.iter().filter(|(address, _)| !passed.contains_key(address)).count();
+        if passed.len().saturating_add(new) > MAX_PASSED {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        Ok(missing)
     }
 
     fn note(&self, addresses: &[(Ipv4Addr, Duration)]) {
         let now = Instant::now();
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         for (address, time) in addresses {
-            if passed.len() < MAX_PASSED {
-                passed.insert(*address, now + *time);
-            }
+            passed.insert(*address, now + *time);
         }
     }
 }
@@ -156,7 +162,12 @@ impl Firewall {
 #[async_trait]
 impl AddressGate for Firewall {
     async fn admit(&self, addresses: &[(Ipv4Addr, Duration)]) -> io::Result<()> {
-        let missing = self.missing(addresses);
+        if self.missing(addresses)?.is_empty() {
+            return Ok(());
+        }
+        let _turn = self.turn.acquire().await.map_err(io::Error::other)?;
+        // Whoever had the turn before may have let the same addresses through.
+        let missing = self.missing(addresses)?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -196,6 +207,35 @@ mod tests {
             nameserver fe80::1%eth0\nnameserver";
         let expected = ["10.0.0.53:53", "[::1]:53"].map(|address| address.parse().unwrap());
         assert_eq!(parse(text), expected);
+    }
+
+    #[tokio::test]
+    async fn a_full_set_lets_nothing_more_through_and_runs_nothing() {
+        // Not the namespace of a guest: `nft` would fail in it, or worse.
+        let namespace = Namespace::open("/proc/self/ns/net".into()).unwrap();
+        let firewall = Firewall::new(namespace);
+        let hour = Duration::from_secs(3600);
+        let address = |n: usize| (Ipv4Addr::from_bits(u32::try_from(n).unwrap()), hour);
+        let all: Vec<_> = (0..MAX_PASSED).map(address).collect();
+        firewall.note(&all);
+        firewall.admit(&all).await.unwrap();
+        let refused = firewall.admit(&[address(MAX_PASSED)]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+    }
+
+    #[tokio::test]
+    async fn addresses_are_let_through_by_one_process_at_a_time() {
+        let namespace = Namespace::open("/proc/self/ns/net".into()).unwrap();
+        let firewall = Firewall::new(namespace);
+        let turn = firewall.turn.acquire().await.unwrap();
+        let address = [(Ipv4Addr::new(9, 9, 9, 9), Duration::from_secs(60))];
+        let mut admitting = std::pin::pin!(firewall.admit(&address));
+        let limit = Duration::from_millis(100);
+        assert!(tokio::time::timeout(limit, admitting.as_mut()).await.is_err());
+        // It was let through meanwhile, so that there is nothing left to do.
+        firewall.note(&address);
+        drop(turn);
+        admitting.await.unwrap();
     }
 
     #[test]

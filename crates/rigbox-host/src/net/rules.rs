@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 /// link-local with the metadata address, protocol assignments, documentation, 6to4 relays,
 /// benchmarking), multicast, reserved and broadcast. Other workspaces and the host's private
 /// addresses are in it; the host's public ones are refused in the host's own table.
+///
+/// Questions and new connections to the relays: each costs the host work, and a page of a hundred
+/// names is asked for within the burst.
 pub(super) const NAMESPACE: &str = r#"
 table netdev rigbox {
   chain tap {
@@ -50,6 +53,8 @@ table inet rigbox {
     iifname "lo" accept
     iifname != "tap0" drop
     meta nfproto != ipv4 drop
+    udp dport 53 limit rate over 200/second burst 400 packets drop
+    tcp dport { 53, 9090 } ct state new limit rate over 50/second burst 100 packets drop
     ct state established,related accept
     ip daddr 172.16.0.1 udp dport 53 accept
     ip daddr 172.16.0.1 tcp dport { 53, 9090 } accept

@@ -194,6 +194,36 @@ async fn ranges_that_are_nobodys_are_not_reached_although_they_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_floods_its_relays_is_slowed_down() {
+    let net = Net::new().await;
+    let answers = net.guests[0].within(|| {
+        let socket = UdpSocket::bind("172.16.0.2:0").unwrap();
+        socket.connect("172.16.0.1:53").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut answers = 0;
+        // Each is answered at once, because it is no question.
+        for burst in 0..250 {
+            for _ in 0..if burst < 150 { 20 } else { 0 } {
+                socket.send(&[0, 7, 1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0xff]).unwrap();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            while socket.recv(&mut [0; 512]).is_ok() {
+                answers += 1;
+            }
+        }
+        answers
+    });
+    assert!((100..1500).contains(&answers), "{answers} of 3000");
+    let connected = net.guests[0].within(|| {
+        let patience = std::time::Duration::from_millis(20);
+        let to = SocketAddr::from(([172, 16, 0, 1], 9090));
+        let tries = (0..400).filter(|_| TcpStream::connect_timeout(&to, patience).is_ok());
+        tries.count()
+    });
+    assert!(connected < 350, "{connected} of 400");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spoofed_source_mac_or_protocol_goes_nowhere() {
     let net = Net::new().await;
     let guest = &net.guests[0];
