@@ -46,6 +46,10 @@ pub(crate) const TAP: &str = "tap0";
 /// Name of the veth's inner end in every namespace.
 pub(crate) const UPLINK: &str = "ext0";
 
+/// The group of interfaces that the host's ends of all veths are in, whichever instance they are
+/// of: "rb" as a number.
+pub(crate) const VETH_GROUP: u32 = 0x7262;
+
 /// Address of the guest's network card. Fixed, so that a snapshot can be resumed anywhere.
 pub(crate) const GUEST_MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 2]);
 

@@ -6,14 +6,17 @@ use std::{fs, io};
 
 use camino::Utf8PathBuf;
 
-use super::NetError;
+use super::{NetError, VETH_GROUP, rules::FLOOR};
 use crate::{Layout, durable, exec::Run};
 
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// The table as a transaction that replaces a former one.
 ///
-/// The prefix `rb` in `oifname "rb*"` is that of all instances: they do not talk to each other.
+/// Other tables of the machine may lead an address of the host's, which passes the floor of a
+/// namespace, to one that would not (published ports of containers): so the floor is repeated here,
+/// where the address is the one that the packet goes to. All instances' veths are in one group:
+/// they do not talk to each other.
 fn text(layout: &Layout) -> String {
     let (table, veths) = (layout.nft_table(), layout.veth_prefix());
     format!(
@@ -21,6 +24,7 @@ fn text(layout: &Layout) -> String {
 table inet {table}
 delete table inet {table}
 table inet {table} {{
+  set floor {{ type ipv4_addr; flags interval; elements = {{ {FLOOR} }} }}
   chain prerouting {{
     type filter hook prerouting priority raw; policy accept;
     iifname "{veths}*" meta nfproto != ipv4 drop
@@ -32,7 +36,9 @@ table inet {table} {{
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
-    iifname "{veths}*" oifname "rb*" reject with icmpx admin-prohibited
+    iifname "{veths}*" ct status dnat reject with icmpx admin-prohibited
+    iifname "{veths}*" ip daddr @floor reject with icmpx admin-prohibited
+    iifname "{veths}*" oifgroup {VETH_GROUP} reject with icmpx admin-prohibited
     iifname "{veths}*" fib daddr type != unicast drop
     iifname "{veths}*" tcp flags syn tcp option maxseg size set rt mtu
     iifname "{veths}*" accept

@@ -4,8 +4,8 @@
 use std::{fs, io};
 
 use super::{
-    GATEWAY, GUEST, GUEST_MAC, NetError, TAP, TAP_MAC, UPLINK, address::Cidr, enter::Namespace,
-    rules, tap,
+    GATEWAY, GUEST, GUEST_MAC, NetError, TAP, TAP_MAC, UPLINK, VETH_GROUP, address::Cidr,
+    enter::Namespace, rules, tap,
 };
 use crate::{
     Layout,
@@ -47,7 +47,7 @@ pub(super) async fn make(layout: &Layout, cidr: Cidr, slot: u32) -> Result<(), N
     let outside = format!(
         "link add {veth} type veth peer name {UPLINK} netns {name}\n\
          addr add {host}/31 dev {veth}\n\
-         link set {veth} up\n",
+         link set {veth} group {VETH_GROUP} up\n",
         host = pair.host,
     );
     Run::new("ip", &["-batch", "-"]).input(&outside).output().await.map_err(failed())?;

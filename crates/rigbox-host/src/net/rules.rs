@@ -7,17 +7,31 @@ use std::{net::Ipv4Addr, time::Duration};
 use rigbox_types::host::{Egress, EgressMode};
 use sha2::{Digest as _, Sha256};
 
+/// RFC 6890's special-purpose ranges: this network, private, CGNAT, loopback, link-local with the
+/// metadata address, protocol assignments, documentation, 6to4 relays, benchmarking, multicast,
+/// reserved and broadcast.
+macro_rules! floor {
+    () => {
+        "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
+         192.0.0.0/24, 192.0.2.0/24, 192.31.196.0/24, 192.52.193.0/24, 192.88.99.0/24, \
+         192.168.0.0/16, 192.175.48.0/24, 198.18.0.0/15, 198.51.100.0/24, 203.0.113.0/24, \
+         224.0.0.0/4, 240.0.0.0/4"
+    };
+}
+
+/// Ranges that no workspace reaches, for the elements of a set.
+pub(super) const FLOOR: &str = floor!();
+
 /// The base rules, the same in every namespace. What a guest can send is IPv4 and ARP with its own
 /// addresses; where it can send that is decided in `outbound`.
 ///
-/// The floor: RFC 6890's special-purpose ranges (this network, private, CGNAT, loopback,
-/// link-local with the metadata address, protocol assignments, documentation, 6to4 relays,
-/// benchmarking), multicast, reserved and broadcast. Other workspaces and the host's private
-/// addresses are in it; the host's public ones are refused in the host's own table.
+/// Other workspaces and the host's private addresses are in the floor; the host's public ones are
+/// refused in the host's own table.
 ///
 /// Questions and new connections to the relays: each costs the host work, and a page of a hundred
 /// names is asked for within the burst.
-pub(super) const NAMESPACE: &str = r#"
+pub(super) const NAMESPACE: &str = concat!(
+    r#"
 table netdev rigbox {
   chain tap {
     type filter hook ingress device "tap0" priority -500; policy drop;
@@ -30,10 +44,9 @@ table inet rigbox {
   set floor {
     type ipv4_addr; flags interval
     elements = {
-      0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12,
-      192.0.0.0/24, 192.0.2.0/24, 192.31.196.0/24, 192.52.193.0/24, 192.88.99.0/24,
-      192.168.0.0/16, 192.175.48.0/24, 198.18.0.0/15, 198.51.100.0/24, 203.0.113.0/24,
-      224.0.0.0/4, 240.0.0.0/4
+      "#,
+    floor!(),
+    r#"
     }
   }
   set allowed { type ipv4_addr; flags interval; auto-merge; }
@@ -75,7 +88,8 @@ table inet rigbox {
     oifname "ext0" masquerade
   }
 }
-"#;
+"#
+);
 
 /// A transaction that replaces the egress policy.
 ///

@@ -193,6 +193,74 @@ async fn ranges_that_are_nobodys_are_not_reached_although_they_answer() {
     }
 }
 
+/// Another program's table on this machine, which leads ports of the host elsewhere.
+struct Published(String);
+
+impl Published {
+    fn new(tag: &str, host: Ipv4Addr, ports: &[(u16, SocketAddr)]) -> Self {
+        let table = format!("rbt_{tag}");
+        run("nft", &["add", "table", "ip", &table]);
+        let published = Self(table.clone());
+        let chain = "{ type nat hook prerouting priority dstnat; }";
+        run("nft", &["add", "chain", "ip", &table, "published", chain]);
+        for (port, to) in ports {
+            let rule = format!("ip daddr {host} tcp dport {port} dnat to {to}");
+            run("nft", &["add", "rule", "ip", &table, "published", &rule]);
+        }
+        published
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        run("nft", &["delete", "table", "ip", &self.0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_the_host_publishes_for_another_is_not_reached() {
+    let net = Net::new().await;
+    let seed = std::process::id().to_be_bytes();
+    let private = Ipv4Addr::new(10, seed[2], seed[3], 1);
+    net.internet.ip(&format!("addr add {private}/32 dev lo"));
+    run("ip", &["route", "add", &format!("{private}/32"), "via", &net.beyond.to_string()]);
+    let to = [SocketAddr::from((private, PORT)), net.internet()];
+    // A neighbour of the host's, who is let through.
+    let [near, here] = [9, 1].map(|n| Ipv4Addr::new(46, seed[2], seed[3], n));
+    let neighbour = Space::new(format!("rbt-{}-near", net.world.tag()));
+    let veth = format!("in{}", net.world.tag());
+    run("ip", &["link", "add", &veth, "type", "veth", "peer", "up0", "netns", &neighbour.name]);
+    run("ip", &["addr", "add", &format!("{here}/24"), "dev", &veth]);
+    run("ip", &["link", "set", &veth, "up"]);
+    neighbour.ip(&format!("addr add {near}/24 dev up0"));
+    neighbour.ip("link set up0 up");
+    neighbour.ip(&format!("route add default via {here}"));
+    net.internet.ip(&format!("route add {near} via {}", net.uplink));
+    let published = Published::new(&net.world.tag(), net.uplink, &[(4001, to[0]), (4002, to[1])]);
+    for port in [4001, 4002] {
+        let at = SocketAddr::from((net.uplink, port));
+        assert!(neighbour.reaches(at), "{at} is published");
+        assert!(!net.guests[0].reaches(at), "{at}");
+    }
+    drop(published);
+    assert!(net.guests[0].reaches(net.internet()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_of_somebody_elses_may_begin_as_ours_do() {
+    let net = Net::new().await;
+    let (veth, address) = (format!("it{}", net.world.tag()), net.internet());
+    let other = format!("rb{}", &net.world.tag()[..2]);
+    run("ip", &["link", "set", &veth, "down"]);
+    run("ip", &["link", "set", &veth, "name", &other]);
+    run("ip", &["link", "set", &other, "up"]);
+    let mut reached = false;
+    for _ in 0..10 {
+        reached = reached || net.guests[0].reaches(address);
+    }
+    assert!(reached);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_floods_its_relays_is_slowed_down() {
     let net = Net::new().await;
