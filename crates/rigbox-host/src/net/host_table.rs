@@ -11,13 +11,21 @@ use crate::{Layout, durable, exec::Run};
 
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
+/// How many connections the kernel remembers, and how many when it does not say.
+const TRACKED: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+const TRACKED_LEAST: u32 = 65_536;
+
+/// Most connections of all workspaces of an instance together. Counting costs the kernel time for
+/// each of them, when one is added.
+const FLOWS_MAX: u32 = 65_536;
+
 /// The table as a transaction that replaces a former one.
 ///
 /// Other tables of the machine may lead an address of the host's, which passes the floor of a
 /// namespace, to one that would not (published ports of containers): so the floor is repeated here,
 /// where the address is the one that the packet goes to. All instances' veths are in one group:
 /// they do not talk to each other.
-fn text(layout: &Layout) -> String {
+fn text(layout: &Layout, flows: u32) -> String {
     let (table, veths) = (layout.nft_table(), layout.veth_prefix());
     format!(
         r#"
@@ -40,6 +48,7 @@ table inet {table} {{
     iifname "{veths}*" ip daddr @floor reject with icmpx admin-prohibited
     iifname "{veths}*" oifgroup {VETH_GROUP} reject with icmpx admin-prohibited
     iifname "{veths}*" fib daddr type != unicast drop
+    iifname "{veths}*" ct state new ct count over {flows} reject with icmpx admin-prohibited
     iifname "{veths}*" tcp flags syn tcp option maxseg size set rt mtu
     iifname "{veths}*" accept
     oifname "{veths}*" tcp flags syn tcp option maxseg size set rt mtu
@@ -57,7 +66,7 @@ table inet {table} {{
 
 /// Makes or replaces the table, and lets the machine forward.
 pub(crate) async fn make(layout: &Layout) -> Result<(), NetError> {
-    let text = text(layout);
+    let text = text(layout, flows());
     let nft = Run::new("nft", &["-f", "-"]).input(&text).output().await;
     nft.map_err(NetError::tool("make table", layout.nft_table()))?;
     let failed = || NetError::file("read", FORWARD);
@@ -67,6 +76,14 @@ pub(crate) async fn make(layout: &Layout) -> Result<(), NetError> {
         fs::write(FORWARD, "1").map_err(NetError::file("write", FORWARD))?;
     }
     Ok(())
+}
+
+/// What the workspaces may have of the connections that the kernel remembers: half, so that the
+/// host itself always has the other.
+fn flows() -> u32 {
+    let tracked = fs::read_to_string(TRACKED).ok().and_then(|text| text.trim().parse().ok());
+    let tracked: u32 = tracked.unwrap_or(TRACKED_LEAST);
+    (tracked / 2).clamp(1, FLOWS_MAX)
 }
 
 /// Whether the table is there.

@@ -28,8 +28,8 @@ pub(super) const FLOOR: &str = floor!();
 /// Other workspaces and the host's private addresses are in the floor; the host's public ones are
 /// refused in the host's own table.
 ///
-/// Questions and new connections to the relays: each costs the host work, and a page of a hundred
-/// names is asked for within the burst.
+/// Flows: a machine at work has a few hundred. Questions and new connections to the relays: each
+/// costs the host work, and a page of a hundred names is asked for within the burst.
 pub(super) const NAMESPACE: &str = concat!(
     r#"
 table netdev rigbox {
@@ -58,7 +58,7 @@ table inet rigbox {
     ip daddr @floor reject with icmpx admin-prohibited
     fib daddr type { broadcast, anycast, multicast } drop
     ct state invalid drop
-    ct state new ct count over 8192 drop
+    ct state new ct count over 2048 drop
     jump egress
   }
   chain input {

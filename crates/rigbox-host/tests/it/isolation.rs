@@ -292,6 +292,29 @@ async fn a_guest_that_floods_its_relays_is_slowed_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_has_so_many_connections_and_all_of_them_together_too() {
+    let net = Net::new().await;
+    let (beyond, before) = (net.internet(), net.internet.datagrams());
+    net.guests[0].within(move || {
+        for port in 10_000..13_000 {
+            UdpSocket::bind(("172.16.0.2", port)).unwrap().send_to(b"hello", beyond).unwrap();
+            if port % 10 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    });
+    let arrived = || net.internet.datagrams() - before;
+    net.world.until("most of them", || arrived() > 1800).await;
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(arrived() <= 2048, "{}", arrived());
+    assert!(!net.guests[0].reaches(beyond));
+    assert!(net.guests[1].reaches(beyond));
+    let table = format!("rigbox_{}", net.world.tag());
+    let forward = run("nft", &["list", "chain", "inet", &table, "forward"]);
+    assert!(forward.contains("ct count over"), "{forward}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spoofed_source_mac_or_protocol_goes_nowhere() {
     let net = Net::new().await;
     let guest = &net.guests[0];
