@@ -5,6 +5,7 @@
 //! Invariants: questions under way, connections, message sizes and waits are bounded; an answer is
 //! believed only from the resolver that was asked, with the random id and the question it was
 //! asked with.
+//! What only the host's own network is called is refused: a guest learns nothing of it.
 //! Does not cache: the host's resolver does.
 
 use std::{
@@ -33,6 +34,7 @@ use super::next;
 
 pub use policy::{InvalidPattern, NamePattern, NamePolicy};
 
+mod inside;
 mod policy;
 
 #[cfg(test)]
@@ -171,12 +173,15 @@ impl DnsRelay {
         }
         let [asked] = message.queries.as_slice() else { return refuse(ResponseCode::FormErr) };
         let policy = self.policy.borrow().clone();
-        if !policy.allows(&asked.name) {
+        if !policy.allows(&asked.name) || inside::asks(asked) {
             return refuse(ResponseCode::Refused);
         }
         let Some((answer, parsed)) = self.ask(question, &message, transport).await else {
             return refuse(ResponseCode::ServFail);
         };
+        if parsed.answers.iter().any(inside::tells) {
+            return refuse(ResponseCode::Refused);
+        }
         if matches!(policy, NamePolicy::Listed(_)) && self.admit(&parsed).await.is_err() {
             return refuse(ResponseCode::ServFail);
         }

@@ -10,6 +10,7 @@ use hickory_proto::{
 use super::*;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const INNER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 7);
 
 #[derive(Default)]
 struct Admitted(Mutex<Vec<Ipv4Addr>>);
@@ -40,7 +41,9 @@ async fn resolver() -> SocketAddr {
             let mut answer = Message::response(asked.metadata.id, OpCode::Query);
             answer.queries = asked.queries.clone();
             let name = asked.queries[0].name.clone();
-            answer.add_answer(Record::from_rdata(name, 300, RData::A(A(ADDRESS))));
+            let is_inner = name.to_ascii().starts_with("inner.");
+            let address = if is_inner { INNER } else { ADDRESS };
+            answer.add_answer(Record::from_rdata(name, 300, RData::A(A(address))));
             let forged_id = with_id(&answer.to_vec().unwrap(), asked.metadata.id.wrapping_add(1));
             let mut other = answer.clone();
             other.queries = question("forged.example.").queries;
@@ -97,6 +100,14 @@ async fn a_name_outside_the_policy_is_refused_and_opens_nothing() {
     check(listed("a.example"), "b.a.example.", ResponseCode::Refused, &[]).await;
     check(listed("*.example"), "example.", ResponseCode::Refused, &[]).await;
     check(NamePolicy::Nothing, "a.example.", ResponseCode::Refused, &[]).await;
+}
+
+#[tokio::test]
+async fn what_the_hosts_own_network_is_called_is_refused() {
+    check(NamePolicy::All, "_gateway.", ResponseCode::Refused, &[]).await;
+    check(NamePolicy::All, "inner.example.", ResponseCode::Refused, &[]).await;
+    check(listed("inner.example"), "inner.example.", ResponseCode::Refused, &[]).await;
+    check(NamePolicy::All, "7.1.168.192.in-addr.arpa.", ResponseCode::Refused, &[]).await;
 }
 
 #[test]
