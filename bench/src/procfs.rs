@@ -79,6 +79,26 @@ pub(crate) fn started_at(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(process.start_time_ticks.saturating_mul(TICK_MS)))
 }
 
+/// Time that all threads of a process have been executed, those that have ended too; exact to a
+/// tick.
+///
+/// # Errors
+/// When it is gone.
+pub(crate) fn executed(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let ticks = executed_ticks(&text).with_context(|| format!("{path} is unknown"))?;
+    Ok(Duration::from_millis(ticks.saturating_mul(TICK_MS)))
+}
+
+/// Fields 14 and 15. The name in parentheses may hold spaces and parentheses: fields are counted
+/// from the last one.
+fn executed_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
 /// What the machine is, one fact a line.
 pub(crate) fn machine() -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -108,6 +128,13 @@ pub(crate) fn load() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_and_system_time_are_added() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4 5 0 0 0 120 30 0 0 20 0 1 0 99 0";
+        assert_eq!(executed_ticks(stat), Some(150));
+        assert_eq!(executed_ticks("7 (a) S 1"), None);
+    }
 
     #[test]
     fn only_the_guests_mapping_is_its_memory() {

@@ -38,7 +38,12 @@ pub(crate) mod name {
     pub(crate) const BOOT_AGAIN_BEFORE: &str = "boot.again.before_vmm";
     /// What the product tells a guest before it calls it ready: on the raw side said by the bench
     /// after the hello, and in no other time.
-    pub(crate) const SETUP: &str = "setup";
+    pub(crate) const SETUP_FRESH: &str = "setup.fresh";
+    /// The same for a disk that was told before.
+    pub(crate) const SETUP_AGAIN: &str = "setup.again";
+    /// Time that the VMM of a fresh disk was executed until its guest was told: what the machine
+    /// does besides is not in it. Exact to 10 ms.
+    pub(crate) const BOOT_FRESH_CPU: &str = "boot.fresh.cpu";
     /// From the request for an orderly end to the end of the process, or the status `stopped`.
     pub(crate) const STOP: &str = "stop";
     /// From the request that deletes a stopped workspace until it is gone.
@@ -77,6 +82,11 @@ pub(crate) mod name {
     pub(crate) const RECORDS_CAPACITY: &str = "records.capacity";
     /// A boot as in [`BOOT_AGAIN`] beside that many records.
     pub(crate) const RECORDS_START: &str = "records.start";
+    /// Time that a process of the platform was executed for one such boot and its stop; the mean of
+    /// all beside that many records.
+    pub(crate) const RECORDS_START_CPU: &str = "records.start.cpu";
+    /// Time that a process of the platform is executed in a second in which nothing happens.
+    pub(crate) const RECORDS_IDLE_CPU: &str = "records.idle.cpu";
 }
 
 /// Whose measurement it is.

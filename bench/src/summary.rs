@@ -16,6 +16,7 @@ pub(crate) fn markdown(rows: &[Row], facts: &str) -> String {
         facts,
         section("Targets", &targets::table(rows)),
         section("Beside the raw run", &tables::beside(rows)),
+        section("Where a boot's time goes beyond the raw one", &tables::parts(rows)),
         section("Requests beside records", &tables::requests(rows)),
         section("Memory of the platform", &tables::platform(rows)),
         section("Memory of a workspace beyond its guest's RAM", &tables::workspace(rows)),

@@ -19,6 +19,7 @@ pub(super) fn beside(rows: &[Row]) -> Table {
     let pairs = [
         (name::BOOT_FRESH, side::RAW, side::PRODUCT),
         (name::BOOT_AGAIN, side::RAW, side::PRODUCT),
+        (name::BOOT_FRESH_CPU, side::RAW, side::PRODUCT),
         (name::STOP, side::RAW, side::PRODUCT),
         (name::EXEC, side::CHANNEL, side::API),
         (name::FLEET_ALL, side::RAW, side::PRODUCT),
@@ -108,8 +109,8 @@ impl Sum {
     }
 }
 
-/// The sums of the platform's processes; the largest sample of each process.
-pub(super) fn platform_sums(rows: &[Row]) -> Vec<Sum> {
+/// The sums of the platform's processes, of the sample of each that is picked.
+pub(super) fn platform_sums(rows: &[Row], pick: impl Fn(&Series) -> Option<f64>) -> Vec<Sum> {
     let kinds = [
         (false, name::PLATFORM_PSS, name::PLATFORM_RSS),
         (true, name::RECORDS_PSS, name::RECORDS_RSS),
@@ -117,7 +118,7 @@ pub(super) fn platform_sums(rows: &[Row]) -> Vec<Sum> {
     let mut sums = Vec::new();
     for (is_records, pss, rss) in kinds {
         for n in counts(rows, |row| row.name == pss) {
-            let of = |name, role| Series::of(rows, name, role, Some(n)).max();
+            let of = |name, role| pick(&Series::of(rows, name, role, Some(n)));
             let each: Vec<_> = ROLES.iter().map(|role| of(pss, role)).collect();
             let rss = ROLES.iter().filter_map(|role| of(rss, role)).sum();
             sums.push(Sum { is_records, n, pss: each.iter().flatten().sum(), rss, each });
@@ -130,10 +131,50 @@ pub(super) fn platform_sums(rows: &[Row]) -> Vec<Sum> {
 pub(super) fn platform(rows: &[Row]) -> Table {
     let heads = ["when", "up MiB", "control MiB", "host MiB", "PSS in all MiB", "RSS in all MiB"];
     let mut table = Table::new(&heads);
-    for sum in platform_sums(rows) {
+    for sum in platform_sums(rows, Series::p50) {
         let each = sum.each.iter().map(|pss| shown(mib(*pss)));
         let all = [sum.pss, sum.rss].map(|size| shown(mib(Some(size))));
         table.row(std::iter::once(sum.when()).chain(each).chain(all));
+    }
+    if let Some(cells) = record(rows) {
+        table.row(cells);
+    }
+    table
+}
+
+/// What a record adds, between few and many.
+fn record(rows: &[Row]) -> Option<Vec<String>> {
+    let sums = platform_sums(rows, Series::p50);
+    let at = |n| sums.iter().find(|sum| sum.is_records && sum.n == n);
+    let (few, many) = (at(crate::workspace::FEW_RECORDS)?, at(most_records(rows))?);
+    let count = f64::from(u32::try_from(many.n.checked_sub(few.n)?).ok().filter(|n| *n > 0)?);
+    let grown = |many: Option<f64>, few| difference(many, few).map(|kib| kib / 1024.0 / count);
+    let mut cells = vec![format!("for each record from {} to {}", few.n, many.n)];
+    let each = many.each.iter().zip(&few.each).map(|(many, few)| grown(*many, *few));
+    let all = [grown(Some(many.pss), Some(few.pss)), grown(Some(many.rss), Some(few.rss))];
+    cells.extend(each.chain(all).map(small));
+    Some(cells)
+}
+
+/// A number of MiB that is far below one.
+fn small(value: Option<f64>) -> String {
+    value.map_or_else(|| shown(None), |value| format!("{value:.4}"))
+}
+
+/// Where the time of a boot goes that the product takes beyond the raw one: medians.
+pub(super) fn parts(rows: &[Row]) -> Table {
+    let heads = ["boot", "more ms", "before the VMM ms", "telling the guest ms", "the rest ms"];
+    let mut table = Table::new(&heads);
+    for (name, before, setup) in [
+        (name::BOOT_FRESH, name::BOOT_FRESH_BEFORE, name::SETUP_FRESH),
+        (name::BOOT_AGAIN, name::BOOT_AGAIN_BEFORE, name::SETUP_AGAIN),
+    ] {
+        let p50 = |name, side| Series::of(rows, name, side, Some(1)).p50();
+        let more = difference(p50(name, side::PRODUCT), p50(name, side::RAW));
+        let (before, setup) = (p50(before, side::PRODUCT), p50(setup, side::RAW));
+        let rest = difference(difference(more, before), setup);
+        let cells = [more, before, setup, rest].map(shown);
+        table.row(std::iter::once(name.to_owned()).chain(cells));
     }
     table
 }
@@ -151,7 +192,7 @@ pub(super) fn workspace(rows: &[Row]) -> Table {
         }
     }
     // What the platform itself grows by with each workspace that runs.
-    let sums = platform_sums(rows);
+    let sums = platform_sums(rows, Series::p50);
     let idle = sums.iter().find(|sum| !sum.is_records && sum.n == 0);
     for sum in sums.iter().filter(|sum| !sum.is_records && sum.n > 0) {
         let count = u32::try_from(sum.n).ok().map(f64::from);

@@ -74,13 +74,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let runtime = runtime.context("start the runtime")?;
     let measured = runtime.block_on(async {
         tokio::select! {
-            measured = Box::pin(measure(platform.clone(), options)) => measured,
+            measured = Box::pin(measure(platform.clone(), options)) => {
+                measured.with_context(|| platform.story())
+            }
             interrupted = interruption() => interrupted.and_then(|()| bail!("interrupted")),
         }
     });
     // Waits for what still runs in its threads; after that nobody else has the platform.
     drop(runtime);
-    let measured = measured.with_context(|| platform.story());
     note("ending the platform");
     let ended = platform.down();
     let (rows, mut facts) = measured?;

@@ -1,13 +1,15 @@
 //! What workspaces cost that only exist: requests, boots and the platform's memory beside few and
 //! beside many records.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::time::sleep;
 
-use super::{Options, memory, product, world::World};
+use super::{Options, memory, memory::ROLES, product, world::World};
 use crate::{
     output::note,
+    procfs,
     raw::{Machine, Place},
     rows::{Rows, name, side},
 };
@@ -17,6 +19,10 @@ const LEVELS: [u32; 3] = [1, 10, 100];
 
 /// The number of records that boots and memory are compared with.
 pub(crate) const FEW: u64 = 10;
+
+/// How long the platform is watched while nothing happens, in seconds: longer than the hosts' and
+/// control's own beats.
+const IDLE_S: u32 = 10;
 
 /// Creates records up to the most, and measures on the way.
 ///
@@ -43,6 +49,7 @@ pub(super) async fn measure(world: &mut World, options: &Options, rows: &mut Row
         memory::platform(world, rows, memory::Of::Records(level.into())).await?;
         requests(world, options, rows, (&id, level.into())).await?;
         if u64::from(level) == FEW || level == options.records {
+            idle(world, rows, level.into()).await?;
             starts(world, options, rows, (&id, level.into()), &place).await?;
         }
     }
@@ -72,6 +79,16 @@ async fn requests(
     Ok(())
 }
 
+async fn idle(world: &World, rows: &mut Rows, n: u64) -> Result<()> {
+    let before = executed(world)?;
+    sleep(Duration::from_secs(IDLE_S.into())).await;
+    for ((role, before), after) in ROLES.into_iter().zip(before).zip(executed(world)?) {
+        let took = after.saturating_sub(before) / IDLE_S;
+        rows.time(name::RECORDS_IDLE_CPU, role, n, took);
+    }
+    Ok(())
+}
+
 async fn starts(
     world: &mut World,
     options: &Options,
@@ -79,13 +96,26 @@ async fn starts(
     (id, n): (&str, u64),
     place: &Place,
 ) -> Result<()> {
+    let mut platform = [Duration::ZERO; ROLES.len()];
     for _ in 0..options.starts {
         let (machine, took) = Box::pin(Machine::boot(place)).await?;
         rows.time(name::RECORDS_START, side::RAW, n, took);
         machine.shut_down().await?;
+        let before = executed(world)?;
         let took = product::start(&mut world.api, id).await?;
         rows.time(name::RECORDS_START, side::PRODUCT, n, took);
         product::stop(&mut world.api, id).await?;
+        for ((sum, before), after) in platform.iter_mut().zip(before).zip(executed(world)?) {
+            *sum += after.saturating_sub(before);
+        }
+    }
+    for (role, sum) in ROLES.into_iter().zip(platform).filter(|_| options.starts > 0) {
+        rows.time(name::RECORDS_START_CPU, role, n, sum / options.starts);
     }
     Ok(())
+}
+
+/// Time that each of the platform's processes was executed.
+fn executed(world: &World) -> Result<Vec<Duration>> {
+    ROLES.into_iter().map(|role| procfs::executed(world.role(role)?)).collect()
 }

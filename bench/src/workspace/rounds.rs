@@ -32,12 +32,15 @@ pub(super) async fn measure(world: &mut World, options: &Options, rows: &mut Row
 
 async fn raw(world: &World, rows: &mut Rows) -> Result<()> {
     let place = Place::make(&world.recipe)?;
-    for name in [name::BOOT_FRESH, name::BOOT_AGAIN] {
+    for (name, setup) in
+        [(name::BOOT_FRESH, name::SETUP_FRESH), (name::BOOT_AGAIN, name::SETUP_AGAIN)]
+    {
         let (machine, took) = Box::pin(Machine::boot(&place)).await?;
         rows.time(name, side::RAW, 1, took);
         // Both sides' guests have been told what they are from here on.
-        rows.time(name::SETUP, side::RAW, 1, machine.tell(&world.recipe).await?);
+        rows.time(setup, side::RAW, 1, machine.tell(&world.recipe).await?);
         if name == name::BOOT_FRESH {
+            rows.time(name::BOOT_FRESH_CPU, side::RAW, 1, procfs::executed(machine.pid()?)?);
             memory::vmm(rows, side::RAW, 1, &[machine.pid()?]).await?;
         }
         rows.time(name::STOP, side::RAW, 1, machine.shut_down().await?);
@@ -57,6 +60,7 @@ async fn workspace(
     rows.time(name::BOOT_FRESH, side::PRODUCT, 1, took);
     let before = procfs::started_at(vmm)?.saturating_sub(asked_at);
     rows.time(name::BOOT_FRESH_BEFORE, side::PRODUCT, 1, before);
+    rows.time(name::BOOT_FRESH_CPU, side::PRODUCT, 1, procfs::executed(vmm)?);
     memory::vmm(rows, side::PRODUCT, 1, &[vmm]).await?;
     memory::platform(world, rows, memory::Of::Running(1)).await?;
     exec(world, options, rows, &id).await?;
