@@ -40,8 +40,9 @@ const EXEC_MARGIN: Duration = Duration::from_secs(30);
 const HELLO_TRY: Duration = Duration::from_millis(1000);
 const HELLO_WAIT: Duration = Duration::from_millis(20);
 
-/// Largest answer of a call: lists of ports, services and scripts with the ends of their output.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+/// Largest answer of a call: 32 setup scripts with 8 KiB of output each, of which each byte may need
+/// six as JSON, are 1.5 MiB.
+const ANSWER_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// Largest answer with the output of a command: two streams of 4 MiB, of which each byte may need
 /// six as JSON.

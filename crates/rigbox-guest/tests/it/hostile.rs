@@ -97,7 +97,7 @@ async fn answers_that_break_the_protocol_are_errors() {
 
 #[tokio::test]
 async fn only_the_output_of_a_command_may_be_long() {
-    const LONG: usize = 2 * 1024 * 1024;
+    const LONG: usize = 3 * 1024 * 1024;
     let head: &'static str = Box::leak(
         format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {LONG}\r\n\r\n")
             .into_boxed_str(),
