@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod deny;
+mod kvm;
 mod platform;
 mod repo;
 mod shell;
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask <task> [arguments]
   up [arguments]     build, then `rigbox up`
   down [arguments]   `rigbox down`
   test [filter]      every check, then every test (all arguments go to nextest)
+  kvm [filter]       product and driver tests in an emulated machine with KVM
   bench <what>       measurements beside peers: workspace
   check              format, clippy, deny, tidy
   tidy               arrows between crates, sizes, house rules, docs
@@ -51,6 +53,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "up" => return platform::up(&repo, rest),
         "down" => return platform::down(&repo, rest),
         "test" => test::all(&repo, rest)?,
+        "kvm" => kvm::run(&repo, rest)?,
         "bench" => return bench::run(&repo, rest),
         "check" => test::checks(&repo)?,
         "tidy" => tidy::run(&repo)?,
