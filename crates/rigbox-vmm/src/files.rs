@@ -45,5 +45,11 @@ pub(crate) async fn wait_until<F: Future<Output = bool>>(
     }
 }
 
+/// Whether a connection that failed says that nobody listens. Any other failure, such as that of a
+/// process without a free descriptor, says nothing about the other side.
+pub(crate) fn says_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 /// Short against the 45 ms that a QEMU takes from its start to its greeting.
 const TRY_INTERVAL: Duration = Duration::from_millis(2);

@@ -30,10 +30,11 @@ impl ProcessId {
         Ok(Self { pid, start_time_ticks: stat.start_time_ticks, boot: boot_id()? })
     }
 
-    /// Whether it runs. A zombie does not.
+    /// Whether it runs. A zombie does not. One that cannot be looked at, because this process is
+    /// short of descriptors or memory, counts as alive: nothing says that it ended.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.stat().is_some_and(|stat| !stat.is_dead())
+        self.stat().map_or(true, |stat| stat.is_some_and(|stat| !stat.is_dead()))
     }
 
     /// A descriptor that means this process and no later one with its pid; none if it is gone. Of a
@@ -49,7 +50,7 @@ impl ProcessId {
         };
         // Looked at after the descriptor is open: if the pid is still the same process now, it was
         // when the descriptor was made.
-        Ok(self.stat().is_some().then_some(fd))
+        Ok(self.stat()?.is_some().then_some(fd))
     }
 
     /// Waits until it is gone.
@@ -77,11 +78,14 @@ impl ProcessId {
     }
 
     /// What `/proc` says of it, if it is there.
-    fn stat(&self) -> Option<Stat> {
-        let stat = Stat::read(self.pid).ok()?;
-        let same = stat.start_time_ticks == self.start_time_ticks
-            && boot_id().is_ok_and(|boot| boot == self.boot);
-        same.then_some(stat)
+    fn stat(&self) -> io::Result<Option<Stat>> {
+        let stat = match Stat::read(self.pid) {
+            Ok(stat) => stat,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let same = stat.start_time_ticks == self.start_time_ticks && boot_id()? == self.boot;
+        Ok(same.then_some(stat))
     }
 
     fn proc_path(&self) -> camino::Utf8PathBuf {
@@ -100,6 +104,13 @@ fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` yields the same open descriptor until it is dropped, and the `AsyncFd`
     // owns it.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
+}
+
+/// Whether an error of a file in `/proc` says that the process is not there: before the file was
+/// opened, or since.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// What we read of `/proc/<pid>/stat`.

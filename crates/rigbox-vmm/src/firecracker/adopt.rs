@@ -14,8 +14,14 @@ pub(super) async fn check(jail: &Jail, process: &ProcessId) -> Result<(), VmmErr
     // Without a socket the former process died before it sent the specification, or just after.
     let api = Api::new(jail.root.clone());
     if !files::wait_until(|| api.is_listening(), process, SOCKET_TIMEOUT).await {
-        process.kill().await?;
-        return Err(gone());
+        match api.listening().await {
+            Ok(()) => {}
+            Err(VmmError::Control { source, .. }) if files::says_nobody(&source) => {
+                process.kill().await?;
+                return Err(gone());
+            }
+            Err(error) => return Err(error),
+        }
     }
     match api.state().await {
         Ok(InstanceState::Running | InstanceState::Paused) => Ok(()),

@@ -40,7 +40,12 @@ impl Api {
 
     /// Whether it can be asked. Firecracker's socket exists for a moment before it listens.
     pub(super) async fn is_listening(&self) -> bool {
-        self.connect().await.is_ok()
+        self.listening().await.is_ok()
+    }
+
+    /// The same, with the reason why not.
+    pub(super) async fn listening(&self) -> Result<(), VmmError> {
+        self.connect().await.map(drop)
     }
 
     /// Configures something.

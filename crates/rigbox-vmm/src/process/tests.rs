@@ -44,3 +44,16 @@ async fn a_killed_child_is_gone_for_all_but_its_parent_and_cannot_be_hit_again()
     process.kill().await.expect("a reaped one is success");
     process.wait_exit().await.expect("it is gone");
 }
+
+#[test]
+fn a_process_that_cannot_be_looked_at_is_not_taken_for_dead() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let me = ProcessId::of(std::process::id()).expect("own stat");
+    let before = getrlimit(Resource::Nofile);
+    let none = rustix::process::Rlimit { current: Some(0), ..before };
+    setrlimit(Resource::Nofile, none).expect("lower the limit");
+    let (alive, looked) = (me.is_alive(), me.stat().is_err());
+    setrlimit(Resource::Nofile, before).expect("raise it again");
+    assert!(alive && looked);
+}

@@ -49,7 +49,11 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn of(spec: &VmSpec) -> Self {
-        let dir = &spec.run_dir;
+        Self::below(spec.run_dir.as_str())
+    }
+
+    pub(super) fn below(dir: &str) -> Self {
+        let dir = Utf8Path::new(dir);
         Self {
             control: dir.join("qmp.sock"),
             agent: dir.join("agent.sock"),
