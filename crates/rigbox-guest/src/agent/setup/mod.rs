@@ -130,7 +130,6 @@ fn start(guest: &Guest, request: SetupRequest, units: units::Units) {
     let pending = state::Pending {
         scripts: scripts::due(&guest.root, request.guest.setup_scripts),
         services: units::to_start(&request.guest.services),
-        running: None,
         reload: units == units::Units::Changed,
     };
     guest.setup.change(guest, |progress| {

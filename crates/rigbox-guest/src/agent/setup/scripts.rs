@@ -16,12 +16,11 @@ use tokio::{
     net::unix::pipe,
     process::{Child, Command},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::units;
 use crate::agent::{
     Guest, clock, environment, journal,
-    metrics::proc_file,
     root::{Root, remove_if_there},
     sys::child::{self, Terminal},
     users::User,
@@ -78,7 +77,6 @@ async fn run_pending(guest: &Guest) {
             put(&mut progress.results, result);
             if let Some(pending) = &mut progress.pending {
                 pending.scripts.retain(|other| other.id != script.id);
-                pending.running = None;
             }
         });
     }
@@ -91,19 +89,26 @@ async fn run_pending(guest: &Guest) {
     });
 }
 
-/// A script that a former agent was running is ended: it begins again.
+/// A script that a former agent was running is ended: it begins again. It is known by its command
+/// line; a note of its number would be missing where the agent ended before it was written.
 fn end_former(guest: &Guest) {
-    let running = guest.setup.progress().pending.and_then(|pending| pending.running);
-    let script = running.filter(|pid| {
-        let folder = guest.root.path(FOLDER);
-        proc_file(&guest.root, &format!("{pid}/cmdline")).contains(&*folder.to_string_lossy())
-    });
-    let pid = script.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = kill_process_group(pid, Signal::KILL)
-    {
-        warn!(%error, "script of the former agent not ended");
+    let Some(script) = next(guest) else { return };
+    let file = guest.root.path(path(&script));
+    for pid in processes() {
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+        let is_it = line.is_ok_and(|line| {
+            line.split(|byte| *byte == 0).nth(1) == Some(file.as_os_str().as_encoded_bytes())
+        });
+        // Only the leader has a group of its number; who came of it is in that group.
+        if is_it && let Err(error) = kill_process_group(pid, Signal::KILL) {
+            debug!(%error, "process of the former agent's script not ended");
+        }
     }
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
 }
 
 fn next(guest: &Guest) -> Option<AssignedScript> {
@@ -172,11 +177,6 @@ async fn run_process(
     let (mut child, output) = tokio::time::timeout(START_MAX, starting).await???;
     let file = guest.root.path(path(script));
     let pid = child.id();
-    guest.setup.change(guest, |progress| {
-        if let Some(pending) = &mut progress.pending {
-            pending.running = pid;
-        }
-    });
     let mut log = Log { guest, program: program(script), tail };
     let exit_code = tokio::select! {
         code = follow(&mut child, output, &mut log) => code?,

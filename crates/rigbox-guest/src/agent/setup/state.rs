@@ -34,8 +34,6 @@ pub(super) struct Pending {
     pub(super) reload: bool,
     /// Units to start after them.
     pub(super) services: Vec<String>,
-    /// The process of the script that runs.
-    pub(super) running: Option<u32>,
 }
 
 impl Progress {
