@@ -383,7 +383,9 @@ async fn a_corrupt_record_is_set_aside_and_the_disk_found_again() {
 
 #[tokio::test]
 async fn what_is_nobodys_is_found_and_removed() {
-    let mut world = World::quick().await;
+    // What a sweep found is told until the next one: far longer than a report takes.
+    let times = "[times]\nsweep_ms = 2000\nreport_ms = 100\nshutdown_ms = 300\npower_ms = 200";
+    let mut world = World::new(times).await;
     world.start();
     let control = &world.control;
     let wanted = assignment(1, Desired::Running);
