@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Virtual CPUs for each CPU of the machine, where nothing else is configured.
-const VCPUS_PER_CPU: u32 = 16;
+pub(crate) const VCPUS_PER_CPU: u32 = 16;
 
 /// Memory that is kept for the machine itself, at least, in MiB; else an eighth of all.
 const KEPT_MIB: u64 = 1024;

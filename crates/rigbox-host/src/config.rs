@@ -327,4 +327,20 @@ mod tests {
             assert!(toml::from_str::<Config>(&format!("{LEAST}{wrong}\n")).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn what_the_platforms_file_says_of_our_defaults_is_true() {
+        let file =
+            Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../rigbox/src/config/default.toml");
+        let text = fs::read_to_string(file).unwrap();
+        let limits = Limits::default();
+        let (bps, iops) = (limits.disk_bps.unwrap(), limits.disk_iops.unwrap());
+        for line in [
+            format!("Without it: {} for each of the machine's", crate::admission::VCPUS_PER_CPU),
+            format!("# disk_bps = {bps}\n"),
+            format!("# disk_iops = {iops}\n"),
+        ] {
+            assert!(text.contains(&line), "{line}");
+        }
+    }
 }
