@@ -179,7 +179,7 @@ impl DnsRelay {
         let Some((answer, parsed)) = self.ask(question, &message, transport).await else {
             return refuse(ResponseCode::ServFail);
         };
-        if parsed.answers.iter().any(inside::tells) {
+        if parsed.answers.iter().chain(&parsed.additionals).any(inside::tells) {
             return refuse(ResponseCode::Refused);
         }
         if matches!(policy, NamePolicy::Listed(_)) && self.admit(&parsed).await.is_err() {
