@@ -201,7 +201,13 @@ pub fn status(desired: Desired, observed: Observed, fresh: Freshness) -> Status 
         }
 
         // Never started.
-        (Desired::Stopped, Observed::Absent, _) => Status::Provisioned,
+        (Desired::Stopped, Observed::Absent, Freshness::Current) => Status::Provisioned,
+        // Asked to stop before the host has said anything of the start: it may boot right now.
+        (
+            Desired::Stopped | Desired::Suspended,
+            Observed::Absent | Observed::Stopped | Observed::Suspended,
+            Freshness::Behind,
+        ) => Status::Stopping,
         (
             Desired::Stopped,
             Observed::Preparing | Observed::Booting | Observed::Running | Observed::Stopping,
@@ -210,12 +216,14 @@ pub fn status(desired: Desired, observed: Observed, fresh: Freshness) -> Status 
         // A stop after a failure has nothing to shut down but leftovers.
         (Desired::Stopped, Observed::Failed | Observed::Deleting, _) => Status::Stopping,
         // Disk is kept: a stopped workspace is still the user's. Memory is not.
-        (Desired::Stopped, Observed::Stopped | Observed::Suspended, _) => Status::Stopped,
+        (Desired::Stopped, Observed::Stopped | Observed::Suspended, Freshness::Current) => {
+            Status::Stopped
+        }
 
-        (Desired::Suspended, Observed::Suspended, _) => Status::Suspended,
-        (Desired::Suspended, Observed::Absent, _) => Status::Provisioned,
+        (Desired::Suspended, Observed::Suspended, Freshness::Current) => Status::Suspended,
+        (Desired::Suspended, Observed::Absent, Freshness::Current) => Status::Provisioned,
         // Ended before its memory was kept.
-        (Desired::Suspended, Observed::Stopped, _) => Status::Stopped,
+        (Desired::Suspended, Observed::Stopped, Freshness::Current) => Status::Stopped,
         (
             Desired::Suspended,
             Observed::Preparing
@@ -245,6 +253,18 @@ mod tests {
         check(Desired::Running, Observed::Preparing, Current, Status::Provisioning);
         check(Desired::Running, Observed::Booting, Current, Status::Starting);
         check(Desired::Running, Observed::Running, Current, Status::Running);
+    }
+
+    #[test]
+    fn a_stop_is_not_done_before_the_host_has_said_so() {
+        use Freshness::{Behind, Current};
+        for observed in [Observed::Absent, Observed::Stopped, Observed::Suspended] {
+            check(Desired::Stopped, observed, Behind, Status::Stopping);
+            check(Desired::Suspended, observed, Behind, Status::Stopping);
+        }
+        check(Desired::Stopped, Observed::Stopped, Current, Status::Stopped);
+        check(Desired::Stopped, Observed::Suspended, Current, Status::Stopped);
+        check(Desired::Suspended, Observed::Suspended, Current, Status::Suspended);
     }
 
     #[test]

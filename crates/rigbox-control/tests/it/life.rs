@@ -221,3 +221,33 @@ async fn a_stopped_workspace_changes_its_size_and_its_disk_only_grows() {
     let full = put(json!({ "disk_size_mb": 1_000_000 })).await.refused(503, "capacity_exhausted");
     assert!(full["details"]["retry_after_s"].is_number());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_right_after_a_start_is_under_way_until_the_host_has_answered_it() {
+    let world = World::without_host().await;
+    world.host.register().await;
+    // No host has looked at it, and nothing was asked for.
+    let id = world.create("a").await;
+    assert_eq!(world.status(&id).await, "provisioned");
+    let path = format!("/workspaces/{id}");
+    world.api.post(&format!("{path}/start")).await.expect(200);
+    let cancelled = world.api.post(&format!("{path}/cancel")).await.expect(200);
+    assert_eq!(cancelled["vm"]["status"], "stopping");
+    world.api.post(&format!("{path}/start")).await.refused(400, "invalid_state");
+    world.host.watch(None, &world.end);
+    let wanted = cancelled["vm"]["generation"].as_u64().unwrap();
+    world.host.knows(|known| known.assignments.values().any(|a| a.generation.0 == wanted)).await;
+    world.host.see(&id, Observed::Absent).await;
+    assert_eq!(world.status(&id).await, "provisioned");
+
+    world.api.post(&format!("{path}/start")).await.expect(200);
+    world.host.run(&id).await;
+    world.api.post(&format!("{path}/stop")).await.expect(200);
+    world.host.stop(&id).await;
+    world.api.post(&format!("{path}/start")).await.expect(200);
+    let stopped = world.api.post(&format!("{path}/stop")).await.expect(200);
+    assert_eq!(stopped["vm"]["status"], "stopping");
+    // Whoever does not want to wait for a host that is gone says so.
+    world.api.call("DELETE", &path).await.refused(400, "invalid_state");
+    world.api.call("DELETE", &format!("{path}?force=true")).await.expect(200);
+}
