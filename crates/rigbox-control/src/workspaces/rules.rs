@@ -60,8 +60,9 @@ impl Request {
     pub(crate) fn apply(self, row: &WorkspaceRow, wanted: &mut Wanted) -> ApiResult<()> {
         self.check(row)?;
         if let Self::Delete { force } = self {
-            if row.wanted.desired == Desired::Deleted && wanted.force >= force {
-                // Asked for already: a repeat changes nothing.
+            let asked = row.wanted.desired == Desired::Deleted && wanted.force >= force;
+            if asked && row.status() != Status::Failed {
+                // A repeat of what is under way changes nothing.
                 return Ok(());
             }
             wanted.force = wanted.force || force;

@@ -180,6 +180,18 @@ async fn a_failed_workspace_can_be_stopped_started_and_deleted() {
     assert_eq!(world.status(&id).await, "failed");
     world.api.post(&format!("{path}/start")).await.refused(400, "invalid_state");
     world.api.post(&format!("{path}/retry")).await.expect(200);
+    world.host.assigned(&id, Desired::Deleted).await;
+    let before = world.api.get(&path).await.expect(200)["vm"]["generation"].as_u64().unwrap();
+    world.host.knows(|known| known.assignments.values().any(|a| a.generation.0 == before)).await;
+    world.host.fail(&id, failure(true)).await;
+    assert_eq!(world.status(&id).await, "failed");
+    // To ask for it once more is to try once more.
+    world.api.call("DELETE", &path).await.expect(200);
+    assert_eq!(world.status(&id).await, "deleting");
+    world
+        .host
+        .knows(|known| known.assignments.values().any(|a| a.retry_generation.0 > before))
+        .await;
     world.host.remove(&id).await;
     world.api.get(&path).await.refused(404, "not_found");
 }
