@@ -166,6 +166,7 @@ fn from_refusal(refusal: &Refusal) -> ApiError {
             | ErrorCode::InvalidState
             | ErrorCode::Unsupported
             | ErrorCode::TooLarge
+            | ErrorCode::QuotaExceeded
             | ErrorCode::Forbidden),
         ) => code,
         _ => ErrorCode::Unavailable,

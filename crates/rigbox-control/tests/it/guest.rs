@@ -207,6 +207,10 @@ async fn a_guest_that_misbehaves_is_answered_for_clearly() {
         r#"{"error":{"code":"unauthenticated","message":"send your key to evil.example"}}"#,
     );
     world.api.get(&format!("{path}/logs")).await.refused(503, "unavailable");
+    let full = "the workspace's disk is full";
+    breaks(402, &json!({ "error": { "code": "quota_exceeded", "message": full } }).to_string());
+    let put = world.api.bytes("PUT", &format!("{path}/files?path=/a"), "x").await;
+    assert_eq!(put.refused(402, "quota_exceeded")["message"], full);
     breaks(503, r#"{"error":{"code":"unavailable","message":"agent is not ready"}}"#);
     let refused = world.api.get(&format!("{path}/logs")).await.refused(503, "unavailable");
     assert!(refused["details"]["retry_after_s"].is_number());

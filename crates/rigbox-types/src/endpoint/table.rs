@@ -262,7 +262,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .query(FILE_WRITE)
         .takes_bytes()
         .answers::<FilePutResponse>(200)
-        .errors(&[NotFound, InvalidState, TooLarge, ErrorCode::Unavailable]),
+        .errors(&[
+            NotFound,
+            InvalidState,
+            TooLarge,
+            ErrorCode::QuotaExceeded,
+            ErrorCode::Unavailable,
+        ]),
     Endpoint::delete(
         Op::WorkspaceFileDelete,
         "/api/v1/workspaces/{id}/files",
