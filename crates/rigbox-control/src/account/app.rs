@@ -29,7 +29,8 @@ fn slots(load: &HostLoad) -> u64 {
     };
     let memory = free(load.host.capacity.memory_mib, load.promised.memory_mib, slot.ram_mb);
     let disk = free(load.host.capacity.disk_mib, load.promised.disk_mib, slot.disk_size_mb);
-    memory.min(disk)
+    let vcpus = free(load.host.capacity.vcpus.into(), load.promised.vcpus, slot.vcpu_count.into());
+    memory.min(disk).min(vcpus)
 }
 
 /// The default region, then the others by name.
@@ -60,7 +61,8 @@ pub(super) async fn limits(
     let memory = sum(|load| load.host.capacity.memory_mib);
     let disk = sum(|load| load.host.capacity.disk_mib);
     let largest = loads.iter().map(|load| load.host.capacity.memory_mib).max().unwrap_or_default();
-    // Virtual CPUs are shared, so nothing but the number of workspaces bounds their sum.
+    let vcpus = sum(|load| load.host.capacity.vcpus.into());
+    let most_vcpus = loads.iter().map(|load| load.host.capacity.vcpus).max().unwrap_or_default();
     let smallest = templates::all().iter().map(|template| template.disk_size_mb).min();
     let workspaces = disk.checked_div(smallest.unwrap_or(1).into()).unwrap_or_default();
     Ok(GetUserLimitsResponse {
@@ -71,8 +73,8 @@ pub(super) async fn limits(
             max_ram_per_vm_mb: largest.min(RAM_MAX_MB.into()),
             max_ram_total_mb: memory,
             max_disk_total_mb: disk,
-            max_vcpu_per_vm: VCPU_MAX.into(),
-            max_running_vcpus: workspaces.saturating_mul(VCPU_MAX.into()),
+            max_vcpu_per_vm: most_vcpus.min(VCPU_MAX.into()).into(),
+            max_running_vcpus: vcpus,
         },
         usage: LimitsUsage {
             workspace_count: usage.workspaces,

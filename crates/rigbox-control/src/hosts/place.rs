@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rigbox_store::hosts::HostLoad;
+use rigbox_store::{Amount, hosts::HostLoad};
 use rigbox_types::{
     HostId, RegionName, Timestamp,
     api::error::ErrorCode,
@@ -72,10 +72,20 @@ impl Placement {
         })
     }
 
-    /// A host that was chosen turned out to be full.
-    pub(crate) fn full(&mut self, host: &HostId) {
+    /// A host that was chosen turned out to be short of something.
+    pub(crate) fn full(&mut self, host: &HostId, what: Amount) {
         self.candidates.retain(|candidate| candidate.id != *host);
-        self.short = Short::Memory;
+        self.short = match what {
+            Amount::Vcpus => Short::Vcpus,
+            Amount::DiskMib => Short::Disk,
+            // A host counts nothing else.
+            Amount::MemoryMib
+            | Amount::Workspaces
+            | Amount::SshKeys
+            | Amount::ApiKeys
+            | Amount::SetupScripts
+            | Amount::ServiceSpecs => Short::Memory,
+        };
     }
 
     /// Why nothing could be placed.
@@ -96,4 +106,24 @@ fn full(short: &str, region: &RegionName) -> ApiError {
 pub(crate) fn is_heard(load: &HostLoad, now: Timestamp) -> bool {
     let silent = i64::try_from(SILENT.as_micros()).unwrap_or(i64::MAX);
     now.as_micros().saturating_sub(load.host.seen_at.as_micros()) < silent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_host_is_short_of_is_named() {
+        let region: RegionName = "here".parse().unwrap();
+        for (what, short) in
+            [(Amount::MemoryMib, "memory"), (Amount::DiskMib, "disk"), (Amount::Vcpus, "vcpus")]
+        {
+            let mut placement =
+                Placement { region: region.clone(), candidates: Vec::new(), short: Short::Hosts };
+            placement.full(&HostId::from_random([1; 8]), what);
+            let said = placement.exhausted();
+            assert_eq!(said.code(), ErrorCode::CapacityExhausted);
+            assert!(said.message().contains(&format!("{short} is short")), "{}", said.message());
+        }
+    }
 }

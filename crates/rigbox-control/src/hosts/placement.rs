@@ -25,6 +25,8 @@ pub(crate) enum Short {
     Memory,
     /// Disk.
     Disk,
+    /// Virtual CPUs.
+    Vcpus,
 }
 
 impl Short {
@@ -33,17 +35,21 @@ impl Short {
             Self::Hosts => "hosts",
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Vcpus => "vcpus",
         }
     }
 }
 
-/// Whether a host has room. Disk is promised to every workspace it has; memory is promised by the
-/// store when a workspace starts, so here the host only must be able to run it when empty. Virtual
-/// CPUs are shared by weight and not counted.
+/// Whether a host has room. Disk is promised to every workspace it has; memory and virtual CPUs are
+/// promised by the store when a workspace starts, so here the host only must be able to run it when
+/// empty.
 fn room(candidate: &Candidate, wanted: &Resources) -> Result<(), Short> {
     let Candidate { capacity, promised, .. } = candidate;
     if u64::from(wanted.memory_mib) > capacity.memory_mib {
         return Err(Short::Memory);
+    }
+    if u32::from(wanted.vcpus) > capacity.vcpus {
+        return Err(Short::Vcpus);
     }
     if promised.disk_mib.saturating_add(u64::from(wanted.disk_mib)) > capacity.disk_mib {
         return Err(Short::Disk);
@@ -105,6 +111,10 @@ mod tests {
         check(&[], Err(Short::Hosts));
         check(&[host(1, 256, 0, 0)], Err(Short::Memory));
         check(&[host(1, 1024, 0, 701)], Err(Short::Disk));
+        let mut small = host(1, 4096, 0, 0);
+        small.capacity.vcpus = 0;
+        check(&[small.clone()], Err(Short::Vcpus));
+        check(&[small, host(2, 512, 0, 0)], Ok(2));
         check(&[host(1, 1024, 512, 0), host(2, 1024, 256, 700)], Ok(2));
         check(&[host(1, 2048, 1024, 100), host(2, 1024, 0, 0)], Ok(2));
         check(&[host(1, 1024, 0, 0), host(2, 1024, 0, 0)], Ok(1));

@@ -60,7 +60,9 @@ pub(crate) async fn workspace_create(
         match control.store.workspaces().insert(&new, &limits(), claim).await {
             Ok(row) => return Ok(row),
             // Filled since it was chosen, or an id that is taken: once more.
-            Err(StoreError::Over(over)) if over.scope == Scope::Host => placement.full(&new.host),
+            Err(StoreError::Over(over)) if over.scope == Scope::Host => {
+                placement.full(&new.host, over.what);
+            }
             Err(StoreError::Conflict { what: "workspace id", .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -12,6 +12,8 @@ async fn the_account_reads_its_limits_regions_and_dashboard() {
     assert_eq!(limits["plan"], "operator");
     assert_eq!(limits["limits"]["max_ram_total_mb"], 4096);
     assert_eq!(limits["limits"]["max_disk_total_mb"], 40960);
+    assert_eq!(limits["limits"]["max_running_vcpus"], 64);
+    assert_eq!(limits["limits"]["max_vcpu_per_vm"], 32);
     let usage = json!({
         "workspace_count": 1, "running_vcpus": 1, "total_disk_mb": 512, "total_ram_mb": 128,
     });
@@ -30,13 +32,22 @@ async fn the_account_reads_its_limits_regions_and_dashboard() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anyone_reads_templates_and_capacity() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let stranger = world.api.stranger();
     let templates = stranger.get("/templates").await.expect(200);
     assert_eq!(templates["templates"][0]["id"], "base");
     let capacity = stranger.get("/capacity").await.expect(200);
     // 4096 MiB of memory in slots of 512.
     assert_eq!(capacity, json!({ "available": 8, "total": 8, "used": 0 }));
+    world.host.registration.capacity.vcpus = 3;
+    world.host.register().await;
+    let capacity = stranger.get("/capacity").await.expect(200);
+    assert_eq!(capacity["available"], 3);
+    let limits = world.api.get("/users/me/limits").await.expect(200);
+    assert_eq!(limits["limits"]["max_vcpu_per_vm"], 3);
+    let large = json!({ "name": "b", "vcpu_count": 4 });
+    let refused = world.api.json("POST", "/workspaces", large).await;
+    assert_eq!(refused.refused(503, "capacity_exhausted")["details"]["short"], "vcpus");
     world.create("a").await;
     let capacity = stranger.get("/capacity").await.expect(200);
     assert_eq!(capacity["used"], 1);
