@@ -5,7 +5,7 @@
 //! keeps when it was last heard.
 
 use rigbox_types::{
-    HostId, RegionName, Timestamp,
+    HostId, ImageName, RegionName, Timestamp,
     host::{Capacity, DriverName, HostRegistration},
 };
 use sqlx::any::AnyRow;
@@ -54,6 +54,16 @@ const LOADS: &str = concat!(
     " FROM hosts h LEFT JOIN workspaces w ON w.host_id = h.id \
      GROUP BY h.id ORDER BY h.id LIMIT $1"
 );
+
+const IMAGES_FORGET: &str = "DELETE FROM host_images WHERE host_id = $1";
+
+const IMAGE_ADD: &str = "INSERT INTO host_images (host_id, image) VALUES ($1, $2) \
+     ON CONFLICT (host_id, image) DO NOTHING";
+
+const IMAGES: &str = "SELECT DISTINCT image FROM host_images ORDER BY image LIMIT $1";
+
+/// Most images of one answer.
+const IMAGES_MAX: i64 = 1_000;
 
 /// See the module.
 pub struct Hosts<'s> {
@@ -116,6 +126,35 @@ impl Hosts<'_> {
             .execute(&self.engine.write)
             .await?;
         self.get(id).await
+    }
+
+    /// Writes down which images a host has or can build, in place of what it said before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where it never registered.
+    pub async fn images_set(&self, id: &HostId, images: &[ImageName]) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        sqlx::query(IMAGES_FORGET).bind(id.as_str().to_owned()).execute(tx.on()).await?;
+        for image in images {
+            let query = sqlx::query(IMAGE_ADD).bind(id.as_str().to_owned());
+            query.bind(image.as_str().to_owned()).execute(tx.on()).await.map_err(|error| {
+                if StoreError::is_foreign_key(&error) {
+                    StoreError::not_found("host", id)
+                } else {
+                    error.into()
+                }
+            })?;
+        }
+        tx.commit().await
+    }
+
+    /// The images that any host has or can build, by name.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn images(&self) -> Result<Vec<ImageName>, StoreError> {
+        let rows = sqlx::query(IMAGES).bind(IMAGES_MAX).fetch_all(&self.engine.read).await?;
+        rows.iter().map(|row| Columns::of("host_images", row).parsed("image")).collect()
     }
 
     /// Writes down a host's own numbers, and that it was heard.

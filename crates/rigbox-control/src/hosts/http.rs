@@ -14,7 +14,7 @@ use rigbox_fabric::{Body, Peer, task, watch::response};
 use rigbox_types::{
     HostId, Revision,
     api::error::ErrorCode,
-    host::{HostRegistration, HostReport, WatchEvent},
+    host::{HostAnnouncement, HostReport, WatchEvent},
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ use crate::{
 
 /// Most observations of one report, as the document says.
 const OBSERVATIONS_MAX: usize = 256;
+/// Most images of one host.
+const IMAGES_MAX: usize = 256;
 /// Largest report: each observation has the tails of at most 32 scripts.
 const REPORT_MAX_BYTES: usize = 32 * 1024 * 1024;
 
@@ -55,13 +57,20 @@ async fn host_register(
     State(control): State<Arc<Control>>,
     Extension(peer): Extension<Peer>,
     Path(id): Path<HostId>,
-    Json(registration): Json<HostRegistration>,
+    Json(HostAnnouncement { registration, images }): Json<HostAnnouncement>,
 ) -> ApiResult<()> {
     check_peer(&peer, &id)?;
     if registration.id != id {
         return Err(ApiError::field("id", "must be the id of the path"));
     }
     control.store.hosts().register(&registration).await?;
+    if let Some(images) = images {
+        if images.len() > IMAGES_MAX {
+            let rule = format!("may have at most {IMAGES_MAX} entries");
+            return Err(ApiError::field("images", rule));
+        }
+        control.store.hosts().images_set(&id, &images).await?;
+    }
     tracing::info!(
         host = %id,
         driver = ?registration.driver,

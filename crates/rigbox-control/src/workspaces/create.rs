@@ -18,6 +18,8 @@ use rigbox_types::{
     limits::{DISK_MAX_MB, DISK_MIN_MB, RAM_MAX_MB, RAM_MIN_MB, SETUP_MAX_COUNT, VCPU_MAX},
 };
 
+use serde_json::json;
+
 use crate::{
     account::templates,
     control::Control,
@@ -40,6 +42,7 @@ pub(crate) async fn workspace_create(
     let account = *account.target();
     let template = template(&request)?;
     check(&request)?;
+    check_image(control, &request).await?;
     let resources = resources(&request, template.as_ref())?;
     check_attached(control, account, &request).await?;
     let region = request.region.clone().unwrap_or_else(|| control.config.region.clone());
@@ -125,6 +128,26 @@ fn check(request: &CreateWorkspaceRequest) -> ApiResult<()> {
     check_idle(request.idle.as_ref())
 }
 
+/// An image that nobody has heard of would fail at the first start. Those of the templates come with
+/// the platform, others with what hosts say.
+async fn check_image(control: &Control, request: &CreateWorkspaceRequest) -> ApiResult<()> {
+    let Some(image) = &request.image else { return Ok(()) };
+    let mut known: Vec<ImageName> =
+        templates::all().into_iter().map(|template| template.image).collect();
+    if known.contains(image) {
+        return Ok(());
+    }
+    known.extend(control.store.hosts().images().await?);
+    if known.contains(image) {
+        return Ok(());
+    }
+    known.sort();
+    known.dedup();
+    let names: Vec<&str> = known.iter().map(ImageName::as_str).collect();
+    let rule = format!("no such image: the known ones are {}", names.join(", "));
+    Err(ApiError::field("image", rule).with(json!({ "field": "image", "known": names })))
+}
+
 fn check_idle(idle: Option<&Idle>) -> ApiResult<()> {
     match idle.map(|idle| idle.mode) {
         None | Some(IdleMode::AlwaysOn) => Ok(()),
@@ -132,7 +155,7 @@ fn check_idle(idle: Option<&Idle>) -> ApiResult<()> {
             ErrorCode::Unsupported,
             "idle.mode: this installation cannot suspend workspaces; use always_on",
         )
-        .with(serde_json::json!({ "field": "idle.mode" }))),
+        .with(json!({ "field": "idle.mode" }))),
     }
 }
 

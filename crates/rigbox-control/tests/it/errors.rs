@@ -2,6 +2,8 @@
 //! name.
 
 use axum::body::Body;
+use http::Method;
+use rigbox_types::host::HostAnnouncement;
 use serde_json::json;
 
 use crate::world::{World, id};
@@ -167,4 +169,27 @@ async fn without_a_host_nothing_is_placed() {
     let body = json!({ "name": "a" });
     let refused = world.api.json("POST", "/workspaces", body).await.refused(503, "unavailable");
     assert!(refused["details"]["retry_after_s"].is_number());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_nobody_has_is_refused_with_those_that_there_are() {
+    let world = World::start().await;
+    let create = |name: &str, image: &str| {
+        world.api.json("POST", "/workspaces", json!({ "name": name, "image": image }))
+    };
+    let refused = create("a", "own").await.refused(400, "invalid_request");
+    assert_eq!(refused["details"]["field"], "image");
+    assert_eq!(refused["details"]["known"], json!(["base", "dev", "tiny"]));
+    create("a", "tiny").await.expect(201);
+
+    let announcement = HostAnnouncement {
+        registration: world.host.registration.clone(),
+        images: Some(vec!["own".parse().unwrap()]),
+    };
+    let path = world.host.path("");
+    world.host.control.json::<_, ()>(Method::PUT, &path, &announcement).await.unwrap();
+    create("b", "own").await.expect(201);
+    // A host that does not say keeps what it said.
+    world.host.register().await;
+    create("c", "own").await.expect(201);
 }

@@ -52,6 +52,7 @@ both! {
     "2026-11-23-23-ssh-keys-by-account"
     "2026-11-25-01-create-samples"
     "2026-11-25-02-samples-by-age"
+    "2026-11-25-03-create-host-images"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

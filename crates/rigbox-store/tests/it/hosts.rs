@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 
 use rigbox_store::{StoreError, workspaces::Promised};
-use rigbox_types::{Desired, Observed, host::Capacity};
+use rigbox_types::{Desired, ImageName, Observed, host::Capacity};
 
 use crate::kit::{SECOND, UNLIMITED, World, host, observation, registration};
 
@@ -74,4 +74,20 @@ pub(crate) async fn memory_is_promised_until_the_vm_is_known_to_be_gone(world: W
             edit.await.unwrap();
         }
     }
+}
+
+pub(crate) async fn images_are_those_that_hosts_last_said(world: World) {
+    let hosts = world.store.hosts();
+    hosts.register(&registration(&host(2))).await.unwrap();
+    let names = |names: &[&str]| -> Vec<ImageName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    };
+    assert_eq!(hosts.images().await.unwrap(), []);
+    hosts.images_set(&world.host, &names(&["tiny", "base", "base"])).await.unwrap();
+    hosts.images_set(&host(2), &names(&["base", "own"])).await.unwrap();
+    assert_eq!(hosts.images().await.unwrap(), names(&["base", "own", "tiny"]));
+    hosts.images_set(&host(2), &names(&["base"])).await.unwrap();
+    assert_eq!(hosts.images().await.unwrap(), names(&["base", "tiny"]));
+    let missing = hosts.images_set(&host(9), &names(&["base"])).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
 }

@@ -72,6 +72,7 @@ cases! {
         the_whole_set_comes_in_parts;
     hosts:
         a_host_registers_again_at_each_start
+        images_are_those_that_hosts_last_said
         what_is_promised_is_summed_from_the_workspaces
         memory_is_promised_until_the_vm_is_known_to_be_gone;
     idempotency:

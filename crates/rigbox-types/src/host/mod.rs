@@ -9,5 +9,6 @@ pub use assignment::{
     WatchEvent,
 };
 pub use observation::{
-    Capacity, DriverName, HostRegistration, HostReport, Observation, Sequence, SetupResult,
+    Capacity, DriverName, HostAnnouncement, HostRegistration, HostReport, Observation, Sequence,
+    SetupResult,
 };

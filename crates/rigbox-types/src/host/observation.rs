@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Failure, Generation, HostId, Observed, RegionName, SetupScriptId, Timestamp, WorkspaceId,
+    Failure, Generation, HostId, ImageName, Observed, RegionName, SetupScriptId, Timestamp,
+    WorkspaceId,
 };
 
 /// Orders the observations of one host: start time of the agent in microseconds, then a count.
@@ -70,6 +71,17 @@ pub struct HostRegistration {
     pub driver: DriverName,
     /// What it may promise in all.
     pub capacity: Capacity,
+}
+
+/// What a host may add to its registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAnnouncement {
+    /// Who it is.
+    #[serde(flatten)]
+    pub registration: HostRegistration,
+    /// Images that it has or can build; none where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<ImageName>>,
 }
 
 /// The VMM driver of a host.
