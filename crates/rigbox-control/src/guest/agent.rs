@@ -134,7 +134,7 @@ pub(crate) async fn document<T: DeserializeOwned>(response: Response<Incoming>) 
     })
 }
 
-fn silent() -> ApiError {
+pub(super) fn silent() -> ApiError {
     ApiError::unavailable("the workspace does not answer in time", RETRY_S)
 }
 

@@ -1,6 +1,6 @@
 //! `POST /workspaces/{id}/exec`: one document, lines as they come, or the frames of an upgrade.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -15,18 +15,21 @@ use rigbox_types::{
     guest::{EXEC_UPGRADE, ExecRequest, ExecResult},
     limits::EXEC_TIMEOUT_DEFAULT_S,
 };
-use tokio::io::copy_bidirectional;
+use tokio::{io::copy_bidirectional, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::Control,
     error::{ApiError, ApiResult, Invalid},
     guest::{
-        agent::{Agent, document},
+        agent::{Agent, document, silent},
         stream::download,
     },
     http::{access::ForWorkspace, body::Document, entry::Place},
 };
+
+/// How long after a command must have ended its answer may take: a frozen guest gives none.
+const ANSWER_GRACE: Duration = Duration::from_secs(15);
 
 /// Runs a command.
 pub(crate) async fn workspace_exec(
@@ -77,10 +80,15 @@ async fn plain(agent: &Agent, mut command: ExecRequest) -> ApiResult<Response> {
     let mut request = agent.request(http::Method::POST, "/exec", Body::from(body));
     let json = HeaderValue::from_static("application/json");
     request.headers_mut().insert(header::CONTENT_TYPE, json);
-    let answer = agent.open(request).await?;
     if !stream {
-        return Ok(Json(document::<ExecResult>(answer).await?).into_response());
+        let limit = command.timeout_s.unwrap_or(EXEC_TIMEOUT_DEFAULT_S);
+        let patience = Duration::from_secs(limit.into()).saturating_add(ANSWER_GRACE);
+        let answer = async { document::<ExecResult>(agent.open(request).await?).await };
+        let result = timeout(patience, answer).await.unwrap_or_else(|_| Err(silent()))?;
+        return Ok(Json(result).into_response());
     }
+    // The first line comes when the command begins, however long it then takes.
+    let answer = agent.open_soon(request).await?;
     let mut response = Response::new(download(answer.into_body(), None));
     let lines = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, lines);

@@ -59,10 +59,24 @@ pub(crate) fn router(agent: Agent) -> Router {
         .route("/ports", get(ports))
         .route("/services", get(services))
         .layer(axum::middleware::from_fn_with_state(agent.clone(), note))
-        .with_state(agent);
+        .with_state(agent.clone());
     Router::new()
         .route("/v1/workspaces/{id}/console", get(async || "one\ntwo\nthree\n"))
         .nest("/v1/workspaces/{id}/guest", guest)
+        .layer(axum::middleware::from_fn_with_state(agent, hang))
+}
+
+/// Outermost, because the routes below have lost the part of the path with the workspace.
+async fn hang(
+    State(agent): State<Agent>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    if agent.hung.lock().unwrap().iter().any(|id| path.contains(id)) {
+        return std::future::pending().await;
+    }
+    next.run(request).await
 }
 
 async fn note(
@@ -72,10 +86,6 @@ async fn note(
 ) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
     agent.asked.lock().unwrap().push(line);
-    let path = request.uri().path().to_owned();
-    if agent.hung.lock().unwrap().iter().any(|id| path.contains(id)) {
-        return std::future::pending().await;
-    }
     let broken = agent.broken.lock().unwrap().clone();
     match broken {
         Some((status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),

@@ -227,3 +227,13 @@ async fn a_guest_that_misbehaves_is_answered_for_clearly() {
     world.api.get(&format!("{path}/ports")).await.refused(404, "not_found");
     world.api.get(&format!("{path}/logs")).await.refused(503, "unavailable");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_guest_does_not_hold_a_command_for_ever() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    world.host.agent.hung.lock().unwrap().push(id.clone());
+    let body = json!({ "command": ["true"], "timeout_s": 1 });
+    let answer = world.api.json("POST", &format!("/workspaces/{id}/exec"), body).await;
+    answer.refused(503, "unavailable");
+}
