@@ -3,6 +3,8 @@
 //! of a spec gives every workspace that it is attached to a new generation, in the same
 //! transaction. Does not render units.
 
+use std::fmt;
+
 use rigbox_types::{AccountId, ServiceSpecId, Timestamp, api::service_specs::RestartPolicy};
 use sqlx::any::AnyRow;
 
@@ -85,7 +87,7 @@ pub struct ServiceSpecRow {
 }
 
 /// What an account writes in a service spec.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ServiceSpec {
     /// Name of the unit without prefix; unique within the account.
     pub name: String,
@@ -101,6 +103,13 @@ pub struct ServiceSpec {
     pub auto_enable: bool,
     /// Bash that runs before it first starts; empty for none.
     pub setup_script: String,
+}
+
+/// Command line and script may hold secrets: not shown.
+impl fmt::Debug for ServiceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceSpec").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl ServiceSpecs<'_> {

@@ -2,6 +2,8 @@
 //! Writer and reader: control. Invariant: a change or removal of a script gives every workspace
 //! that it is attached to a new generation, in the same transaction. Does not run anything.
 
+use std::fmt;
+
 use rigbox_types::{AccountId, SetupScriptId, Timestamp, api::setup_scripts::RunOn};
 use sqlx::any::AnyRow;
 
@@ -81,7 +83,7 @@ pub struct SetupScriptRow {
 }
 
 /// What an account writes in a setup script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SetupScript {
     /// For people.
     pub name: String,
@@ -91,6 +93,13 @@ pub struct SetupScript {
     pub run_on: RunOn,
     /// Lower runs earlier.
     pub order: i32,
+}
+
+/// Its content may hold secrets: not shown.
+impl fmt::Debug for SetupScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetupScript").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl SetupScripts<'_> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ServiceSpecId, Timestamp, api::change::Change};
+use crate::{AccountId, ServiceSpecId, Timestamp, api::change::Change, secret::debug_shows};
 
 /// When systemd starts a service again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +23,7 @@ pub enum RestartPolicy {
 }
 
 /// `POST /service-specs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceSpecRequest {
     /// A DNS label; becomes the unit's name.
@@ -47,8 +47,10 @@ pub struct CreateServiceSpecRequest {
     pub setup_script: Option<String>,
 }
 
+debug_shows!(CreateServiceSpecRequest: name, restart_policy, auto_enable);
+
 /// `PUT /service-specs/{id}`: a missing field keeps its value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServiceSpecRequest {
     /// New name.
@@ -74,8 +76,10 @@ pub struct UpdateServiceSpecRequest {
     pub setup_script: Change<String>,
 }
 
+debug_shows!(UpdateServiceSpecRequest: name, restart_policy, auto_enable);
+
 /// A service spec.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSpecResponse {
     /// Its id.
     pub id: ServiceSpecId,
@@ -104,6 +108,8 @@ pub struct ServiceSpecResponse {
     /// When it last changed.
     pub updated_at: Timestamp,
 }
+
+debug_shows!(ServiceSpecResponse: id, user_id, name, restart_policy, auto_enable);
 
 /// `GET /service-specs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, SetupScriptId, Timestamp};
+use crate::{AccountId, SetupScriptId, Timestamp, secret::debug_shows};
 
 /// When a setup script runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,7 +17,7 @@ pub enum RunOn {
 }
 
 /// `POST /setup-scripts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateSetupScriptRequest {
     /// For people.
@@ -32,8 +32,10 @@ pub struct CreateSetupScriptRequest {
     pub script_order: Option<i32>,
 }
 
+debug_shows!(CreateSetupScriptRequest: name, run_on, script_order);
+
 /// `PUT /setup-scripts/{id}`: a missing field keeps its value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateSetupScriptRequest {
     /// New name.
@@ -50,8 +52,10 @@ pub struct UpdateSetupScriptRequest {
     pub script_order: Option<i32>,
 }
 
+debug_shows!(UpdateSetupScriptRequest: name, run_on, script_order);
+
 /// A setup script.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SetupScriptResponse {
     /// Its id.
     pub id: SetupScriptId,
@@ -72,6 +76,8 @@ pub struct SetupScriptResponse {
     /// When it last changed.
     pub updated_at: Timestamp,
 }
+
+debug_shows!(SetupScriptResponse: id, user_id, name, run_on, script_order);
 
 /// `GET /setup-scripts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

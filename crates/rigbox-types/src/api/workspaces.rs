@@ -1,6 +1,6 @@
 //! Workspaces as the API shows them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,11 @@ use crate::{
     AccountId, Failure, Generation, HostId, ImageName, RegionName, ServiceSpecId, SetupScriptId,
     Status, TemplateId, Timestamp, WorkspaceId, WorkspaceName,
     host::{Egress, SetupResult},
+    secret::debug_shows,
 };
 
 /// `POST /workspaces`. The template supplies what is missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspaceRequest {
     /// A DNS label, unique within the account.
@@ -55,6 +56,8 @@ pub struct CreateWorkspaceRequest {
     pub egress: Option<Egress>,
 }
 
+debug_shows!(CreateWorkspaceRequest: name, template_id, image, region);
+
 /// When a workspace sleeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +82,7 @@ pub enum IdleMode {
 }
 
 /// A workspace. Called `vm` on the wire because the compatible core does so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Vm {
     /// Its id.
     pub id: WorkspaceId,
@@ -138,6 +141,8 @@ pub struct Vm {
     pub setup: Vec<SetupResult>,
 }
 
+debug_shows!(Vm: id, name, user_id, status, node_id, generation);
+
 /// How to reach a workspace by SSH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SshInfo {
@@ -195,11 +200,19 @@ pub struct ResizeWorkspaceResponse {
 }
 
 /// `POST /workspaces/{id}/env`: replaces the map.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorkspaceEnvRequest {
     /// The whole environment.
     pub env_vars: BTreeMap<String, String>,
+}
+
+/// Shows only the names.
+impl fmt::Debug for UpdateWorkspaceEnvRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env_vars.keys().collect();
+        f.debug_struct("UpdateWorkspaceEnvRequest").field("env_vars", &names).finish()
+    }
 }
 
 /// An answer that is only a sentence.

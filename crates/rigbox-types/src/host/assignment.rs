@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, Desired, Generation, ImageName, RegionName, Revision, SetupScriptId, Timestamp,
     WorkspaceId, WorkspaceName, api::service_specs::RestartPolicy, api::setup_scripts::RunOn,
+    secret::debug_shows,
 };
 
 /// The whole desired side of one workspace, as its host must know it.
@@ -110,7 +111,7 @@ impl fmt::Debug for GuestSetup {
 }
 
 /// A setup script as the guest runs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedScript {
     /// Which script of the account.
     pub id: SetupScriptId,
@@ -122,8 +123,10 @@ pub struct AssignedScript {
     pub content: String,
 }
 
+debug_shows!(AssignedScript: id, name, run_on);
+
 /// A service as the guest makes a unit of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedService {
     /// Becomes `rigbox-svc-<name>.service`.
     pub name: String,
@@ -134,6 +137,8 @@ pub struct AssignedService {
     /// Whether it starts with the workspace.
     pub auto_enable: bool,
 }
+
+debug_shows!(AssignedService: name, restart_policy, auto_enable);
 
 /// One line of a host's watch: the whole set, the mark that it is whole, then changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,85 @@
+//! Documents that may hold users' secrets: environments, scripts, command lines.
+//! Invariant: `Debug` of such a document shows only the fields that are listed beside it, so that a
+//! log or a failed test never shows the others.
+
+/// Writes `Debug` for a type: its name and the listed fields.
+macro_rules! debug_shows {
+    ($name:ident: $($field:ident),+ $(,)?) => {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    $(.field(stringify!($field), &self.$field))+
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+pub(crate) use debug_shows;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        api::{
+            service_specs::{
+                CreateServiceSpecRequest, ServiceSpecResponse, UpdateServiceSpecRequest,
+            },
+            setup_scripts::{
+                CreateSetupScriptRequest, SetupScriptResponse, UpdateSetupScriptRequest,
+            },
+            workspaces::{CreateWorkspaceRequest, UpdateWorkspaceEnvRequest, Vm},
+        },
+        host::{AssignedScript, AssignedService},
+    };
+
+    /// Reads a document and shows it.
+    fn shown<T: serde::de::DeserializeOwned + std::fmt::Debug>(value: serde_json::Value) -> String {
+        format!("{:?}", serde_json::from_value::<T>(value).unwrap())
+    }
+
+    #[test]
+    fn secrets_of_users_are_not_shown() {
+        const ID: &str = "00000000-0000-4000-8000-000000000001";
+        const TIME: &str = "2026-01-01T00:00:00Z";
+        let env = json!({ "KEY": "hunter2" });
+        let vm = json!({
+            "id": "ws-aaaaaaaa", "name": "a", "user_id": ID, "status": "running", "image": "base",
+            "ram_mb": 1, "vcpu_count": 1, "disk_size_mb": 1, "node_id": "host-aaaaaaaa",
+            "env_vars": env, "creation_attempts": 0, "created_at": TIME, "updated_at": TIME,
+            "region": "here", "idle": {}, "egress": {}, "generation": 1, "setup": [],
+        });
+        let spec = json!({
+            "id": ID, "user_id": ID, "name": "a", "exec_start": "x --key hunter2", "env_vars": env,
+            "restart_policy": "no", "auto_enable": true, "setup_script": "hunter2",
+            "source": "user", "systemd_unit_preview": "hunter2", "created_at": TIME,
+            "updated_at": TIME,
+        });
+        let new_spec = json!({
+            "name": "a", "exec_start": "hunter2", "env_vars": env, "setup_script": "hunter2",
+        });
+        let script = json!({
+            "id": ID, "user_id": ID, "name": "a", "content": "hunter2", "run_on": "first_boot",
+            "script_order": 0, "source": "user", "created_at": TIME, "updated_at": TIME,
+        });
+        let new_script = json!({ "name": "a", "content": "hunter2" });
+        let service = json!({
+            "name": "a", "unit": "hunter2", "restart_policy": "no", "auto_enable": true,
+        });
+        for text in [
+            shown::<CreateWorkspaceRequest>(json!({ "name": "a", "env_vars": env })),
+            shown::<UpdateWorkspaceEnvRequest>(json!({ "env_vars": env })),
+            shown::<Vm>(vm),
+            shown::<ServiceSpecResponse>(spec),
+            shown::<CreateServiceSpecRequest>(new_spec.clone()),
+            shown::<UpdateServiceSpecRequest>(new_spec),
+            shown::<SetupScriptResponse>(script.clone()),
+            shown::<CreateSetupScriptRequest>(new_script.clone()),
+            shown::<UpdateSetupScriptRequest>(new_script),
+            shown::<AssignedScript>(script),
+            shown::<AssignedService>(service),
+        ] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
