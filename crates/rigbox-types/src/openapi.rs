@@ -256,6 +256,14 @@ mod tests {
         assert_eq!(count, ENDPOINTS.len());
     }
 
+    #[test]
+    fn both_kinds_of_events_of_a_workspace_are_described() {
+        let text = text();
+        for schema in ["WorkspaceStatusEvent", "WorkspaceDeletedEvent"] {
+            assert!(text.contains(&format!("#/components/schemas/{schema}")), "{schema}");
+        }
+    }
+
     fn collect_references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(members) => {

@@ -3,8 +3,16 @@
 
 use rigbox_types::{
     ImageName, TemplateId,
-    api::{services::LogSource, templates::WorkspaceTemplate},
+    api::{
+        services::{LogSource, LogSourceType},
+        templates::WorkspaceTemplate,
+    },
 };
+
+/// The unit of the agent, in every image that has systemd: setup scripts run under it, too.
+const AGENT_UNIT: &str = "rigbox-guest.service";
+
+const TINY: &str = "tiny";
 
 /// One row: id, name, description, memory, vCPUs, disk. The image has the template's name.
 struct Row(&'static str, &'static str, &'static str, u32, u8, u32);
@@ -29,7 +37,7 @@ const ROWS: &[Row] = &[
         1,
         8_192,
     ),
-    Row("tiny", "Tiny", "BusyBox, bash and the agent: the smallest workspace.", 128, 1, 512),
+    Row(TINY, "Tiny", "BusyBox, bash and the agent: the smallest workspace.", 128, 1, 512),
 ];
 
 /// All of them.
@@ -64,13 +72,21 @@ fn template(row: &Row) -> WorkspaceTemplate {
         ram_mb,
         vcpu_count,
         disk_size_mb,
-        default_log_sources: vec![LogSource {
-            source_type: "journal".to_owned(),
-            source_ref: "system".to_owned(),
-            display_name: Some("Journal".to_owned()),
-            is_primary: true,
-        }],
+        default_log_sources: log_sources(id),
     }
+}
+
+/// The tiny image has no systemd and no journal.
+fn log_sources(id: &str) -> Vec<LogSource> {
+    if id == TINY {
+        return Vec::new();
+    }
+    vec![LogSource {
+        source_type: LogSourceType::SystemdUnit,
+        source_ref: AGENT_UNIT.to_owned(),
+        display_name: Some("Agent".to_owned()),
+        is_primary: true,
+    }]
 }
 
 #[cfg(test)]

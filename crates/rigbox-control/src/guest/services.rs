@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use rigbox_store::{service_specs::ServiceSpecRow, workspaces::WorkspaceRow};
 use rigbox_types::{
     Status, WorkspaceId,
-    api::services::{LogSource, WorkspaceService, WorkspaceServicesResponse},
+    api::services::{LogSource, LogSourceType, WorkspaceService, WorkspaceServicesResponse},
     guest::{ServicesResponse, services::UNIT_PREFIX},
 };
 
@@ -98,7 +98,7 @@ fn service(workspace_id: WorkspaceId, row: ServiceSpecRow, status: String) -> Wo
         port: None,
         unit_name: Some(unit.clone()),
         log_sources: vec![LogSource {
-            source_type: "systemd_unit".to_owned(),
+            source_type: LogSourceType::SystemdUnit,
             source_ref: unit,
             display_name: None,
             is_primary: true,

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
+/// Most characters of an unknown name that are sent back.
+const NAME_SHOWN_MAX_LEN: usize = 64;
+
 /// Reads a document strictly.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -28,13 +31,15 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// `path` is serde's (`.` for the document itself), `said` is serde's own sentence.
 fn explain(path: &str, said: &str) -> ApiError {
     let parent = if path == "." { "" } else { path };
+    // Names of variables are made up too.
+    let parent = &cut_members(parent);
     let quoted: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
     let (first, known) = match quoted.split_first() {
         Some((first, known)) => (*first, known),
         None => ("", quoted.as_slice()),
     };
     if said.starts_with("unknown field") {
-        return unknown_field(&child(parent, first), first, known);
+        return unknown_field(parent, first, known);
     }
     if said.starts_with("missing field") {
         return ApiError::field(&child(parent, first), "is required");
@@ -55,13 +60,27 @@ fn explain(path: &str, said: &str) -> ApiError {
     ApiError::field(field, said)
 }
 
-fn unknown_field(path: &str, name: &str, known: &[&str]) -> ApiError {
+fn unknown_field(parent: &str, name: &str, known: &[&str]) -> ApiError {
+    // Serde's path may already end with it.
+    let parent = parent.strip_suffix(name).unwrap_or(parent).trim_end_matches('.');
+    let name = cut(name);
+    let path = &child(parent, &name);
+    let name = name.as_str();
     let Some(nearest) = nearest(name, known.iter().copied()) else {
         return ApiError::request(format!("unknown field {path}"))
             .with(json!({ "field": path, "nearest": null, "known": [] }));
     };
     ApiError::request(format!("unknown field {path}, the nearest known one is {nearest}"))
         .with(json!({ "field": path, "nearest": nearest, "known": known }))
+}
+
+fn cut_members(path: &str) -> String {
+    path.split('.').map(cut).collect::<Vec<_>>().join(".")
+}
+
+/// A name that somebody made up: so much of it that it is known again.
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_SHOWN_MAX_LEN).collect()
 }
 
 /// The path of a member. Serde's path of an unknown member may already end with its name.
@@ -126,6 +145,22 @@ mod tests {
         let (_, details) = refused::<CreateWorkspaceRequest>(nested);
         assert_eq!(details["field"], "egress.mod");
         assert_eq!(details["nearest"], "mode");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let long = "x".repeat(100_000);
+        let cut = "x".repeat(64);
+        let (message, details) =
+            refused::<CreateWorkspaceRequest>(&format!(r#"{{"name":"a","{long}":1}}"#));
+        assert!(message.starts_with(&format!("unknown field {cut}, the nearest")), "{message}");
+        assert_eq!(details["field"], cut);
+        let text = format!(r#"{{"name":"a","egress":{{"{long}":1}}}}"#);
+        let (_, details) = refused::<CreateWorkspaceRequest>(&text);
+        assert_eq!(details["field"], format!("egress.{cut}"));
+        let text = format!(r#"{{"name":"a","env_vars":{{"{long}":1}}}}"#);
+        let (_, details) = refused::<CreateWorkspaceRequest>(&text);
+        assert_eq!(details["field"], format!("env_vars.{cut}"));
     }
 
     #[test]

@@ -36,6 +36,15 @@ async fn anyone_reads_templates_and_capacity() {
     let stranger = world.api.stranger();
     let templates = stranger.get("/templates").await.expect(200);
     assert_eq!(templates["templates"][0]["id"], "base");
+    for template in templates["templates"].as_array().unwrap() {
+        for source in template["default_log_sources"].as_array().unwrap() {
+            let kind = source["source_type"].as_str().unwrap();
+            assert!(
+                ["systemd_unit", "docker_container", "file_path"].contains(&kind),
+                "{template}"
+            );
+        }
+    }
     let capacity = stranger.get("/capacity").await.expect(200);
     // 4096 MiB of memory in slots of 512.
     assert_eq!(capacity, json!({ "available": 8, "total": 8, "used": 0 }));

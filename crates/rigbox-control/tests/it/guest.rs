@@ -28,6 +28,9 @@ async fn a_command_answers_a_document_or_lines() {
     assert_eq!(events[1], json!({ "event": "stdout", "data": "hi\n" }));
     assert_eq!(events[2]["exit_code"], 3);
 
+    let body = json!({ "command": ["true"], "env": null, "stream": null, "detach": null });
+    assert_eq!(world.api.json("POST", &path, body).await.expect(200)["exit_code"], 0);
+
     for body in [
         json!({ "command": [] }),
         json!({ "command": ["a\0"] }),

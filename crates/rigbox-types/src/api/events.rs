@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Generation, Status, Timestamp, WorkspaceId};
 
+/// Data of one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WorkspaceEvent {
+    /// `event: status`.
+    Status(WorkspaceStatusEvent),
+    /// `event: deleted`, the last one.
+    Deleted(WorkspaceDeletedEvent),
+}
+
 /// Data of one `status` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkspaceStatusEvent {

@@ -44,12 +44,24 @@ pub struct WorkspaceService {
     pub updated_at: Timestamp,
 }
 
+/// Kinds of log sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSourceType {
+    /// The journal of a systemd unit.
+    SystemdUnit,
+    /// The output of a container.
+    DockerContainer,
+    /// A file.
+    FilePath,
+}
+
 /// Where logs can be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogSource {
-    /// `systemd_unit`.
-    pub source_type: String,
-    /// The unit.
+    /// What kind of source it is.
+    pub source_type: LogSourceType,
+    /// The unit, container or file.
     pub source_ref: String,
     /// For people.
     pub display_name: Option<String>,

@@ -9,7 +9,7 @@ use crate::{
             ListRegionsResponse,
         },
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
-        events::WorkspaceStatusEvent,
+        events::WorkspaceEvent,
         jobs::JobStatusResponse,
         metrics::{
             WorkspaceMetrics, WorkspaceMetricsRange, WorkspaceMetricsSeriesResponse,
@@ -353,7 +353,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     .answers::<GetWorkspaceLogsResponse>(200)
     .errors(MISSING_OR_STATE),
     Endpoint::get(Op::WorkspaceEvents, "/api/v1/workspaces/{id}/events", Right::WorkspaceRead)
-        .streams(Payload::Events(schema_of::<WorkspaceStatusEvent>))
+        .streams(Payload::Events(schema_of::<WorkspaceEvent>))
         .errors(MISSING),
     Endpoint::get(
         Op::WorkspaceSshKeysList,
