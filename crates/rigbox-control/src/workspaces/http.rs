@@ -7,16 +7,19 @@ use http::StatusCode;
 use rigbox_store::workspaces::{Owner, WorkspaceRow};
 use rigbox_types::{
     Status, WorkspaceId,
-    api::workspaces::{
-        CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
-        ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
+    api::{
+        error::ErrorCode,
+        workspaces::{
+            CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
+            ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
+        },
     },
 };
 
 use super::{app, create, rules::Request, view};
 use crate::{
     control::Control,
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     http::{
         access::{ForAccount, ForWorkspace},
         body::Document,
@@ -123,6 +126,21 @@ pub(crate) async fn workspace_retry(
     ask(&control, &about, &once, Request::Retry).await
 }
 
+/// Will suspend.
+pub(crate) async fn workspace_suspend(_: ForWorkspace) -> ApiError {
+    unsupported("suspend workspaces; stop it instead")
+}
+
+/// Will resume.
+pub(crate) async fn workspace_resume(_: ForWorkspace) -> ApiError {
+    unsupported("resume workspaces; start it instead")
+}
+
+/// Will fork.
+pub(crate) async fn workspace_fork(_: ForWorkspace) -> ApiError {
+    unsupported("fork workspaces")
+}
+
 /// Changes the size.
 pub(crate) async fn workspace_resources_update(
     State(control): State<Arc<Control>>,
@@ -157,6 +175,10 @@ pub(crate) async fn workspace_env_update(
         "environment replaced; the workspace has it from its next start on"
     };
     Ok(Json(MessageResponse { message: message.to_owned() }))
+}
+
+fn unsupported(what: &str) -> ApiError {
+    ApiError::new(ErrorCode::Unsupported, format!("this version cannot {what}"))
 }
 
 async fn ask(control: &Control, about: &ForWorkspace, once: &Once, request: Request) -> Answer {

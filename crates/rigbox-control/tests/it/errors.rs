@@ -193,3 +193,16 @@ async fn an_image_that_nobody_has_is_refused_with_those_that_there_are() {
     world.host.register().await;
     create("c", "own").await.expect(201);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_later_version_can_do_is_refused_as_unsupported() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    for verb in ["suspend", "resume", "fork"] {
+        let refused = world.api.post(&format!("/workspaces/{id}/{verb}")).await;
+        let refused = refused.refused(501, "unsupported");
+        assert!(refused["message"].as_str().unwrap().contains(verb), "{refused}");
+        world.api.post(&format!("/workspaces/ws-aaaaaaaa/{verb}")).await.refused(404, "not_found");
+    }
+    assert_eq!(world.status(&id).await, "running");
+}

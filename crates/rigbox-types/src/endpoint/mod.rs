@@ -57,6 +57,12 @@ operations! {
     WorkspaceRestart = "workspace_restart": "Shuts a workspace down and boots it; asynchronous.",
     WorkspaceCancel = "workspace_cancel": "Ends a start that has not come to its end.",
     WorkspaceRetry = "workspace_retry": "Tries again what failed and may succeed.",
+    WorkspaceSuspend = "workspace_suspend":
+        "Will keep a workspace's memory beside its disk; refused as unsupported by this version.",
+    WorkspaceResume = "workspace_resume":
+        "Will wake a suspended workspace; refused as unsupported by this version.",
+    WorkspaceFork = "workspace_fork":
+        "Will make a workspace of another one's disk; refused as unsupported by this version.",
     WorkspaceResourcesUpdate = "workspace_resources_update":
         "Changes the size of a workspace that is not running; a disk only grows.",
     WorkspaceEnvUpdate = "workspace_env_update":

@@ -206,6 +206,9 @@ const MISSING: &[ErrorCode] = &[NotFound];
 const MISSING_OR_STATE: &[ErrorCode] = &[NotFound, InvalidState, ErrorCode::Unavailable];
 const BOOTS: &[ErrorCode] = &[NotFound, InvalidState, ErrorCode::QuotaExceeded, CapacityExhausted];
 
+/// Part of the contract, and of a later version.
+const LATER: &[ErrorCode] = &[NotFound, ErrorCode::Unsupported];
+
 /// Every endpoint of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get(Op::WorkspaceList, "/api/v1/workspaces", Right::AccountRead)
@@ -237,6 +240,18 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(Op::WorkspaceRetry, "/api/v1/workspaces/{id}/retry", Right::WorkspaceWrite)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, Conflict, ErrorCode::QuotaExceeded, CapacityExhausted]),
+    Endpoint::post(Op::WorkspaceSuspend, "/api/v1/workspaces/{id}/suspend", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(LATER)
+        .never_replayed(),
+    Endpoint::post(Op::WorkspaceResume, "/api/v1/workspaces/{id}/resume", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(200)
+        .errors(LATER)
+        .never_replayed(),
+    Endpoint::post(Op::WorkspaceFork, "/api/v1/workspaces/{id}/fork", Right::WorkspaceWrite)
+        .answers::<GetWorkspaceResponse>(201)
+        .errors(LATER)
+        .never_replayed(),
     Endpoint::put(
         Op::WorkspaceResourcesUpdate,
         "/api/v1/workspaces/{id}/resources",
