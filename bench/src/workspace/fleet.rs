@@ -51,6 +51,10 @@ async fn raw(world: &World, count: u32, rows: &mut Rows) -> Result<()> {
         machines.push((machine, place));
     }
     rows.time(name::FLEET_ALL, side::RAW, n, begin.elapsed());
+    // As the product's guests have been by now: what they do then takes memory, too.
+    for (machine, _) in &machines {
+        machine.tell(&world.recipe).await?;
+    }
     let pids: Result<Vec<_>> = machines.iter().map(|(machine, _)| machine.pid()).collect();
     memory::vmm(rows, side::RAW, n, &pids?).await?;
     for (machine, place) in machines {
