@@ -12,13 +12,17 @@ use std::{
 use http::{Method, StatusCode};
 use rigbox_fabric::{FabricError, Refusal, watch::Watch};
 use rigbox_types::{
-    Revision, WorkspaceId,
-    host::{HostRegistration, HostReport, Observation, WatchEvent},
+    ImageName, Revision, WorkspaceId,
+    host::{HostAnnouncement, HostRegistration, HostReport, Observation, WatchEvent},
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, host::Host};
+use crate::{
+    clock,
+    host::Host,
+    image::{self, Store},
+};
 
 /// Pause before control is tried again; each further one doubles it.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
@@ -28,6 +32,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long observations are gathered before they are sent, so that a burst is one report.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// Most images that control is told of: as many as it takes.
+const IMAGES_MAX: usize = 256;
 
 /// How long an observation that control refuses is held back before it is said again.
 const REPEAT_HELD: Duration = Duration::from_secs(60);
@@ -43,7 +50,8 @@ const OTHER_REFUSALS: [StatusCode; 5] = [
 
 /// Follows the assignments until `shutdown`.
 pub(crate) async fn follow(host: Arc<Host>, address: String, shutdown: CancellationToken) {
-    let mut link = Link { host, address, position: None, shutdown: shutdown.clone() };
+    let own = shutdown.clone();
+    let mut link = Link { host, address, position: None, images: None, shutdown: own };
     let mut pauses = Pauses::default();
     while !shutdown.is_cancelled() {
         match shutdown.run_until_cancelled(link.follow_once(&mut pauses)).await {
@@ -122,15 +130,17 @@ struct Link {
     address: String,
     /// The newest revision that is whole; none before the first set.
     position: Option<Revision>,
+    /// Images that control was told of; none where they could not be listed.
+    images: Option<Vec<ImageName>>,
     shutdown: CancellationToken,
 }
 
 impl Link {
     async fn follow_once(&mut self, pauses: &mut Pauses) -> Result<(), FabricError> {
-        let (control, id) = (&self.host.upstreams.control, &self.host.config.id);
-        let base = format!("/internal/v1/hosts/{id}");
-        let _answer: serde_json::Value =
-            control.json(Method::PUT, &base, &self.registration()).await?;
+        self.images = self.images_now();
+        self.announce().await?;
+        let control = &self.host.upstreams.control;
+        let base = self.base();
         let path = match self.position {
             Some(revision) => format!("{base}/assignments?after={revision}"),
             None => format!("{base}/assignments"),
@@ -173,10 +183,40 @@ impl Link {
                     }
                     self.position = Some(revision);
                 }
-                WatchEvent::Heartbeat => {}
+                WatchEvent::Heartbeat => self.announce_images().await?,
             }
         }
         Ok(())
+    }
+
+    /// Says who this host is and what it has.
+    async fn announce(&self) -> Result<(), FabricError> {
+        let announcement =
+            HostAnnouncement { registration: self.registration(), images: self.images.clone() };
+        let control = &self.host.upstreams.control;
+        let _answer: serde_json::Value =
+            control.json(Method::PUT, &self.base(), &announcement).await?;
+        Ok(())
+    }
+
+    /// Says it again where somebody has built or removed an image.
+    async fn announce_images(&mut self) -> Result<(), FabricError> {
+        let images = self.images_now();
+        if images == self.images {
+            return Ok(());
+        }
+        self.images = images;
+        self.announce().await
+    }
+
+    fn images_now(&self) -> Option<Vec<ImageName>> {
+        let list = image::list(&Store::below(&self.host.config.data));
+        let list = list.inspect_err(|error| tracing::warn!(%error, "images not listed")).ok()?;
+        Some(list.into_iter().map(|manifest| manifest.name).take(IMAGES_MAX).collect())
+    }
+
+    fn base(&self) -> String {
+        format!("/internal/v1/hosts/{}", self.host.config.id)
     }
 
     fn registration(&self) -> HostRegistration {

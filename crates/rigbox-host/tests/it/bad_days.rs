@@ -328,6 +328,25 @@ async fn an_image_that_is_missing_is_told_and_found_when_it_comes() {
 }
 
 #[tokio::test]
+async fn control_is_told_which_images_there_are_also_of_later_ones() {
+    let mut world = World::quick().await;
+    world.start();
+    let knows = |name: &'static str| {
+        world.control.wait("images", move |told| {
+            let images = told.registration.as_ref()?.images.as_ref()?;
+            images.iter().any(|image| image.as_str() == name).then_some(())
+        })
+    };
+    knows("tiny").await;
+    let images = world.data().join("images");
+    run("cp", &["-r", images.join("tiny").as_str(), images.join("later").as_str()]);
+    let manifest = images.join("later/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap().replace("\"tiny\"", "\"later\"");
+    fs::write(&manifest, text).unwrap();
+    knows("later").await;
+}
+
+#[tokio::test]
 async fn a_full_storage_is_told_and_leaves_nothing_half_made() {
     let mut world = World::new("[disk]\npool = 'always'\npool_gib = 1\nreserve_mib = 100").await;
     world.start();

@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use rigbox_fabric::{Address, Listener, ServerAuth, task};
 use rigbox_types::{
     Generation, Observed, Revision, WorkspaceId,
-    host::{Assignment, HostRegistration, HostReport, Observation, WatchEvent},
+    host::{Assignment, HostAnnouncement, HostReport, Observation, WatchEvent},
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ struct Known {
 /// What control was told.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
-    pub(crate) registration: Option<HostRegistration>,
+    pub(crate) registration: Option<HostAnnouncement>,
     pub(crate) observations: BTreeMap<WorkspaceId, Observation>,
     pub(crate) last: Option<HostReport>,
     pub(crate) most_drift: u32,
@@ -170,7 +170,7 @@ type Parts = (Shared, CancellationToken);
 
 async fn register(
     State((shared, _)): State<Parts>,
-    Json(registration): Json<HostRegistration>,
+    Json(registration): Json<HostAnnouncement>,
 ) -> Json<()> {
     shared.told.send_modify(|told| told.registration = Some(registration));
     Json(())
