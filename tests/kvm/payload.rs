@@ -19,8 +19,14 @@ use crate::{
 /// The test that makes the guest of the driver suite, which cannot be made without a network.
 const DRIVER_GUEST: &str = "assets::the_guest_of_the_suite_is_made";
 
-/// What a test executable is in the payload, below cargo's target folder.
+/// Where executables of the platform are in the payload.
+const BIN: &str = "bin";
+
+/// Where the tests are: where cargo puts them.
 const TESTS: &str = "debug/deps";
+
+/// The images that the product's tests start from: where the tests keep them.
+const STORE: &str = "debug/test-store";
 
 /// Room for what the tests write beside the payload.
 const DISK_BYTES: u64 = 8 << 30;
@@ -29,18 +35,22 @@ const DISK_BYTES: u64 = 8 << 30;
 pub(crate) fn prepare(work: &Path, plan: &Plan) -> Result<PathBuf> {
     let folder = work.join("payload");
     remove_dir(&folder)?;
-    for part in [TESTS, "debug/examples", "debug/test-store/images", "tmp"] {
+    for part in [BIN, TESTS, "debug/examples", STORE, "tmp"] {
         fs::create_dir_all(folder.join(part))?;
     }
     let target = &plan.target;
     let mut files = vec![(plan.product.clone(), format!("{TESTS}/product"))];
     files.push((plan.driver.clone(), format!("{TESTS}/driver")));
-    for name in ["rigbox", "rigbox-host", "rigbox-launch", "rig", "examples/suite-guest"] {
-        files.push((target.join("debug").join(name), format!("debug/{name}")));
+    for name in ["rigbox", "rigbox-host", "rigbox-launch", "rig"] {
+        files.push((platform::program(name), format!("{BIN}/{name}")));
+    }
+    // What the driver suite was compiled to start.
+    for name in ["debug/rigbox-launch", "debug/examples/suite-guest"] {
+        files.push((target.join(name), name.to_owned()));
     }
     if let Some(real) = &plan.firecracker {
-        files.push((real.program.clone(), "debug/firecracker".to_owned()));
-        files.push((real.jailer.clone(), "debug/jailer".to_owned()));
+        files.push((real.program.clone(), format!("{BIN}/firecracker")));
+        files.push((real.jailer.clone(), format!("{BIN}/jailer")));
     }
     for (from, to) in &files {
         copy(from, &folder.join(to))?;
@@ -58,20 +68,21 @@ pub(crate) fn prepare(work: &Path, plan: &Plan) -> Result<PathBuf> {
 
 /// Makes the guests of both suites, if nobody has yet, and copies them.
 fn put_guests(plan: &Plan, folder: &Path) -> Result<()> {
-    let store = platform::image_store()?;
-    let mut images = vec!["tiny"];
-    if plan.has("base::") {
-        platform::build_image(&store, "base")?;
-        images.push("base");
-    }
-    let to = folder.join("debug/test-store");
-    copy(&store.join("kernels"), &to.join("kernels"))?;
+    let (store, to) = (plan.target.join(STORE), folder.join(STORE));
+    fs::create_dir_all(&store)?;
+    fs::create_dir(to.join("images"))?;
+    let images = if plan.has("base::") { vec!["tiny", "base"] } else { vec!["tiny"] };
     for image in images {
+        platform::build_image(&store, image)?;
         copy(&store.join("images").join(image), &to.join("images").join(image))?;
     }
+    copy(&store.join("kernels"), &to.join("kernels"))?;
     // The product makes an image anew that is not what its recipe says.
-    for (variable, name) in [("RIGBOX_IMAGES", "images"), ("RIGBOX_GUEST", "guest-programs")] {
-        copy(&plan::folder(variable)?, &folder.join(name))?;
+    copy(&plan::folder("RIGBOX_IMAGES")?, &folder.join("images"))?;
+    fs::create_dir(folder.join("guest-programs"))?;
+    for name in ["rigbox-guest", "rig"] {
+        let from = plan::folder("RIGBOX_GUEST")?.join(name);
+        copy(&from, &folder.join("guest-programs").join(name))?;
     }
     run(Command::new(&plan.driver).args(["--quiet", "--exact", DRIVER_GUEST]))?;
     let (from, to) = (plan.target.join("tmp/vmm-guest"), folder.join("tmp/vmm-guest"));
@@ -92,12 +103,12 @@ fn environment(plan: &Plan) -> String {
     let target = plan.target.display();
     let mut text = format!(
         "TARGET='{target}'\nPRODUCT='{target}/{TESTS}/product'\nDRIVER='{target}/{TESTS}/driver'\n\
-         LIMIT_S={}\n",
+         export RIGBOX_BIN='{target}/{BIN}' RIGBOX_TEST_STORE='{target}/{STORE}'\nLIMIT_S={}\n",
         TEST_LIMIT.as_secs()
     );
     if plan.firecracker.is_some() {
         text.push_str(&format!(
-            "export FIRECRACKER='{target}/debug/firecracker' JAILER='{target}/debug/jailer'\n"
+            "export FIRECRACKER='{target}/{BIN}/firecracker' JAILER='{target}/{BIN}/jailer'\n"
         ));
     }
     text

@@ -8,7 +8,6 @@ set -u
 mkdir -p "$TARGET"
 mount --bind /payload "$TARGET"
 cd "$TARGET" || exit 1
-export RIGBOX_BIN="$TARGET/debug" RIGBOX_TEST_STORE="$TARGET/debug/test-store"
 export RIGBOX_IMAGES="$TARGET/images" RIGBOX_GUEST="$TARGET/guest-programs"
 [ -c /dev/kvm ] || { echo "there is no /dev/kvm"; exit 1; }
 echo "== $(uname -sr), $(qemu-system-x86_64 --version | head -n 1)"

@@ -1,11 +1,11 @@
 //! The API through the real `curl`.
 
 use std::{
-    io::Write,
+    io::{BufRead as _, BufReader, Write},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// One answer of the API.
@@ -123,6 +123,47 @@ impl Client {
     pub fn delete(&self, path: &str) -> Result<Answer> {
         self.call("DELETE", path, None)
     }
+
+    /// Reads server-sent events, from behind the one with the id `after`, until one has `words`.
+    ///
+    /// # Errors
+    /// When the stream ends or nothing comes.
+    pub fn follow(&self, path: &str, after: &str, words: &str) -> Result<Followed> {
+        let mut curl = Command::new("curl");
+        curl.args(["-sN", "--max-time", "120"]);
+        if let Some(key) = &self.key {
+            curl.args(["-H", &format!("Authorization: Bearer {key}")]);
+        }
+        curl.args(["-H", &format!("Last-Event-ID: {after}")]);
+        curl.arg(format!("{}/api/v1{path}", self.base));
+        let mut child = curl.stdout(Stdio::piped()).spawn().context("start curl")?;
+        let out = child.stdout.take().context("the output of curl")?;
+        let mut followed = Followed::default();
+        for line in BufReader::new(out).lines() {
+            let line = line?;
+            if let Some(id) = line.strip_prefix("id:") {
+                id.trim().clone_into(&mut followed.id);
+            }
+            followed.text.push_str(&line);
+            followed.text.push('\n');
+            // The end of an event, whose id is known by now.
+            if line.is_empty() && followed.text.contains(words) {
+                child.kill()?;
+                child.wait()?;
+                return Ok(followed);
+            }
+        }
+        bail!("{path} ended without {words}: {}", followed.text)
+    }
+}
+
+/// Server-sent events up to the one that was waited for.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    /// Id of the last one.
+    pub id: String,
+    /// All of them, as they came.
+    pub text: String,
 }
 
 fn parse(raw: &str) -> Result<Answer> {

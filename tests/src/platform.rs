@@ -28,6 +28,9 @@ pub const START_LIMIT: Duration = Duration::from_secs(240);
 /// How long a broken product is watched while one workspace boots or ends.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
+/// How long a command in a workspace may take: less than a call of the API by [`Client`].
+const EXEC_LIMIT: Duration = Duration::from_secs(280);
+
 /// A running platform.
 pub struct Platform {
     data: TempDir,
@@ -41,6 +44,8 @@ pub struct Platform {
 pub struct Options {
     /// More lines of `[host]`.
     pub host: String,
+    /// Size of the pool of disks, in GiB; 8 when zero.
+    pub pool_gib: u32,
     /// The first workspace; none when empty.
     pub first: String,
     /// Its template.
@@ -86,7 +91,8 @@ impl Platform {
             options.images.clone()
         };
         let driver = env::var("RIGBOX_TEST_DRIVER").unwrap_or_else(|_| "auto".to_owned());
-        let mut host = format!("driver = {driver:?}\npool_gib = 8\n{}", options.host);
+        let pool_gib = if options.pool_gib == 0 { 8 } else { options.pool_gib };
+        let mut host = format!("driver = {driver:?}\npool_gib = {pool_gib}\n{}", options.host);
         for (key, variable) in [("firecracker", "FIRECRACKER"), ("jailer", "JAILER")] {
             if let Ok(path) = env::var(variable) {
                 host.push_str(&format!("\n{key} = {path:?}"));
@@ -327,7 +333,9 @@ impl Platform {
     /// # Errors
     /// When the API refuses it.
     pub fn sh(&self, id: &str, script: &str) -> Result<Shell> {
-        let body = json!({"command": ["/bin/sh", "-c", script], "user": "root", "timeout_s": 120});
+        let timeout_s = EXEC_LIMIT.as_secs();
+        let body =
+            json!({"command": ["/bin/sh", "-c", script], "user": "root", "timeout_s": timeout_s});
         let answer = self.client()?.post(&format!("/workspaces/{id}/exec"), &body)?;
         ensure!(answer.status == 200, "exec in {id}: {} {}", answer.status, answer.text);
         Ok(Shell {

@@ -1,21 +1,32 @@
 //! The image that people work in.
 
-use rigbox_tests::platform::{Options, Platform, build_image, image_store};
+use rigbox_tests::{
+    platform::{BOOT_LIMIT, Options, Platform, build_image, image_store},
+    wait,
+};
+use serde_json::json;
 
-#[test]
-fn base_is_a_whole_debian_with_its_own_identity() {
+/// A platform of this image, with the first workspace if it has a name.
+fn platform(first: &str) -> Platform {
     build_image(&image_store().unwrap(), "base").unwrap();
     let options = Options {
         images: vec!["base".to_owned()],
-        first: "hello".to_owned(),
+        first: first.to_owned(),
         template: "base".to_owned(),
+        // Two disks of this template, which promises 4 GiB to each.
+        pool_gib: 12,
         ..Options::default()
     };
-    let platform = Platform::start_with(&options).unwrap();
+    Platform::start_with(&options).unwrap()
+}
+
+#[test]
+fn base_is_a_whole_debian_with_its_own_identity() {
+    let platform = platform("hello");
     let client = platform.client().unwrap();
-    let hello = rigbox_tests::wait::until(
+    let hello = wait::until(
         "the first workspace",
-        rigbox_tests::platform::BOOT_LIMIT,
+        BOOT_LIMIT,
         || Ok(client.get("/workspaces")?.text_at("/vms/0/id")),
         |id| !id.is_empty(),
     )
@@ -49,4 +60,74 @@ fn base_is_a_whole_debian_with_its_own_identity() {
     let search =
         format!("grep -rIl --exclude-dir=proc --exclude-dir=sys -e {key} / 2>/dev/null; echo done");
     assert_eq!(platform.sh(&hello, &search).unwrap().stdout, "done\n");
+}
+
+#[test]
+fn services_run_and_openssh_takes_the_accounts_keys() {
+    let platform = platform("");
+    let client = platform.client().unwrap();
+    let spec = json!({"name": "web", "exec_start": "/usr/bin/python3 -m http.server 8000",
+                      "env_vars": {"GREETING": "a \"b\" 100%"}, "auto_enable": true});
+    let made = client.post("/service-specs", &spec).unwrap();
+    assert_eq!(made.status, 201, "{}", made.text);
+    let preview = made.text_at("/systemd_unit_preview");
+    assert!(preview.contains("User=developer") && preview.contains("http.server"), "{preview}");
+    let ids: Vec<_> = ["one", "two"]
+        .iter()
+        .map(|name| {
+            let body = json!({"name": name, "template_id": "base",
+                              "service_spec_ids": [made.text_at("/id")]});
+            let created = client.post("/workspaces", &body).unwrap();
+            assert_eq!(created.status, 201, "{}", created.text);
+            let id = created.text_at("/vm/id");
+            platform.act(&id, "start").unwrap();
+            id
+        })
+        .collect();
+    for id in &ids {
+        platform.wait_status(id, "running").unwrap();
+    }
+    let (one, two) = (ids.first().unwrap(), ids.last().unwrap());
+    let until = |script: &str, wanted: &str| {
+        let seen = || Ok(platform.sh(one, script)?.stdout);
+        wait::until(script, BOOT_LIMIT, seen, |seen| seen.contains(wanted)).unwrap();
+    };
+    until("systemctl is-active rigbox-svc-web", "active\n");
+    until("curl -s localhost:8000 | head -n 1", "<!DOCTYPE");
+    until(
+        "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID rigbox-svc-web)/environ",
+        "GREETING=a \"b\" 100%",
+    );
+    let ports = client.get(&format!("/workspaces/{one}/listening-ports")).unwrap();
+    assert!(ports.text.contains("8000") && ports.text.contains("python3"), "{}", ports.text);
+    let services = client.get(&format!("/workspaces/{one}/services")).unwrap();
+    assert!(services.text.contains("web"), "{}", services.text);
+
+    // No two workspaces are the same machine.
+    for file in ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub", "/etc/hostname"] {
+        let of = |id: &str| platform.sh(id, &format!("cat {file}")).unwrap().stdout;
+        assert_ne!(of(one), of(two), "{file}");
+    }
+
+    // A key of the account opens the guest's own OpenSSH at once.
+    let key = platform.sh(one, "ssh-keygen -q -t ed25519 -N '' -f /root/k && cat /root/k.pub");
+    let public = key.unwrap().stdout.trim().to_owned();
+    let login = "ssh -i /root/k -o StrictHostKeyChecking=no developer@localhost id -un";
+    assert_ne!(platform.sh(one, login).unwrap().stdout, "developer\n", "before it is known");
+    let added = client.post("/ssh-keys", &json!({"name": "laptop", "public_key": public})).unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    let synced = client.call("POST", &format!("/workspaces/{one}/ssh-keys/sync"), None).unwrap();
+    assert_eq!((synced.status, synced.at("/synced")), (200, json!(1)), "{}", synced.text);
+    assert_eq!(platform.sh(one, login).unwrap().stdout, "developer\n");
+
+    // A log stream that broke goes on where it was.
+    let say = |words: &str| platform.sh(one, &format!("logger -t said {words}")).unwrap();
+    let log = format!("/workspaces/{one}/logs");
+    let newest = client.get(&format!("{log}?lines=1")).unwrap().text_at("/cursor");
+    let log = format!("{log}/stream");
+    say("first-words");
+    let first = client.follow(&log, &newest, "first-words").unwrap();
+    say("second-words");
+    let second = client.follow(&log, &first.id, "second-words").unwrap();
+    assert!(!second.text.contains("first-words"), "{}", second.text);
 }
