@@ -14,6 +14,11 @@ pub(crate) fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
+/// What this boot of the machine is called.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// The frequency of the time-stamp counter, in kHz. The kernel derives `bogomips` from it: it is
 /// twice the frequency in MHz. ("cpu MHz" is the core's momentary one.)
 pub(crate) fn tsc_khz() -> Option<u64> {

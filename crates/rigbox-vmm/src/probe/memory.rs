@@ -12,10 +12,12 @@ use crate::machine;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Answers(BTreeMap<String, Kvm>);
 
-/// Everything that the answer depends on.
+/// Everything that the answer depends on. The boot stands for what cannot be asked: firmware, the
+/// parameters of the module, and what a hypervisor below offers.
 pub(super) fn key(tool: &Tool) -> String {
     format!(
-        "kernel {}; {} {}; {}",
+        "boot {}; kernel {}; {} {}; {}",
+        machine::boot_id(),
         machine::kernel_release(),
         tool.path,
         tool.version,

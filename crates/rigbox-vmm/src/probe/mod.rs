@@ -171,7 +171,11 @@ async fn ask(config: &DriverConfig, tool: &Tool, vmm: trial::Vmm) -> Kvm {
     if let Some(kvm) = memory::recall(&config.probe_file, &key).await {
         return kvm;
     }
-    let kvm = trial::run(tool, vmm, trial::Accelerator::Kvm).await;
+    let kvm = match trial::run(tool, vmm, trial::Accelerator::Kvm).await {
+        Ok(kvm) => kvm,
+        // Not remembered either: a full disk is mended, and then nothing is known yet.
+        Err(reason) => return Kvm::Broken { reason },
+    };
     if let Err(error) = memory::remember(&config.probe_file, &key, &kvm).await {
         // The next start asks again, which takes a moment.
         tracing::warn!(path = %config.probe_file, %error, "the answer about KVM is not remembered");

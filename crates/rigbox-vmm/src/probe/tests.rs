@@ -39,14 +39,21 @@ async fn a_guest_that_runs_is_seen_to_run() {
     let config = DriverConfig::new("/nonexistent".into(), "/nonexistent".into());
     let tool = tool::find(&config.qemu).await.expect("QEMU is installed");
     let answer = trial::run(&tool, trial::Vmm::Qemu, trial::Accelerator::Tcg).await;
-    assert_eq!(answer, Kvm::Works);
+    assert_eq!(answer, Ok(Kvm::Works));
+}
+
+#[tokio::test]
+async fn a_vmm_that_cannot_be_started_says_nothing_about_kvm() {
+    let tool = Tool { path: "/nonexistent".into(), version: String::new() };
+    let answer = trial::run(&tool, trial::Vmm::Qemu, trial::Accelerator::Kvm).await;
+    assert!(answer.is_err(), "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_vmm_that_ends_at_once_is_not_a_working_kvm() {
     let tool = Tool { path: "/bin/false".into(), version: String::new() };
     let answer = trial::run(&tool, trial::Vmm::Qemu, trial::Accelerator::Kvm).await;
-    assert!(matches!(answer, Kvm::Broken { .. }), "{answer:?}");
+    assert!(matches!(answer, Ok(Kvm::Broken { .. })), "{answer:?}");
 }
 
 #[tokio::test]

@@ -35,17 +35,15 @@ pub(super) enum Accelerator {
 }
 
 /// Boots and judges.
-pub(super) async fn run(tool: &Tool, vmm: Vmm, accelerator: Accelerator) -> Kvm {
-    let broken = |reason: String| Kvm::Broken { reason };
-    let dir = match Directory::make().await {
-        Ok(dir) => dir,
-        Err(error) => return broken(format!("no temporary directory: {error}")),
-    };
-    let child = match start(tool, vmm, accelerator, &dir.0).await {
-        Ok(child) => child,
-        Err(error) => return broken(format!("{} does not start: {error}", tool.path)),
-    };
-    listen(child).await.map_or_else(broken, |()| Kvm::Works)
+///
+/// # Errors
+/// Where nothing could be booted, which says nothing about KVM.
+pub(super) async fn run(tool: &Tool, vmm: Vmm, accelerator: Accelerator) -> Result<Kvm, String> {
+    let dir = Directory::make().await;
+    let dir = dir.map_err(|error| format!("no temporary directory: {error}"))?;
+    let child = start(tool, vmm, accelerator, &dir.0).await;
+    let child = child.map_err(|error| format!("{} does not start: {error}", tool.path))?;
+    Ok(listen(child).await.map_or_else(|reason| Kvm::Broken { reason }, |()| Kvm::Works))
 }
 
 async fn start(
