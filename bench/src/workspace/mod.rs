@@ -8,13 +8,11 @@ mod memory;
 mod product;
 mod records;
 mod rounds;
+mod stage;
 mod world;
 
-use std::sync::Arc;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
-use rigbox_tests::platform::{Options as PlatformOptions, Platform};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -24,6 +22,7 @@ use crate::{
     rows::Rows,
 };
 
+use stage::{Ground, Stage};
 use world::World;
 
 pub(crate) use memory::ROLES;
@@ -66,46 +65,48 @@ pub(crate) struct Options {
 /// # Errors
 /// When something cannot be measured, or the platform leaves something behind.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let load_before = procfs::load();
-    let platform = Platform::prepare(&PlatformOptions::default())?;
-    world::configure(&platform, options)?;
-    let platform = Arc::new(platform);
+    let (load_before, mut rows, mut facts) = (procfs::load(), Rows::default(), Facts::of_machine());
+    on_platform(options, Ground::Machine, async |world| {
+        facts.driver = format!("qemu-{}", world.recipe.accelerator());
+        facts.add("driver", facts.driver.clone());
+        facts.add("VMM", world.vmm_version()?);
+        memory::platform(world, &mut rows, memory::Of::Running(0)).await?;
+        rounds::measure(world, options, &mut rows).await?;
+        fleet::measure(world, options, &mut rows).await
+    })?;
+    on_platform(options, Ground::Sparse, async |world| {
+        records::measure(world, options, &mut rows).await
+    })?;
+    facts.add("repetitions", format!("{options:?}"));
+    facts.add("load before and after", format!("{load_before}; {}", procfs::load()));
+    report::write(&rows, &facts, options.out.as_deref())
+}
+
+/// Does a part of the run on a platform of its own.
+fn on_platform(
+    options: &Options,
+    ground: Ground,
+    work: impl AsyncFnOnce(&mut World) -> Result<()>,
+) -> Result<()> {
+    let mut stage = Stage::make(options, ground)?;
+    let platform = stage.platform();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
     let measured = runtime.block_on(async {
+        let measure = async {
+            note("starting a platform; KVM is tried first");
+            work(&mut World::start(platform.clone()).await?).await
+        };
         tokio::select! {
-            measured = Box::pin(measure(platform.clone(), options)) => {
-                measured.with_context(|| platform.story())
-            }
+            measured = Box::pin(measure) => measured.with_context(|| platform.story()),
             interrupted = interruption() => interrupted.and_then(|()| bail!("interrupted")),
         }
     });
     // Waits for what still runs in its threads; after that nobody else has the platform.
     drop(runtime);
     note("ending the platform");
-    let ended = platform.down();
-    let (rows, mut facts) = measured?;
-    ended?;
-    let left = platform.leftovers()?;
-    ensure!(left.is_empty(), "the platform left behind: {left:#?}");
-    facts.add("load before and after", format!("{load_before}; {}", procfs::load()));
-    report::write(&rows, &facts, options.out.as_deref())
-}
-
-async fn measure(platform: Arc<Platform>, options: &Options) -> Result<(Rows, Facts)> {
-    let mut rows = Rows::default();
-    note("starting the platform: KVM is tried first, which takes half a minute where it is broken");
-    let mut world = World::start(platform).await?;
-    memory::platform(&world, &mut rows, memory::Of::Running(0)).await?;
-    rounds::measure(&mut world, options, &mut rows).await?;
-    fleet::measure(&mut world, options, &mut rows).await?;
-    records::measure(&mut world, options, &mut rows).await?;
-    let mut facts = Facts::of_machine();
-    facts.driver = format!("qemu-{}", world.recipe.accelerator());
-    facts.add("driver", facts.driver.clone());
-    facts.add("VMM", world.vmm_version()?);
-    facts.add("repetitions", format!("{options:?}"));
-    Ok((rows, facts))
+    let ended = stage.end();
+    measured.and(ended)
 }
 
 /// Returns when somebody wants the run to end, so that it is cleaned up after.

@@ -1,21 +1,14 @@
-//! The platform of this run and the recipe of its peer.
+//! The platform that is measured and the recipe of its peer.
 
-use std::{fs, process::Command, sync::Arc};
+use std::{process::Command, sync::Arc};
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_guest::client::Agent;
 use rigbox_tests::platform::Platform;
 
-use super::{Options, product};
+use super::product;
 use crate::{api::Api, output::note, raw::Recipe};
-
-/// Disk of a workspace, in MiB: the template's, promised to each whether it is used or not.
-const DISK_MIB: u32 = 512;
-
-/// Room for the workspaces that run and for what the pool's file system needs, in GiB. The file is
-/// sparse.
-const POOL_SPARE_GIB: u32 = 32;
 
 /// What is measured.
 pub(super) struct World {
@@ -26,23 +19,6 @@ pub(super) struct World {
     /// How it boots.
     pub(super) recipe: Recipe,
     data: Utf8PathBuf,
-}
-
-/// Writes the platform's configuration: its defaults, but for room for all records.
-///
-/// # Errors
-/// When it cannot be written.
-pub(super) fn configure(platform: &Platform, options: &Options) -> Result<()> {
-    let url = platform.url();
-    let listen = url.strip_prefix("http://").context("the API's address")?;
-    let pool_gib = options.records.saturating_mul(DISK_MIB).div_ceil(1024) + POOL_SPARE_GIB;
-    let driver = &options.driver;
-    let config = format!(
-        "[api]\nlisten = {listen:?}\n[host]\ndriver = {driver:?}\npool_gib = {pool_gib}\n\
-         [images]\nready = [\"tiny\"]\n[first]\nworkspace = \"\"\n"
-    );
-    let path = platform.data().join("rigbox.toml");
-    fs::write(&path, config).with_context(|| format!("write {}", path.display()))
 }
 
 impl World {
