@@ -47,16 +47,21 @@ impl Ledger {
     }
 
     /// Promises something instead of what was promised to the workspace before.
+    ///
+    /// Only what is asked for beyond that must fit: a capacity that is measured may be below what is
+    /// promised already, and a stopped workspace that has its disk must start all the same.
     pub(crate) fn promise(&self, workspace: &WorkspaceId, new: Promise) -> Result<(), StepError> {
         self.with(|state| {
+            let old = state.promises.get(workspace).copied().unwrap_or_default();
             let others = state.promises.iter().filter(|(other, _)| *other != workspace);
             let total = others.fold(new, |total, (_, promise)| total.plus(promise));
             let capacity = &self.capacity;
-            let short = if total.memory_mib > capacity.memory_mib {
+            let short = if new.memory_mib > old.memory_mib && total.memory_mib > capacity.memory_mib
+            {
                 "memory"
-            } else if total.vcpus > capacity.vcpus {
+            } else if new.vcpus > old.vcpus && total.vcpus > capacity.vcpus {
                 "vCPUs"
-            } else if total.disk_mib > capacity.disk_mib {
+            } else if new.disk_mib > old.disk_mib && total.disk_mib > capacity.disk_mib {
                 "disk"
             } else {
                 state.promises.insert(workspace.clone(), new);
@@ -164,6 +169,33 @@ mod tests {
         ledger.promise(&workspace(3), one).unwrap();
         let promised = Capacity { vcpus: 2, memory_mib: 1024, disk_mib: 3072 };
         assert_eq!(ledger.promised(), promised);
+    }
+
+    #[test]
+    fn a_stopped_workspace_starts_where_its_disk_no_longer_fits() {
+        // Measured at the start of the agent, when other data had filled the file system.
+        let ledger = Ledger::new(Capacity { vcpus: 2, memory_mib: 1024, disk_mib: 1024 }, 100);
+        let stopped = Promise { vcpus: 0, memory_mib: 0, disk_mib: 1024 };
+        for n in [1, 2] {
+            let mut record = Record::new(workspace(n));
+            record.promise = Some(stopped);
+            ledger.set(&record);
+        }
+        let check = |n, promise, fits| {
+            let promised = ledger.promise(&workspace(n), promise);
+            assert_eq!(promised.map_err(|error| error.code), fits, "{n}: {promise:?}");
+        };
+        let full = Err(FailureCode::CapacityExhausted);
+        let running = Promise { vcpus: 1, memory_mib: 512, ..stopped };
+        check(1, running, Ok(()));
+        // What is asked for beyond what was promised must fit, in each respect.
+        check(1, Promise { disk_mib: 1025, ..running }, full);
+        check(2, Promise { memory_mib: 513, ..running }, full);
+        check(2, Promise { vcpus: 2, ..running }, full);
+        check(3, stopped, full);
+        check(2, running, Ok(()));
+        check(1, Promise { disk_mib: 512, ..running }, Ok(()));
+        assert_eq!(ledger.promised().disk_mib, 1536);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     cgroup::Cgroups,
     disk::Disks,
     durable,
-    record::{DiskNote, DiskState, Record},
+    record::{DiskNote, DiskState, Promise, Record},
     trouble::StepError,
 };
 
@@ -40,6 +40,8 @@ pub(crate) fn make_up(
     let mut record = Record::new(workspace.clone());
     record.uid = Some(uid);
     record.disk = Some(DiskNote { size_mib, state: DiskState::Made });
+    // Promised once, or it would not be there; it must start again however full the host is.
+    record.promise = Some(Promise { disk_mib: u64::from(size_mib), ..Promise::default() });
     if let Err(error) = record.save(layout) {
         // It is made up again at the next start; on a full file system this one must go on.
         tracing::error!(%workspace, %error, "record that was made up not written down");
