@@ -113,7 +113,8 @@ impl Workspace {
                 return;
             }
             let pause = Instant::now() + ROUNDS_PAUSE;
-            let until = if settled { self.live.deadline(self.times()) } else { Some(pause) };
+            let next = || self.live.deadline(self.times(), self.assignment.as_deref());
+            let until = if settled { next() } else { Some(pause) };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 changed = self.inbox.changed() => {
@@ -144,6 +145,7 @@ impl Workspace {
     /// Plans and executes until there is nothing to do but wait. False where that took too long.
     async fn advance(&mut self, shutdown: &CancellationToken) -> bool {
         for _ in 0..MAX_ROUNDS {
+            self.live.looked_at = Instant::now();
             let Some(assignment) = self.assignment.clone() else { return true };
             let reality = self.reality(&assignment);
             let steps = plan(&self.record, &assignment, &reality);

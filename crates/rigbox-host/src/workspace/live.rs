@@ -41,6 +41,8 @@ pub(super) struct Live {
     pub(super) adopt_at: Option<Instant>,
     /// Since when the VM cannot be taken over.
     unreachable_since: Option<Instant>,
+    /// When reality was looked at for the last plan, or just before.
+    pub(super) looked_at: Instant,
     /// When the guest is told again after it could not be told.
     pub(super) tell_at: Option<Instant>,
     /// Tells events of this VM from those of a former one.
@@ -84,6 +86,7 @@ impl Live {
             retry_at: None,
             adopt_at: None,
             unreachable_since: None,
+            looked_at: Instant::now(),
             tell_at: None,
             epoch: 0,
             booted_at: None,
@@ -142,11 +145,17 @@ impl Live {
         }
     }
 
-    /// When the next time is over.
-    pub(super) fn deadline(&self, times: Times<'_>) -> Option<Instant> {
-        let now = Instant::now();
-        let all = [times.boot(self), times.ending(self), self.retry_at, times.settle(self)];
-        all.into_iter().chain([self.tell_at, self.adopt_at]).flatten().filter(|at| *at > now).min()
+    /// When the next time is over, if only now. One that was over when the plan was made has done
+    /// what it does; the next try of an adoption stands outside of plans.
+    pub(super) fn deadline(
+        &self,
+        times: Times<'_>,
+        assignment: Option<&Assignment>,
+    ) -> Option<Instant> {
+        let adoption = assignment.and_then(|assignment| times.adoption(self, assignment));
+        let all = [times.boot(self), times.ending(self), adoption, times.settle(self)];
+        let all = all.into_iter().chain([self.retry_at, self.tell_at]).flatten();
+        all.filter(|at| *at > self.looked_at).chain(self.adopt_at).min()
     }
 }
 
@@ -260,5 +269,49 @@ impl Workspace {
         } else {
             Guest::Untold
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::samples;
+
+    #[test]
+    fn a_time_that_was_over_before_the_wait_began_is_not_slept_through() {
+        let (config, record) = (config::Times::default(), Record::new(samples::workspace()));
+        let times = Times { config: &config, record: &record };
+        let assignment = samples::assignment(Desired::Running);
+        let deadline = |live: &Live| live.deadline(times, Some(&assignment));
+        let mut live = Live::new(&record);
+        assert_eq!(deadline(&live), None);
+        let looked = live.looked_at;
+        let early = looked.checked_sub(Duration::from_millis(1)).unwrap();
+        // A plan took longer than the pause before the next try.
+        live.adopt_at = Some(early);
+        assert_eq!(deadline(&live), Some(early));
+        live.adopt_at = None;
+        // The plan knew that it was over; of the other it could not know.
+        live.retry_at = Some(early);
+        assert_eq!(deadline(&live), None);
+        let late = looked + Duration::from_nanos(1);
+        live.retry_at = Some(late);
+        assert_eq!(deadline(&live), Some(late));
+    }
+
+    #[test]
+    fn the_limit_of_an_adoption_is_waited_for() {
+        let (config, record) = (config::Times::default(), Record::new(samples::workspace()));
+        let times = Times { config: &config, record: &record };
+        let mut live = Live::new(&record);
+        live.unreachable();
+        let since = live.unreachable_since.unwrap();
+        live.adopt_at = Some(since + config.adopt() + Duration::from_secs(1));
+        let check = |desired, limit| {
+            let assignment = samples::assignment(desired);
+            assert_eq!(live.deadline(times, Some(&assignment)), Some(since + limit));
+        };
+        check(Desired::Running, config.adopt());
+        check(Desired::Stopped, config.shutdown());
     }
 }
