@@ -37,8 +37,11 @@ struct State {
     waiting: BTreeMap<WorkspaceId, Observation>,
     /// The last of each, for a control that has forgotten.
     last: BTreeMap<WorkspaceId, Observation>,
-    /// Those whose last observation was refused by itself.
+    /// Those of which control has not taken all: their last observation was refused by itself, and
+    /// is said later, or was said without its setup.
     held: BTreeSet<WorkspaceId>,
+    /// Those whose observation was refused by itself, and which one it was.
+    refused: BTreeMap<WorkspaceId, Sequence>,
     /// Most observations of the next report; none: as many as there may be.
     next_max: Option<usize>,
 }
@@ -55,8 +58,7 @@ impl Reports {
             if state.last.get(&observation.workspace).is_some_and(|last| same(last, &observation)) {
                 return false;
             }
-            let count = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-            observation.sequence = Sequence { incarnation: self.incarnation, count };
+            observation.sequence = self.next();
             let workspace = observation.workspace.clone();
             state.last.insert(workspace.clone(), observation.clone());
             state.waiting.insert(workspace, observation);
@@ -72,6 +74,7 @@ impl Reports {
         self.with(|state| {
             state.last.remove(workspace);
             state.held.remove(workspace);
+            state.refused.remove(workspace);
             state.waiting.remove(workspace)
         });
     }
@@ -79,8 +82,8 @@ impl Reports {
     /// Says everything again.
     pub(crate) fn repeat_all(&self) {
         self.with(|state| {
+            self.renew_held(state);
             state.waiting = state.last.clone();
-            state.held.clear();
         });
         self.wake.notify_one();
     }
@@ -119,34 +122,63 @@ impl Reports {
 
     /// Takes a refusal of what was said. It would be refused again, and nothing of the host would be
     /// heard any more: the next report is half as long, until the one that is refused is alone. That
-    /// one is said without what its guest had to say, and if that does not help, later.
+    /// one is said once more, because control may only have been in trouble; then without what its
+    /// guest had to say; and if that does not help, later.
     pub(crate) fn refused(&self, mut batch: Vec<Observation>) {
         if let [observation] = batch.as_mut_slice() {
-            self.with(|state| state.next_max = None);
             let workspace = observation.workspace.clone();
-            if observation.setup.is_empty() {
+            if self.is_refused_first(observation) {
+                tracing::warn!(%workspace, "control refuses an observation: said once more");
+            } else if observation.setup.is_empty() {
                 tracing::error!(%workspace, "control refuses an observation: it is held back");
-                self.with(|state| state.held.insert(workspace));
                 return;
+            } else {
+                tracing::warn!(%workspace, "control refuses an observation: said without its setup");
+                observation.setup.clear();
             }
-            tracing::warn!(%workspace, "control refuses an observation: said without its setup");
-            observation.setup.clear();
         } else if !batch.is_empty() {
             self.with(|state| state.next_max = Some((batch.len() / 2).max(1)));
         }
         self.give_back(batch);
     }
 
+    /// Notes a refusal of an observation by itself. Whether it was the first.
+    fn is_refused_first(&self, observation: &Observation) -> bool {
+        let Observation { workspace, sequence, .. } = observation;
+        self.with(|state| {
+            let is_first = state.refused.insert(workspace.clone(), *sequence) != Some(*sequence);
+            // The next report is it alone, and not all others with it once more.
+            state.next_max = is_first.then_some(1);
+            if !is_first {
+                state.held.insert(workspace.clone());
+            }
+            is_first
+        })
+    }
+
     /// Says again what was held back: control may be another one by now, or have been in trouble.
     pub(crate) fn repeat_held(&self) {
         self.with(|state| {
-            for workspace in std::mem::take(&mut state.held) {
+            for workspace in self.renew_held(state) {
                 if let Some(last) = state.last.get(&workspace) {
-                    state.waiting.entry(workspace).or_insert_with(|| last.clone());
+                    state.waiting.insert(workspace, last.clone());
                 }
             }
+            let State { refused, last, .. } = state;
+            refused.retain(|workspace, _| last.contains_key(workspace));
         });
         self.wake.notify_one();
+    }
+
+    /// Makes what was held back news: control ignores what it has, and may have it without its setup.
+    fn renew_held(&self, state: &mut State) -> BTreeSet<WorkspaceId> {
+        let held = std::mem::take(&mut state.held);
+        for workspace in &held {
+            if let Some(last) = state.last.get_mut(workspace) {
+                last.sequence = self.next();
+            }
+        }
+        held
     }
 
     /// Gives back what could not be said; what was seen since goes before it.
@@ -159,6 +191,11 @@ impl Reports {
                 }
             }
         });
+    }
+
+    fn next(&self) -> Sequence {
+        let count = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Sequence { incarnation: self.incarnation, count }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -287,6 +324,42 @@ mod tests {
         reports.repeat_held();
         let said = reports.take();
         assert!(said.len() == 1 && is_bad(&said[0]) && !said[0].setup.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_that_was_controls_own_trouble_costs_no_setup() {
+        let reports = Reports::new(1);
+        reports.submit(with_output(3, 10));
+        let first = reports.take();
+        reports.refused(first.clone());
+        assert_eq!(reports.take(), first);
+        reports.taken();
+        reports.repeat_held();
+        assert!(reports.take().is_empty());
+    }
+
+    #[test]
+    fn what_was_said_without_its_setup_is_said_in_full_as_news() {
+        for repeat in [Reports::repeat_held, Reports::repeat_all] {
+            let reports = Reports::new(1);
+            reports.submit(with_output(3, 10));
+            let full = reports.take();
+            reports.refused(full.clone());
+            reports.refused(reports.take());
+            let stripped = reports.take();
+            assert!(stripped[0].setup.is_empty());
+            assert_eq!(stripped[0].sequence, full[0].sequence);
+            reports.taken();
+            reports.submit(with_output(3, 10));
+            assert!(reports.take().is_empty(), "it says the same");
+            repeat(&reports);
+            let again = reports.take();
+            assert_eq!(again[0].setup, full[0].setup);
+            assert!(again[0].sequence > stripped[0].sequence);
+            // What is said to a control that has forgotten is the same.
+            reports.repeat_all();
+            assert_eq!(reports.take(), again);
+        }
     }
 
     #[test]
