@@ -231,7 +231,7 @@ async fn sweep_often(host: Arc<Host>, shutdown: CancellationToken) {
     // The first tick is at once, while workspaces are still being taken over.
     ticks.tick().await;
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let revived = host.table.revive(&host, &shutdown);
+        let revived = host.table.revive(&host, &shutdown).await;
         host.metrics.revivals_total.fetch_add(revived, Ordering::Relaxed);
         sweep::sweep(&host).await;
     }

@@ -169,7 +169,7 @@ impl Link {
                         }
                         None => self.position = Some(revision),
                     }
-                    self.host.table.assign(&self.host, *assignment, &self.shutdown);
+                    self.host.table.assign(&self.host, *assignment, &self.shutdown).await;
                 }
                 WatchEvent::Removed { revision, workspace } => {
                     if set.is_none() {

@@ -1,5 +1,6 @@
 //! The workspaces of this host: one task each, and what others may see of it.
-//! Invariant: a workspace has at most one task. Does not decide anything about a workspace.
+//! Invariants: a workspace has at most one task; nothing waits while the table is locked.
+//! Does not decide anything about a workspace.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,10 @@ use std::{
 use camino::Utf8PathBuf;
 use rigbox_fabric::task;
 use rigbox_types::{Observed, WorkspaceId, host::Assignment};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +21,7 @@ use crate::{
     net::enter::Namespace,
     record::{Found, Record},
     salvage,
+    task::blocking,
     workspace::Workspace,
 };
 
@@ -43,9 +48,12 @@ pub(crate) struct View {
 }
 
 /// All workspaces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
     entries: Mutex<BTreeMap<WorkspaceId, Entry>>,
+    /// One recovery at a time: it ends what runs without a record, and that must not be what another
+    /// recovery of the same workspace has just led to.
+    recoveries: Semaphore,
 }
 
 #[derive(Debug)]
@@ -53,6 +61,12 @@ struct Entry {
     wanted: watch::Sender<Wanted>,
     view: watch::Receiver<View>,
     task: JoinHandle<()>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), recoveries: Semaphore::new(1) }
+    }
 }
 
 impl Table {
@@ -69,7 +83,7 @@ impl Table {
     }
 
     /// Passes on what control wants; starts the task of a workspace that is new.
-    pub(crate) fn assign(
+    pub(crate) async fn assign(
         &self,
         host: &Arc<Host>,
         assignment: Assignment,
@@ -77,36 +91,65 @@ impl Table {
     ) {
         let workspace = assignment.workspace.clone();
         let wanted = Wanted::Assigned(Arc::new(assignment));
+        if self.send(&workspace, &wanted) {
+            return;
+        }
+        let Ok(_turn) = self.recoveries.acquire().await else { return };
+        // Somebody whose turn was before may have started it.
+        if self.send(&workspace, &wanted) {
+            return;
+        }
+        let record = recover(host, &workspace).await;
         self.with(|entries| {
-            // A task that has ended has dropped its end.
-            let send = |entry: &Entry| entry.wanted.send(wanted.clone()).is_ok();
-            if !entries.get(&workspace).is_some_and(send) {
-                let record = recover(host, &workspace);
-                let entry = Entry::start(host, record, wanted.clone(), shutdown);
-                entries.insert(workspace, entry);
+            if !shutdown.is_cancelled() {
+                entries.insert(workspace, Entry::start(host, record, wanted, shutdown));
             }
         });
     }
 
     /// Starts tasks again that ended by a bug, from what is on record. How many there were. Forgets
     /// workspaces that have neither: what is left of one is nobody's then, and the sweeper's.
-    pub(crate) fn revive(&self, host: &Arc<Host>, shutdown: &CancellationToken) -> u64 {
-        self.with(|entries| {
-            if shutdown.is_cancelled() {
-                return 0;
-            }
-            let mut revived = 0;
+    pub(crate) async fn revive(&self, host: &Arc<Host>, shutdown: &CancellationToken) -> u64 {
+        let ended: Vec<WorkspaceId> = self.with(|entries| {
             entries.retain(|workspace, entry| {
                 !entry.task.is_finished() || host.layout.record(workspace).exists()
             });
-            for (workspace, entry) in entries.iter_mut() {
-                if entry.task.is_finished() {
-                    let wanted = entry.wanted.borrow().clone();
-                    *entry = Entry::start(host, recover(host, workspace), wanted, shutdown);
-                    revived += 1;
-                }
+            let ended = entries.iter().filter(|(_, entry)| entry.task.is_finished());
+            ended.map(|(workspace, _)| workspace.clone()).collect()
+        });
+        let mut revived = 0;
+        for workspace in ended {
+            if self.revive_one(host, workspace, shutdown).await {
+                revived += 1;
             }
-            revived
+        }
+        revived
+    }
+
+    async fn revive_one(
+        &self,
+        host: &Arc<Host>,
+        workspace: WorkspaceId,
+        shutdown: &CancellationToken,
+    ) -> bool {
+        let Ok(_turn) = self.recoveries.acquire().await else { return false };
+        // It may have been started or disowned since, or ended because the agent does.
+        let is_ended = |entries: &BTreeMap<WorkspaceId, Entry>| {
+            let ended = entries.get(&workspace).is_some_and(|entry| entry.task.is_finished());
+            ended && !shutdown.is_cancelled()
+        };
+        if !self.with(|entries| is_ended(entries)) {
+            return false;
+        }
+        let record = recover(host, &workspace).await;
+        self.with(|entries| {
+            if !is_ended(entries) {
+                return false;
+            }
+            let Some(entry) = entries.get_mut(&workspace) else { return false };
+            let wanted = entry.wanted.borrow().clone();
+            *entry = Entry::start(host, record, wanted, shutdown);
+            true
         })
     }
 
@@ -163,6 +206,12 @@ impl Table {
         }
     }
 
+    /// Whether there was a task to pass it on to: one that has ended has dropped its end.
+    fn send(&self, workspace: &WorkspaceId, wanted: &Wanted) -> bool {
+        let send = |entry: &Entry| entry.wanted.send(wanted.clone()).is_ok();
+        self.with(|entries| entries.get(workspace).is_some_and(send))
+    }
+
     fn ids(&self) -> Vec<WorkspaceId> {
         self.with(|entries| entries.keys().cloned().collect())
     }
@@ -172,8 +221,16 @@ impl Table {
     }
 }
 
-/// What is on record of a workspace that has no task; an empty record where there is nothing.
-fn recover(host: &Host, workspace: &WorkspaceId) -> Record {
+/// What is on record of a workspace that has no task. Ending what is left of its VM may take seconds
+/// (see `salvage`), in which others must see the table; an entry that is in it stays there meanwhile,
+/// so that nobody takes what is the workspace's for nobody's.
+async fn recover(host: &Arc<Host>, workspace: &WorkspaceId) -> Record {
+    let (host, workspace) = (host.clone(), workspace.clone());
+    blocking(move || on_record(&host, &workspace)).await
+}
+
+/// Blocks. An empty record where there is nothing.
+fn on_record(host: &Host, workspace: &WorkspaceId) -> Record {
     match Record::load(&host.layout, workspace.clone()) {
         Ok(Found::Record(record)) => record,
         Ok(Found::Nothing { .. }) => Record::new(workspace.clone()),
