@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     pty::Terminal,
-    server::{Asked, Reply, refusal},
+    server::{Asked, Reply, hang_up, refusal},
     world::{World, about, vm},
 };
 
@@ -56,6 +56,12 @@ impl Guest {
 
     fn exit(&mut self, code: i32) {
         self.send(&[Frame::Exit(ExecExit { exit_code: Some(code), ..ExecExit::default() })]);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        hang_up(&self.stream);
     }
 }
 

@@ -235,3 +235,13 @@ fn violation(line: &str) -> Option<String> {
         .find(|name| !endpoint.query.iter().any(|parameter| parameter.name == *name));
     unknown.map(|name| format!("{line}: no parameter {name}"))
 }
+
+/// Closes a stream as a server does that has said all: what the client has not read yet reaches it
+/// although something of the client's was not read here, which would else reset the connection.
+pub(crate) fn hang_up(mut stream: &TcpStream) {
+    // A client that is gone has nothing left to read.
+    let patience = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    if patience.and_then(|()| stream.shutdown(std::net::Shutdown::Write)).is_ok() {
+        drop(std::io::copy(&mut stream, &mut std::io::sink()));
+    }
+}

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     pty::Terminal,
-    server::{Asked, Reply, refusal},
+    server::{Asked, Reply, hang_up, refusal},
     world::{KEY, World, about, id_of, limits, vm},
 };
 
@@ -74,6 +74,12 @@ impl Shell {
                 return;
             }
         }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        hang_up(self.0.get_ref());
     }
 }
 
