@@ -425,6 +425,40 @@ async fn commands_beyond_the_limit_are_refused() {
     tokio::time::timeout(PATIENCE, freed).await.unwrap();
 }
 
+/// How many processes have this as their last argument.
+fn count_running(argument: &str) -> usize {
+    let ends = format!("\0{argument}\0");
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .filter(|line| line.ends_with(ends.as_bytes()))
+        .count()
+}
+
+#[tokio::test]
+async fn of_commands_that_start_at_once_none_begins_without_a_place() {
+    let world = World::vsock().await;
+    let mut streams = Vec::new();
+    for _ in 0..63 {
+        streams.push(world.agent.exec_open(&command(&["sleep", "1000"])).await.unwrap());
+    }
+    let mark = format!("1000.{}", std::process::id());
+    let mut starting = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let agent = world.agent.clone();
+        let request = ExecRequest { detach: true, ..command(&["sleep", &mark]) };
+        starting.spawn(async move { agent.exec_open(&request).await });
+    }
+    let (opened, refused): (Vec<_>, Vec<_>) =
+        starting.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((opened.len(), refused.len(), count_running(&mark)), (1, 7, 1));
+    drop((opened, streams));
+    let left = world.agent.exec_list().await.unwrap().sessions;
+    assert_eq!(left.len(), 1);
+    world.agent.exec_end(&left[0].id).await.unwrap();
+    until("the command is gone", || count_running(&mark) == 0).await;
+}
+
 #[tokio::test]
 async fn ends_that_nobody_asks_for_make_room_for_commands() {
     let world = World::vsock().await;

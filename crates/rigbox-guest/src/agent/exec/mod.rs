@@ -1,13 +1,14 @@
 //! Commands of users.
 //!
 //! ```text
-//! request ─> spawn ─> Session: child ── output ─> Replay (bounded) ── one reader ─> answer
-//!                                ^──── Input (within credit) <───────── frames
+//! request ─> Place ─> spawn ─> Session: child ── output ─> Replay (bounded) ── one reader ─> answer
+//!                                         ^──── Input (within credit) <───────── frames
 //! ```
 //!
 //! A session belongs to [`Sessions`] until its end has been told to somebody, or it is old.
 //! Invariant: at most one reader a session; a session that is not detachable dies with its reader;
-//! one that is never waits for a reader.
+//! one that is never waits for a reader. A command begins only when it has a place, so that none
+//! that runs is unknown to [`Sessions`].
 
 mod answer;
 mod input;
@@ -44,18 +45,27 @@ const KEPT: Duration = Duration::from_secs(600);
 /// All commands that run, or whose end nobody has been told.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    all: Mutex<BTreeMap<String, Arc<Session>>>,
+    kept: Mutex<Kept>,
+}
+
+/// Invariant: those that run and those that start are at most [`EXEC_MAX_SESSIONS`] together.
+#[derive(Default)]
+struct Kept {
+    all: BTreeMap<String, Arc<Session>>,
+    /// Places that were given to commands which are not in `all` yet.
+    starting: usize,
 }
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The commands that can be attached to.
     pub(crate) fn list(&self) -> ExecList {
         let mut sessions: Vec<_> = self
             .lock()
+            .all
             .values()
             .filter(|session| session.is_detachable())
             .map(|s| s.describe())
@@ -66,12 +76,12 @@ impl Sessions {
 
     /// A command that can be attached to.
     fn find(&self, id: &str) -> Result<Arc<Session>, Refusal> {
-        let found = self.lock().get(id).filter(|session| session.is_detachable()).cloned();
+        let found = self.lock().all.get(id).filter(|session| session.is_detachable()).cloned();
         found.ok_or_else(|| Refusal::not_found("this command"))
     }
 
     fn remove(&self, id: &str) {
-        self.lock().remove(id);
+        self.lock().all.remove(id);
     }
 
     /// Ends a command and forgets it.
@@ -84,28 +94,51 @@ impl Sessions {
     /// Ends all commands: the guest shuts down, and a shell that ignores the polite signal would
     /// hold up init.
     pub(crate) fn end_all(&self) {
-        self.lock().values().for_each(|session| session.end());
+        self.lock().all.values().for_each(|session| session.end());
     }
 
-    /// Keeps a new command, unless there are too many.
-    fn insert(&self, session: &Arc<Session>) -> Result<(), Refusal> {
-        let mut all = self.lock();
-        all.retain(|_, other| !other.ended_before(Instant::now().checked_sub(KEPT)));
-        while all.len() >= EXEC_MAX_SESSIONS {
-            // One that runs is worth more than the end of one that nobody has asked for.
-            let ended = all.values().filter(|other| other.has_ended());
+    /// A place for a command that is about to start, unless there are too many.
+    fn reserve(&self) -> Result<Place<'_>, Refusal> {
+        let mut kept = self.lock();
+        let running = kept.all.values().filter(|session| !session.has_ended()).count();
+        if running.saturating_add(kept.starting) >= EXEC_MAX_SESSIONS {
+            return Err(too_many());
+        }
+        kept.starting = kept.starting.saturating_add(1);
+        Ok(Place { sessions: self })
+    }
+}
+
+/// The place of a command that starts; free again when it goes without one.
+struct Place<'s> {
+    sessions: &'s Sessions,
+}
+
+impl Place<'_> {
+    /// Keeps the command that has started. Cannot fail: whoever has a place has room.
+    fn keep(self, session: &Arc<Session>) {
+        let sessions = self.sessions;
+        // Given up below, under the same lock: at no moment is the command counted twice or not.
+        std::mem::forget(self);
+        let mut kept = sessions.lock();
+        kept.starting = kept.starting.saturating_sub(1);
+        kept.all.retain(|_, other| !other.ended_before(Instant::now().checked_sub(KEPT)));
+        while kept.all.len() >= EXEC_MAX_SESSIONS {
+            // One that runs is worth more than the end of one that nobody has asked for. Not all
+            // of them run: this one had a place.
+            let ended = kept.all.values().filter(|other| other.has_ended());
             let oldest = ended.min_by_key(|other| other.started_at()).map(|s| s.id().to_owned());
-            all.remove(&oldest.ok_or_else(too_many)?);
+            let Some(oldest) = oldest else { break };
+            kept.all.remove(&oldest);
         }
-        all.insert(session.id().to_owned(), Arc::clone(session));
-        Ok(())
+        kept.all.insert(session.id().to_owned(), Arc::clone(session));
     }
+}
 
-    fn check_room(&self) -> Result<(), Refusal> {
-        if self.lock().values().filter(|session| !session.has_ended()).count() < EXEC_MAX_SESSIONS {
-            return Ok(());
-        }
-        Err(too_many())
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut kept = self.sessions.lock();
+        kept.starting = kept.starting.saturating_sub(1);
     }
 }
 
@@ -127,11 +160,10 @@ pub(crate) async fn start(
         let field = if request.detach { "detach" } else { "tty" };
         return Err(Refusal::field(field, "needs an upgrade of the connection"));
     }
-    guest.exec.check_room()?;
+    let place = guest.exec.reserve()?;
     let (session, reader) = session::start(guest, request, channel).await?;
-    let attached = Attached { guest: guest.clone(), session, reader };
-    guest.exec.insert(&attached.session)?;
-    Ok(attached)
+    place.keep(&session);
+    Ok(Attached { guest: guest.clone(), session, reader })
 }
 
 /// Attaches to a command that was left, from a position of its output on.
@@ -166,5 +198,23 @@ impl Drop for Attached {
             self.session.end();
             self.forget();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_given_once_and_is_free_again_when_the_start_fails() {
+        let sessions = Sessions::default();
+        let mut places: Vec<_> =
+            (0..EXEC_MAX_SESSIONS).map(|_| sessions.reserve().ok().unwrap()).collect();
+        assert!(sessions.reserve().is_err());
+        drop(places.pop());
+        let place = sessions.reserve().ok().unwrap();
+        assert!(sessions.reserve().is_err());
+        drop((places, place));
+        assert_eq!(sessions.lock().starting, 0);
     }
 }
