@@ -33,7 +33,7 @@ mod tree;
 mod vmlinux;
 
 pub use build::{BuildRequest, GuestPrograms, Packages, build};
-pub use end::end_builds;
+pub use end::{end_builds, end_own_tools};
 pub use error::ImageError;
 pub use kernel::{Kernel, KernelManifest, KernelRequest, kernel, kernel_resolve};
 pub use manifest::{Image, Manifest, Package, list, resolve, verify};

@@ -5,13 +5,14 @@ use std::{convert::Infallible, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use rigbox_types::ImageName;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{process::Command, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Up, require_root};
 use crate::{files, host, output, supervise::environment};
 
-/// How long a build that was told to end may take to clean up.
+/// How long a build that was told to end may take to clean up: more than it gives its tools.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Builds what is missing or out of date. An image that is there and cannot be brought up to date,
@@ -59,15 +60,16 @@ async fn build(up: &Up<'_>, name: &ImageName, stop: &CancellationToken) -> anyho
 
 async fn end(mut child: tokio::process::Child) -> anyhow::Result<()> {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    if let Some(group) = pid.and_then(rustix::process::Pid::from_raw) {
-        // The whole group: a build runs other programs. It was not waited for, so the pid is its.
-        match rustix::process::kill_process_group(group, rustix::process::Signal::TERM) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(error).context("end the build of an image"),
-        }
-    }
+    let Some(group) = pid.and_then(Pid::from_raw) else { return Ok(()) };
+    // The whole group: a build runs other programs. It was not waited for, so the pid is its own.
+    let signal = |signal| match kill_process_group(group, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).context("end the build of an image"),
+    };
+    signal(Signal::TERM)?;
     if timeout(END_PATIENCE, child.wait()).await.is_err() {
-        child.kill().await.context("end the build of an image")?;
+        signal(Signal::KILL)?;
+        child.wait().await.context("end the build of an image")?;
     }
     Ok(())
 }

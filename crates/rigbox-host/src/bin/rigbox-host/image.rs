@@ -1,6 +1,6 @@
 //! `rigbox-host image`: builds, lists and checks guest images and kernels.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use camino::Utf8PathBuf;
@@ -10,10 +10,11 @@ use rigbox_host::image::{
 };
 use rigbox_types::ImageName;
 use rigbox_vmm::KernelKind;
-use rustix::process::{
-    Signal, getpgrp, getpid, getppid, kill_process_group, set_parent_process_death_signal,
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::{self, Shown};
 
@@ -158,6 +159,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How often the tools of a build that was told to end are told too: as many seconds as they may
+/// take to clean up. A build between two tools starts the next one, which is told in its turn.
+const END_ROUNDS: u32 = 15;
+
 /// Builds until it is done or this process is told to end, also by the end of `parent`. Then the
 /// tools of the build are told too, and waited for: they have mounts to take down.
 async fn until_ended<T>(
@@ -174,11 +179,13 @@ async fn until_ended<T>(
     tokio::select! {
         built = &mut building => Ok(built?),
         _ = told.recv() => {
-            // Of a shell's job this is the whole job, which was told already.
-            if getpgrp() == getpid() {
-                kill_process_group(getpid(), Signal::TERM).context("end the build's tools")?;
+            for _ in 0..END_ROUNDS {
+                let ended = !image::end_own_tools()
+                    || timeout(Duration::from_secs(1), &mut building).await.is_ok();
+                if ended {
+                    break;
+                }
             }
-            drop(building.await);
             anyhow::bail!("the build was told to end")
         }
     }
