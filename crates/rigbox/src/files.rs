@@ -26,7 +26,7 @@ pub(crate) fn write(
     owner: Option<u32>,
 ) -> anyhow::Result<()> {
     // Of this process alone: two may write the same file at once, and each writes it whole.
-    let temporary = Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()));
+    let temporary = temporary(path);
     replace(path, &temporary, contents, mode, owner).with_context(|| format!("write {path}"))
 }
 
@@ -47,7 +47,7 @@ fn replace(
 /// # Errors
 /// Names the file.
 pub(crate) fn create(path: &Utf8Path, contents: &[u8], mode: u32) -> anyhow::Result<bool> {
-    let temporary = Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()));
+    let temporary = temporary(path);
     let made = || -> io::Result<bool> {
         prepare(&temporary, contents, mode, None)?;
         let linked = fs::hard_link(&temporary, path);
@@ -59,6 +59,10 @@ pub(crate) fn create(path: &Utf8Path, contents: &[u8], mode: u32) -> anyhow::Res
         }
     };
     made().with_context(|| format!("make {path}"))
+}
+
+fn temporary(path: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()))
 }
 
 /// Writes the temporary file, whole and on disk.
@@ -79,6 +83,27 @@ fn prepare(temporary: &Utf8Path, contents: &[u8], mode: u32, owner: Option<u32>)
 fn sync_folder(path: &Utf8Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Utf8Path::new("/"));
     fs::File::open(folder)?.sync_all()
+}
+
+/// Removes what writes left that were cut off. Only for who is alone in the directory.
+///
+/// # Errors
+/// Names the directory.
+pub(crate) fn sweep(folder: &Utf8Path) -> anyhow::Result<()> {
+    let swept = || -> io::Result<()> {
+        for entry in folder.read_dir_utf8()? {
+            let entry = entry?;
+            let number =
+                entry.file_name().strip_suffix(".new").and_then(|name| name.rsplit('.').next());
+            // As `temporary` names them; `rigbox.toml.new` is somebody's own.
+            let is_ours = number.is_some_and(|number| number.parse::<u32>().is_ok());
+            if is_ours && entry.file_type()?.is_file() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    swept().with_context(|| format!("clean up {folder}"))
 }
 
 /// Makes a directory, or gives the one that is there its mode and owner.
@@ -117,5 +142,36 @@ pub(crate) fn remove(path: &Utf8Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("remove {path}"))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_write_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        for name in ["host.toml.4711.new", "rigbox.toml.new", "rigbox.toml", "4711.new.old"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        sweep(folder).unwrap();
+        let mut left: Vec<_> = folder
+            .read_dir_utf8()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["4711.new.old", "rigbox.toml", "rigbox.toml.new"]);
+    }
+
+    #[test]
+    fn of_two_that_make_a_file_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("instance");
+        assert!(create(&path, b"one", PLAIN).unwrap());
+        assert!(!create(&path, b"two", PLAIN).unwrap());
+        assert_eq!(read(&path).unwrap().as_deref(), Some("one"));
     }
 }

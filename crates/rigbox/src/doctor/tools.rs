@@ -1,14 +1,18 @@
 //! Programs: those of Debian with their versions, our own, and what the host agent finds out about
 //! KVM by booting something.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    process::{Command, Stdio},
+};
 
 use anyhow::Context as _;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Finding;
 use crate::{
-    data, files, host,
+    data, host,
     layout::{Layout, Role},
     up::{Up, write_host_config},
 };
@@ -177,16 +181,20 @@ fn kvm(up: &Up<'_>) -> Finding {
 }
 
 /// The directory of a platform that is never started, removed when it goes out of use.
+/// Invariant: in `/run`, where only root makes names, and made by us: what somebody else has put
+/// there is never entered.
 struct Trial {
     layout: Layout,
 }
 
 impl Trial {
     fn new(up: &Up<'_>) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("rigbox-doctor-{}", std::process::id()));
-        let folder = Utf8Path::from_path(&folder).context("a temporary directory in UTF-8")?;
-        let trial = Self { layout: Layout::new(folder)? };
-        files::folder(folder, 0o711, None)?;
+        let folder = Utf8PathBuf::from(format!("/run/rigbox-doctor-{}", std::process::id()));
+        DirBuilder::new()
+            .mode(0o711)
+            .create(&folder)
+            .with_context(|| format!("make the directory {folder}"))?;
+        let trial = Self { layout: Layout::new(&folder)? };
         let platform = data::prepare(&trial.layout, up.config)?;
         let of_trial = Up { layout: &trial.layout, install: up.install, config: up.config };
         write_host_config(&of_trial, &platform)?;
@@ -196,7 +204,7 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // A directory that stays in /tmp is harmless, and there is nobody to tell.
+        // A directory that stays in /run is harmless, and there is nobody to tell.
         drop(std::fs::remove_dir_all(self.layout.data()));
     }
 }

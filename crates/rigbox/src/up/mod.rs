@@ -65,6 +65,8 @@ pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
         detach::leave_the_terminal()?;
     }
     let lock = Lock::take(up.layout)?;
+    files::sweep(up.layout.data())?;
+    files::sweep(&up.layout.run())?;
     let leftovers = state::running_roles(up.layout)?;
     if !leftovers.is_empty() {
         output::note("ending the roles of a supervisor that is gone; workspaces keep running");
