@@ -132,9 +132,23 @@ impl Disks {
         Ok(free.min(below) / MIB)
     }
 
-    /// The device that disks are on, for cgroups.
+    /// The device that disks are on, for cgroups. None where the file system has none of its own, as
+    /// btrfs: there the VMM alone limits.
     pub(crate) fn device(&self) -> Option<u64> {
-        fs::metadata(self.layout.disks_dir()).ok().map(|metadata| metadata.dev())
+        let device = fs::metadata(self.layout.disks_dir()).ok()?.dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let entry = Utf8PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+        if major == 0 || !entry.exists() {
+            return None;
+        }
+        if !entry.join("partition").exists() {
+            return Some(device);
+        }
+        // Only whole disks take limits.
+        let whole =
+            fs::read_to_string(entry.canonicalize_utf8().ok()?.parent()?.join("dev")).ok()?;
+        let (major, minor) = whole.trim().split_once(':')?;
+        Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
     }
 
     /// Makes a disk from its image, at least as large as asked for. A disk that is there already is
