@@ -57,6 +57,11 @@ impl Root {
     pub(crate) fn write(&self, path: &str, content: &[u8], mode: u32) -> io::Result<bool> {
         write_whole(&self.path(path), content, mode)
     }
+
+    /// As [`Root::write`], of what the host tells at every boot: see [`write_told`].
+    pub(crate) fn write_told(&self, path: &str, content: &[u8], mode: u32) -> io::Result<bool> {
+        write_told(&self.path(path), content, mode)
+    }
 }
 
 /// Reads a small text file; what is no UTF-8 is replaced.
@@ -77,8 +82,26 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces a file at once and whole, unless it already has this content and mode.
+/// Replaces a file at once and whole, unless it already has this content and mode. On disk when it
+/// returns.
 pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
+    replace(path, content, mode, Kept::OnDisk)
+}
+
+/// As [`write_whole`], but not waiting for the disk: for what is told again at the next boot, should
+/// this one end without power. Each wait costs a boot some milliseconds.
+pub(crate) fn write_told(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
+    replace(path, content, mode, Kept::Later)
+}
+
+/// When what was written is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    OnDisk,
+    Later,
+}
+
+fn replace(path: &Path, content: &[u8], mode: u32, kept: Kept) -> io::Result<bool> {
     if has_content(path, content, mode) {
         return Ok(false);
     }
@@ -93,9 +116,13 @@ pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&making)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content)?;
-    file.sync_all()?;
+    if kept == Kept::OnDisk {
+        file.sync_all()?;
+    }
     fs::rename(&making, path)?;
-    File::open(folder)?.sync_all()?;
+    if kept == Kept::OnDisk {
+        File::open(folder)?.sync_all()?;
+    }
     Ok(true)
 }
 

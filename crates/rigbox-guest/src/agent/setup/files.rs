@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::Problems;
 use crate::agent::{
     environment,
-    root::{Root, read_text, write_whole},
+    root::{Root, read_text, write_told, write_whole},
     sys::rights::with_rights_of,
     users::User,
 };
@@ -66,10 +66,12 @@ pub(super) fn write(
     let mut problems = Problems::default();
     problems.note("the metadata file", metadata(root, workspace, setup));
     let name = setup.name.as_str();
-    problems
-        .note("/etc/hostname", root.write("/etc/hostname", format!("{name}\n").as_bytes(), 0o644));
+    problems.note(
+        "/etc/hostname",
+        root.write_told("/etc/hostname", format!("{name}\n").as_bytes(), 0o644),
+    );
     let hosts = hosts(&root.read_or_empty("/etc/hosts"), name);
-    problems.note("/etc/hosts", root.write("/etc/hosts", hosts.as_bytes(), 0o644));
+    problems.note("/etc/hosts", root.write_told("/etc/hosts", hosts.as_bytes(), 0o644));
     problems.note("the shell's profile", profile(root));
     problems.note("the environment", with_rights_of(user, || env(root, user, &setup.env)));
     let keys = with_rights_of(user, || authorized_keys(root, user, &setup.authorized_keys));
@@ -109,7 +111,7 @@ fn hosts(current: &str, name: &str) -> String {
 }
 
 fn profile(root: &Root) -> io::Result<()> {
-    root.write(PROFILE, PROFILE_TEXT.as_bytes(), 0o644)?;
+    root.write_told(PROFILE, PROFILE_TEXT.as_bytes(), 0o644)?;
     if let Ok(bashrc) = root.read(BASHRC)
         && !bashrc.contains(BASHRC_LINE)
     {
@@ -121,7 +123,7 @@ fn profile(root: &Root) -> io::Result<()> {
 fn env(root: &Root, user: &User, variables: &BTreeMap<String, String>) -> io::Result<()> {
     let folder = private_folder(root, user, environment::FOLDER)?;
     let text = environment::render(variables);
-    write_whole(&folder.join(".env"), text.as_bytes(), 0o600).map(drop)
+    write_told(&folder.join(".env"), text.as_bytes(), 0o600).map(drop)
 }
 
 fn authorized_keys(root: &Root, user: &User, keys: &[String]) -> io::Result<()> {
