@@ -13,7 +13,7 @@ use rigbox_types::{
     api::error::ApiErrorBody,
     guest::{
         AGENT_PORT, EXEC_UPGRADE, ExecList, ExecRequest, ExecResult, GuestMetrics, Hello,
-        ListListeningPortsResponse, ServicesResponse, SetupReport, SetupRequest, ShutdownKind,
+        ListListeningPortsResponse, ServicesResponse, SetupAnswer, SetupRequest, ShutdownKind,
         ShutdownRequest, TimeRequest, exec::ATTACH_SEGMENT, hello::HELLO_WAIT_MAX_MS,
         hello::HELLO_WAIT_PARAM,
     },
@@ -166,7 +166,7 @@ impl Agent {
     ///
     /// # Errors
     /// See [`AgentError`].
-    pub async fn setup(&self, setup: &SetupRequest) -> Result<SetupReport, AgentError> {
+    pub async fn setup(&self, setup: &SetupRequest) -> Result<SetupAnswer, AgentError> {
         self.send(Method::PUT, "/setup", setup, SETUP_TIMEOUT).await
     }
 

@@ -65,7 +65,9 @@ async fn a_setup_makes_the_guest_the_workspace() {
     let world = World::serial().await;
     let before = world.agent.hello().await.unwrap();
     assert_eq!((before.ready, before.setup_state), (false, SetupState::Waiting));
-    let report = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let answer = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert!(!answer.is_disk_left());
+    let report = answer.report;
     assert_eq!(report.problems, Vec::<String>::new());
     assert!(report.hello.ready);
     assert_eq!(report.hello.workspace.unwrap().as_str(), "ws-aaaaaaaa");
@@ -146,7 +148,7 @@ async fn scripts_run_in_order_as_developer_and_a_failing_one_stops_nothing() {
         script(2, RunOn::EveryStart, "echo second >> order; echo to stderr >&2"),
         script(3, RunOn::EveryStart, "kill -9 $$"),
     ]);
-    let report = world.agent.setup(&setup).await.unwrap();
+    let report = world.agent.setup(&setup).await.unwrap().report;
     assert!(report.hello.ready, "ready does not wait for scripts");
     let hello = done(&world).await;
     let codes: Vec<_> = hello.setup.iter().map(|result| result.exit_code).collect();
@@ -219,7 +221,7 @@ async fn units_are_those_of_the_list() {
     let world = World::vsock().await;
     let mut first = request("ws-aaaaaaaa");
     first.guest.services = vec![service("web"), service("../../evil")];
-    let report = world.agent.setup(&first).await.unwrap();
+    let report = world.agent.setup(&first).await.unwrap().report;
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     let folder = "/etc/systemd/system";
     assert_eq!(
@@ -284,7 +286,7 @@ async fn a_link_in_the_home_does_not_lead_root_astray() {
     fs::create_dir(&target).unwrap();
     std::os::unix::fs::symlink(&target, home.join(".ssh")).unwrap();
     let world = World::in_folder(folder).await;
-    let report = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let report = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap().report;
     assert!(report.problems.iter().any(|problem| problem.starts_with("authorized_keys")));
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     assert!(report.hello.ready, "the rest is set up");
@@ -303,7 +305,7 @@ async fn a_pipe_in_the_place_of_the_keys_does_not_hold_up_the_setup() {
     let world = World::in_folder(folder).await;
     let set_up = request("ws-aaaaaaaa");
     let report = tokio::time::timeout(PATIENCE, world.agent.setup(&set_up)).await;
-    assert_eq!(report.unwrap().unwrap().problems, Vec::<String>::new());
+    assert_eq!(report.unwrap().unwrap().report.problems, Vec::<String>::new());
     assert!(world.read("/home/developer/.ssh/authorized_keys").contains("ssh-ed25519 AAAA me\n"));
 }
 

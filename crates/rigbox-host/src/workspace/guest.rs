@@ -8,7 +8,7 @@ use rigbox_fabric::task;
 use rigbox_guest::client::{Agent, AgentError, bridge};
 use rigbox_types::{
     WorkspaceId,
-    guest::{SetupRequest, SetupState, ShutdownKind, setup::SCRIPT_MAX_S},
+    guest::{SetupAnswer, SetupRequest, SetupState, ShutdownKind, setup::SCRIPT_MAX_S},
     host::{GuestSetup, SetupResult},
     limits::SETUP_MAX_COUNT,
 };
@@ -34,6 +34,9 @@ const TELL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause before a bridge or a watch that broke is made again.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a user runs in a workspace whose agent does not make the file system as large as the disk.
+const DISK_HINT: &str = "run `sudo resize2fs /dev/vda` in the workspace if its disk was enlarged";
 
 /// How long a guest may take to take in that it shall shut down.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -93,14 +96,23 @@ impl Workspace {
         let (epoch, digest) = (self.live.epoch, self.live.guest_digest.clone());
         let (workspace, notify) = (self.record.workspace.clone(), self.notify.clone());
         let limit = self.host.config.times.boot();
+        let is_first = self.record.vm.as_ref().is_none_or(|vm| vm.told.is_none());
         let Some(vm) = &mut self.live.vm else { return };
         let agent = Agent::new(vm.agent.clone());
         let guest = setup.clone();
         let patience = follow_limit(setup);
         let tell = async move {
-            let told = tell(&agent, workspace, guest, limit).await;
+            let told = tell(&agent, workspace.clone(), guest, limit).await;
+            // Only the first one of a boot grows a file system, and once is enough to say it.
+            if is_first && told.as_ref().is_ok_and(SetupAnswer::is_disk_left) {
+                tracing::warn!(
+                    %workspace,
+                    hint = DISK_HINT,
+                    "the file system may be smaller than the disk"
+                );
+            }
             let event = match &told {
-                Ok(()) => Event::Told(epoch, digest),
+                Ok(_) => Event::Told(epoch, digest),
                 Err(error) => Event::TellFailed(epoch, error.to_string()),
             };
             send(&notify, event).await;
@@ -224,15 +236,15 @@ async fn tell(
     workspace: WorkspaceId,
     guest: GuestSetup,
     limit: Duration,
-) -> Result<(), AgentError> {
+) -> Result<SetupAnswer, AgentError> {
     agent.hello_within(limit).await?;
     let request = SetupRequest { workspace, now: clock::now(), guest };
-    let report = agent.setup(&request).await?;
-    for problem in report.problems.iter().take(SETUP_MAX_COUNT) {
+    let answer = agent.setup(&request).await?;
+    for problem in answer.report.problems.iter().take(SETUP_MAX_COUNT) {
         let problem = cut(problem.replace(char::is_control, "\u{fffd}"), NAME_MAX_LEN);
         tracing::warn!(%problem, "a part of the setup was not applied");
     }
-    Ok(())
+    Ok(answer)
 }
 
 /// How long the scripts of a boot may take together.

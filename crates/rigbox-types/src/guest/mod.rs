@@ -26,7 +26,10 @@ pub use journal::{GetWorkspaceLogsResponse, LogDirection, LogLine};
 pub use metrics::GuestMetrics;
 pub use ports::{ListListeningPortsResponse, ListeningPort};
 pub use services::{ServiceStatus, ServicesResponse};
-pub use setup::{SetupReport, SetupRequest, ShutdownKind, ShutdownRequest, TimeRequest};
+pub use setup::{
+    AgentFeature, SetupAnswer, SetupReport, SetupRequest, ShutdownKind, ShutdownRequest,
+    TimeRequest,
+};
 
 /// The port of the agent, on AF_VSOCK and in the multiplexer.
 pub const AGENT_PORT: u32 = 1024;

@@ -27,6 +27,43 @@ pub struct SetupReport {
     pub problems: Vec<String>,
 }
 
+/// What an agent may add to its report. It is part of each disk's image, and so may be older than
+/// the host: one that adds nothing has none of the features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupAnswer {
+    /// How it went.
+    #[serde(flatten)]
+    pub report: SetupReport,
+    /// What the agent has learned since the first ones.
+    #[serde(default)]
+    pub features: Vec<AgentFeature>,
+}
+
+impl SetupAnswer {
+    /// Whether the first set-up of a boot has left the file system as it was, although its disk
+    /// may be larger.
+    #[must_use]
+    pub fn is_disk_left(&self) -> bool {
+        let is_about_disk = |problem: &String| problem.starts_with(DISK_PROBLEM);
+        !self.features.contains(&AgentFeature::DiskGrow)
+            || self.report.problems.iter().any(is_about_disk)
+    }
+}
+
+/// Something that not every agent can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentFeature {
+    /// Its first set-up of a boot makes the file system as large as the disk.
+    DiskGrow,
+    /// Of an agent that is newer than its host.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the problem of a file system begins with that could not be made as large as its disk.
+pub const DISK_PROBLEM: &str = "the size of the disk";
+
 /// `PUT /time`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,3 +102,41 @@ pub const SCRIPT_MAX_S: u64 = 2 * 3600;
 /// Largest `PUT /setup`, in bytes: 32 scripts of 256 KiB, 256 variables of 32 KiB, keys and units,
 /// with room for JSON's escapes.
 pub const SETUP_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(features: &serde_json::Value, problems: &[&str]) -> SetupAnswer {
+        let mut answer = json!({
+            "hello": {
+                "version": "0", "boot_id": "x", "uptime_ms": 0, "workspace": null, "ready": true,
+                "setup_state": "running", "system": "unknown", "setup": [],
+            },
+            "problems": problems,
+        });
+        if !features.is_null() {
+            answer["features"] = features.clone();
+        }
+        serde_json::from_value(answer).unwrap()
+    }
+
+    #[test]
+    fn a_disk_is_left_by_an_agent_that_is_too_old_and_by_one_that_fails() {
+        assert!(answer(&json!(null), &[]).is_disk_left());
+        assert!(answer(&json!(["of_tomorrow"]), &[]).is_disk_left());
+        let able = json!(["of_tomorrow", "disk_grow"]);
+        assert!(!answer(&able, &["the clock: Operation not permitted"]).is_disk_left());
+        assert!(answer(&able, &["the size of the disk: No space left"]).is_disk_left());
+    }
+
+    #[test]
+    fn an_older_host_reads_the_answer_of_a_newer_agent() {
+        let answer = answer(&json!(["disk_grow"]), &["the clock"]);
+        let text = serde_json::to_string(&answer).unwrap();
+        assert_eq!(serde_json::from_str::<SetupReport>(&text).unwrap(), answer.report);
+        assert_eq!(serde_json::from_str::<SetupAnswer>(&text).unwrap(), answer);
+    }
+}

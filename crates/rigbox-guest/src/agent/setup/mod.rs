@@ -18,7 +18,9 @@ use std::{io, time::Duration};
 
 use rigbox_types::{
     WorkspaceId,
-    guest::{SetupReport, SetupRequest, SetupState},
+    guest::{
+        AgentFeature, SetupAnswer, SetupReport, SetupRequest, SetupState, setup::DISK_PROBLEM,
+    },
 };
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -89,7 +91,7 @@ pub(crate) fn units(guest: &Guest) -> Vec<String> {
 }
 
 /// `PUT /setup`.
-pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
+pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupAnswer {
     let _turn = guest.setup.turn.lock().await;
     let mut problems = Problems::default();
     problems.note("the clock", guest.kernel.set_time(request.now));
@@ -101,7 +103,7 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
     let written = tokio::task::spawn_blocking(move || {
         let mut problems = Problems::default();
         if is_first {
-            problems.note("the size of the disk", worker.kernel.grow_root());
+            problems.note(DISK_PROBLEM, worker.kernel.grow_root());
         }
         let user = User::default_of(&worker.root);
         problems.all.extend(files::write(&worker.root, &user, &workspace, &setup));
@@ -121,7 +123,8 @@ pub(crate) async fn apply(guest: &Guest, request: SetupRequest) -> SetupReport {
     for problem in &problems.all {
         warn!(problem, "set-up is not complete");
     }
-    SetupReport { hello: super::hello::hello(guest), problems: problems.all }
+    let report = SetupReport { hello: super::hello::hello(guest), problems: problems.all };
+    SetupAnswer { report, features: vec![AgentFeature::DiskGrow] }
 }
 
 fn start(guest: &Guest, request: SetupRequest, units: units::Units) {
