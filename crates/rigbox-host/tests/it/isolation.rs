@@ -191,6 +191,22 @@ async fn ranges_that_are_nobodys_are_not_reached_although_they_answer() {
         assert!(TcpStream::connect(to).is_ok(), "{to} answers the host");
         assert!(!net.guests[0].reaches(to), "{to}");
     }
+    // Both the host's rules and the namespace's refuse them: each must hold alone.
+    let refused = |by: &str| {
+        for address in floor {
+            let to = SocketAddr::from((address, PORT));
+            assert!(!net.guests[0].reaches(to), "{to} is not refused by {by}");
+        }
+    };
+    let tag = net.world.tag();
+    let host = format!("rigbox_{tag}");
+    run("nft", &["flush", "set", "inet", &host, "floor"]);
+    refused("the namespace");
+    let ranges = "{ 10.0.0.0/8, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16, 198.18.0.0/15 }";
+    run("nft", &["add", "element", "inet", &host, "floor", ranges]);
+    let space = format!("rb-{tag}-{}", net.world.slot(&workspace(1)));
+    run("ip", &["netns", "exec", &space, "nft", "flush", "set", "inet", "rigbox", "floor"]);
+    refused("the host");
 }
 
 /// Another program's table on this machine, which leads ports of the host elsewhere.
