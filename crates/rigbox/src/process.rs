@@ -179,11 +179,21 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_its_words() {
-        let mark = format!("/tmp/rigbox-find-{}", std::process::id());
-        let mut child = Command::new("sleep").args(["60"]).env("MARK", &mark).spawn().unwrap();
-        let found = find(|words| words == ["sleep", "60"]).unwrap();
-        assert!(found.iter().any(|identity| identity.pid == child.id()));
+        let script = "echo ready; read line";
+        let mark = format!("rigbox-find-{}", std::process::id());
+        let mut child = Command::new("sh")
+            .args(["-c", script, &mark])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A spawn returns before the kernel has set the new command line: its first output is later.
+        let mut line = String::new();
+        let out = child.stdout.take().unwrap();
+        io::BufRead::read_line(&mut io::BufReader::new(out), &mut line).unwrap();
+        let found = find(|words| words == ["sh", "-c", script, &mark]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+        assert_eq!(found.iter().map(|identity| identity.pid).collect::<Vec<_>>(), [child.id()]);
     }
 }
