@@ -3,6 +3,8 @@
 
 use std::{fs, io};
 
+use rigbox_types::host::Egress;
+
 use super::{
     GATEWAY, GUEST, GUEST_MAC, NetError, TAP, TAP_MAC, UPLINK, VETH_GROUP, address::Cidr,
     enter::Namespace, rules, tap,
@@ -36,7 +38,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ipv4/conf/tap0/accept_source_route", "0"),
 ];
 
-/// Makes the namespace of a slot. One of that name that is there goes first: nothing is known of it.
+/// Makes the namespace of a slot, with the default egress policy. One of that name that is there
+/// goes first: nothing is known of it.
 pub(super) async fn make(layout: &Layout, cidr: Cidr, slot: u32) -> Result<(), NetError> {
     remove(layout, slot).await?;
     let (name, veth) = (layout.netns(slot), layout.veth(slot));
@@ -67,7 +70,9 @@ pub(super) async fn make(layout: &Layout, cidr: Cidr, slot: u32) -> Result<(), N
     let path = netns_path(&name);
     let namespace = Namespace::open(&path).map_err(NetError::file("open", &path))?;
     namespace.within(set_all).await.map_err(NetError::file("set up", &path))?;
-    let nft = Run::new("nft", &["-f", "-"]).input(rules::NAMESPACE).within(namespace.fd());
+    // With the policy that most workspaces have, so that their starts need not set one.
+    let rules = format!("{}{}", rules::NAMESPACE, rules::egress(&Egress::default()));
+    let nft = Run::new("nft", &["-f", "-"]).input(&rules).within(namespace.fd());
     nft.output().await.map_err(NetError::tool("set the rules of", &name))?;
     Ok(())
 }

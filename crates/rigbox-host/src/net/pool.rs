@@ -78,13 +78,22 @@ impl Pool {
         });
     }
 
-    /// Opens the namespace of a slot with its tap given away; makes it anew unless it came unused
-    /// from the pool: nobody knows what was done to another.
-    pub(crate) async fn make(&self, slot: u32, uid: u32) -> Result<Namespace, NetError> {
+    /// Opens the namespace of a slot with its tap given away and this policy in force; makes it
+    /// anew unless it came unused from the pool: nobody knows what was done to another.
+    pub(crate) async fn make(
+        &self,
+        slot: u32,
+        uid: u32,
+        policy: &Egress,
+    ) -> Result<Namespace, NetError> {
         if !self.0.with(|state| state.fresh.remove(&slot)) {
             namespace::make(&self.0.layout, self.0.cidr, slot).await?;
         }
-        namespace::take(&self.0.layout, slot, uid).await
+        let namespace = namespace::take(&self.0.layout, slot, uid).await?;
+        if *policy != Egress::default() {
+            apply_egress(&namespace, policy).await?;
+        }
+        Ok(namespace)
     }
 
     /// Removes the namespace of a slot.

@@ -51,7 +51,7 @@ table inet rigbox {
   }
   set allowed { type ipv4_addr; flags interval; auto-merge; }
   set resolved { type ipv4_addr; flags timeout; size 4096; }
-  chain egress { accept; }
+  chain egress { }
   chain outbound {
     meta nfproto != ipv4 reject with icmpx admin-prohibited
     ip saddr != 172.16.0.2 drop

@@ -158,9 +158,8 @@ impl Workspace {
         let known = self.record.slot.zip(self.record.uid);
         let (slot, uid) = known.ok_or_else(|| internal("a network needs a slot"))?;
         fault::point(Point::NetworkMakeBefore);
-        let namespace = self.host.pool.make(slot, uid).await?;
         let egress = assignment.egress.clone();
-        apply_egress(&namespace, &egress).await?;
+        let namespace = self.host.pool.make(slot, uid, &egress).await?;
         if let Some(net_bps) = self.host.config.limits.io().net_bps {
             crate::net::shape::limit(&namespace, net_bps).await?;
         }
