@@ -22,6 +22,7 @@ use crate::{
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
     http::{access::ForWorkspace, entry::Places, params::Params},
+    rates::Rates,
     source::{NoRandom, random},
     terminal::TerminalTokens,
 };
@@ -41,6 +42,7 @@ pub(crate) struct Control {
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
+    pub(crate) rates: Rates,
     /// The OpenAPI document, made when it is first asked for.
     pub(crate) openapi: OnceLock<String>,
     pub(crate) shutdown: CancellationToken,
@@ -69,6 +71,7 @@ impl Control {
             hosts: HostClients::new(host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),
+            rates: Rates::new(),
             openapi: OnceLock::new(),
             shutdown,
             start,

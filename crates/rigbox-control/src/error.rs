@@ -17,6 +17,8 @@ use rigbox_types::{
 };
 use serde_json::{Value, json};
 
+use crate::rates::Left;
+
 /// A refusal.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -25,6 +27,7 @@ pub(crate) struct ApiError {
     message: String,
     details: Value,
     retry_after_s: Option<u32>,
+    left: Option<Left>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -60,6 +63,7 @@ impl ApiError {
             message: message.into(),
             details: Value::Null,
             retry_after_s: None,
+            left: None,
             cause: None,
         }
     }
@@ -119,6 +123,12 @@ impl ApiError {
         self
     }
 
+    /// Says in the answer's fields what the request's rate limit has left.
+    pub(crate) fn left(mut self, left: Left) -> Self {
+        self.left = Some(left);
+        self
+    }
+
     /// Says when to come again, in the details and as a header.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
@@ -138,7 +148,6 @@ impl ApiError {
     }
 
     /// The refusal's code.
-    #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
@@ -193,13 +202,16 @@ impl IntoResponse for ApiError {
         self.log();
         let status = self.http_status();
         let unauthenticated = self.code == ErrorCode::Unauthenticated;
-        let retry_after = self.retry_after_s;
+        let (retry_after, left) = (self.retry_after_s, self.left);
         let detail =
             ApiErrorDetail { code: self.code, message: self.message, details: self.details };
         let mut response = (status, Json(ApiErrorBody { error: detail })).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(left) = left {
+            left.write(headers);
         }
         if unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -14,6 +14,7 @@ mod hosts;
 mod http;
 mod keep;
 mod metrics;
+mod rates;
 mod service_specs;
 mod setup_scripts;
 mod source;

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod rates;
 pub mod samples;
 pub mod service_specs;
 pub mod settings;
@@ -109,6 +110,12 @@ impl Store {
     #[must_use]
     pub fn samples(&self) -> samples::Samples<'_> {
         samples::Samples { engine: &self.engine }
+    }
+
+    /// Token buckets of rate limits.
+    #[must_use]
+    pub fn rates(&self) -> rates::Rates<'_> {
+        rates::Rates { engine: &self.engine }
     }
 
     /// Answers to requests that carry an `Idempotency-Key`.

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod name;
 pub mod nearest;
 pub mod openapi;
+pub mod rate;
 mod secret;
 pub mod state;
 pub mod time;

@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,15 +13,15 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use rigbox_types::{
-    Right,
+    Principal, Right,
     api::error::ErrorCode,
     endpoint::{Endpoint, Method, Operation, Payload, Replay},
 };
@@ -34,6 +35,7 @@ use crate::{
     control::Control,
     error::{ApiError, ApiResult},
     http::{access::Access, idempotency, params::Params},
+    rates::Left,
 };
 
 /// Most requests under way whose answer is a document.
@@ -98,12 +100,9 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> ApiResult<Respo
     let Gate { control, endpoint } = gate;
     let place = control.places.take(endpoint)?;
     // Who asks comes before what is asked: a stranger learns nothing of the rules.
-    let principal = match endpoint.right {
-        Right::Public => None,
-        _ if endpoint.operation == Operation::TerminalOpen => {
-            Some(control.terminal_principal(request.uri(), request.headers()).await?)
-        }
-        _ => Some(control.authn.principal(&control.store, request.headers()).await?),
+    let (principal, left) = {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+        caller(gate, from, (request.uri(), request.headers())).await?
     };
     let params = Params::read(endpoint, request.uri())?;
     let access = Access { principal, endpoint, params };
@@ -121,7 +120,38 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> ApiResult<Respo
             .await
             .map_err(|_| ApiError::unavailable("this took too long", BUSY_RETRY_S))?,
     };
-    Ok(if endpoint.is_stream() { hold(response, place) } else { response })
+    let mut response = if endpoint.is_stream() { hold(response, place) } else { response };
+    if let Some(left) = left {
+        left.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Who asks, and what is left of the bucket that the request drew from.
+async fn caller(
+    gate: &Gate,
+    from: Option<IpAddr>,
+    (uri, headers): (&Uri, &HeaderMap),
+) -> ApiResult<(Option<Principal>, Option<Left>)> {
+    let Gate { control, endpoint } = gate;
+    if endpoint.right == Right::Public {
+        return Ok((None, from.map(|from| control.rates.draw_open(from)).transpose()?));
+    }
+    from.map_or(Ok(()), |from| control.rates.check_guesses(from))?;
+    let found = if endpoint.operation == Operation::TerminalOpen {
+        control.terminal_principal(uri, headers).await
+    } else {
+        control.authn.principal(&control.store, headers).await
+    };
+    let principal = match (found, from) {
+        (Err(error), Some(from)) if error.code() == ErrorCode::Unauthenticated => {
+            control.rates.count_guess(from);
+            return Err(error);
+        }
+        (found, _) => found?,
+    };
+    let left = control.rates.draw(&control.store, &principal, endpoint.rate).await?;
+    Ok((Some(principal), left))
 }
 
 /// Whether a request may take as long as its client wants, in one of the two directions.

@@ -53,6 +53,7 @@ both! {
     "2026-11-25-01-create-samples"
     "2026-11-25-02-samples-by-age"
     "2026-11-25-03-create-host-images"
+    "2026-11-25-31-create-rates"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

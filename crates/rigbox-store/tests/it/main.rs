@@ -17,6 +17,7 @@ mod idempotency;
 mod kit;
 mod observe;
 mod postgres;
+mod rates;
 mod samples;
 mod schema;
 mod scripts;
@@ -93,6 +94,9 @@ cases! {
         a_deleted_workspace_goes_when_the_host_has_nothing_of_it
         a_report_is_applied_whole
         reports_and_changes_at_once_do_not_block_each_other;
+    rates:
+        of_many_draws_at_once_as_many_pass_as_there_are_tokens
+        tokens_come_back_with_time;
     samples:
         samples_are_read_back_in_their_order
         samples_are_forgotten_after_a_week
