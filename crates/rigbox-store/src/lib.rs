@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod audit;
 pub mod clock;
 pub mod feed;
 pub mod hosts;
@@ -110,6 +111,12 @@ impl Store {
     #[must_use]
     pub fn samples(&self) -> samples::Samples<'_> {
         samples::Samples { engine: &self.engine }
+    }
+
+    /// The audit record.
+    #[must_use]
+    pub fn audit(&self) -> audit::Audit<'_> {
+        audit::Audit { engine: &self.engine }
     }
 
     /// Token buckets of rate limits.

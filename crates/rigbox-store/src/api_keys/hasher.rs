@@ -85,10 +85,15 @@ impl KeyHasher {
     /// The hash of a whole API key.
     #[must_use]
     pub fn hash(&self, key: &SecretString) -> KeyHash {
+        KeyHash(self.mac(key.expose_secret().as_bytes()))
+    }
+
+    /// The keyed hash of what is no secret.
+    pub(crate) fn mac(&self, message: &[u8]) -> [u8; LEN] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret())
             .expect("HMAC takes a key of any length");
-        mac.update(key.expose_secret().as_bytes());
-        KeyHash(mac.finalize().into_bytes().into())
+        mac.update(message);
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -54,6 +54,10 @@ both! {
     "2026-11-25-02-samples-by-age"
     "2026-11-25-03-create-host-images"
     "2026-11-25-31-create-rates"
+    "2026-11-25-32-create-audit"
+    "2026-11-25-33-audit-by-account"
+    "2026-11-25-34-create-audit-ends"
+    "2026-11-25-35-start-audit-ends"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

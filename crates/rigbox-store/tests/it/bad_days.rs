@@ -10,7 +10,7 @@ use crate::kit::{
 /// Names the directory that a child of [`a_full_disk_is_said_and_passes`] works in.
 const FULL_DISK_DIR: &str = "RIGBOX_TEST_FULL_DISK_DIR";
 
-async fn run(world: &World, text: &'static str) {
+pub(crate) async fn run(world: &World, text: &'static str) {
     sqlx::raw_sql(text).execute(&mut world.raw().await).await.unwrap();
 }
 

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod bad_days;
 mod durability;
 mod feed;
@@ -57,6 +58,11 @@ cases! {
         a_key_belongs_to_one_account
         the_last_use_is_noted_to_the_minute
         keys_are_bounded_and_the_oldest_make_room;
+    audit:
+        entries_of_many_writers_make_one_chain
+        an_account_sees_its_own_entries_page_by_page
+        what_was_tampered_with_is_found
+        a_record_that_is_cut_off_at_its_old_end_is_whole;
     bad_days:
         a_value_that_cannot_be_read_names_its_column
         calls_of_a_closed_store_say_so
