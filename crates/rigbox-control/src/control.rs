@@ -17,6 +17,7 @@ use rigbox_types::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Auditor,
     authn::Authenticator,
     config::SshGateway,
     error::{ApiError, ApiResult},
@@ -34,11 +35,19 @@ pub(crate) struct Facts {
     pub(crate) ssh: SshGateway,
 }
 
+/// How callers are known and recorded, and we to hosts.
+pub(crate) struct Known {
+    pub(crate) authn: Authenticator,
+    pub(crate) auditor: Auditor,
+    pub(crate) host_auth: ClientAuth,
+}
+
 /// See the module.
 pub(crate) struct Control {
     pub(crate) store: Store,
     pub(crate) config: Facts,
     pub(crate) authn: Authenticator,
+    pub(crate) audit: Auditor,
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
@@ -55,8 +64,7 @@ impl Control {
     pub(crate) fn new(
         store: Store,
         config: Facts,
-        authn: Authenticator,
-        host_auth: ClientAuth,
+        known: Known,
         shutdown: CancellationToken,
     ) -> Result<Self, NoRandom> {
         let mut start = String::from("req-");
@@ -67,8 +75,9 @@ impl Control {
         Ok(Self {
             store,
             config,
-            authn,
-            hosts: HostClients::new(host_auth),
+            authn: known.authn,
+            audit: known.auditor,
+            hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),
             rates: Rates::new(),

@@ -17,7 +17,7 @@ use rigbox_types::{
 };
 use serde_json::{Value, json};
 
-use crate::rates::Left;
+use crate::{audit::Refusal, rates::Left};
 
 /// A refusal.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct ApiError {
     details: Value,
     retry_after_s: Option<u32>,
     left: Option<Left>,
+    denied: bool,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -64,6 +65,7 @@ impl ApiError {
             details: Value::Null,
             retry_after_s: None,
             left: None,
+            denied: false,
             cause: None,
         }
     }
@@ -190,10 +192,11 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
-        match denied {
+        let error = match denied {
             Denied::Unknown => Self::new(ErrorCode::NotFound, "not found"),
             Denied::Forbidden => Self::new(ErrorCode::Forbidden, "this credential may not do that"),
-        }
+        };
+        Self { denied: true, ..error }
     }
 }
 
@@ -203,9 +206,11 @@ impl IntoResponse for ApiError {
         let status = self.http_status();
         let unauthenticated = self.code == ErrorCode::Unauthenticated;
         let (retry_after, left) = (self.retry_after_s, self.left);
+        let refusal = Refusal { code: self.code, denied: self.denied };
         let detail =
             ApiErrorDetail { code: self.code, message: self.message, details: self.details };
         let mut response = (status, Json(ApiErrorBody { error: detail })).into_response();
+        response.extensions_mut().insert(refusal);
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

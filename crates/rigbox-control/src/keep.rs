@@ -20,6 +20,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.samples().forget().await {
             tracing::warn!(%error, "old samples were not forgotten");
         }
+        if let Err(error) = control.store.audit().forget().await {
+            tracing::warn!(%error, "old audit entries were not cut off");
+        }
         if let Err(error) = control.store.rates().forget().await {
             tracing::warn!(%error, "full rate buckets were not forgotten");
         }

@@ -5,6 +5,7 @@
 //! Does not run a VM, speak SQL or know how a host works.
 
 mod account;
+mod audit;
 mod authn;
 mod config;
 mod control;
@@ -30,13 +31,16 @@ use rigbox_store::{OpenError, Store, StoreError, SystemClock, api_keys::HasherEr
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use config::{Config, SshGateway};
+pub use rigbox_store::StoreUrl;
 pub use source::NoRandom;
 
 use crate::{
+    audit::Auditor,
     authn::Authenticator,
-    control::{Control, Facts},
+    control::{Control, Facts, Known},
 };
 
 /// How long tasks may take to end once both listeners have.
@@ -87,8 +91,11 @@ pub async fn run(
     let authn = Authenticator::new(authn::hasher(&config.secrets)?);
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts { region: config.region, api_url: config.api_url, ssh: config.ssh };
-    let control = Control::new(store.clone(), facts, authn, config.host_auth, shutdown.clone())?;
-    let control = Arc::new(control);
+    let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
+    let known = Known { authn, auditor, host_auth: config.host_auth };
+    let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
+    let audited = CancellationToken::new();
+    let audit = task::spawn("control.audit", writer.run(store.clone(), audited.clone()));
     tracing::info!(internal = %internal.address(), "control serves");
     let keep = task::spawn("control.keep", keep::run(control.clone()));
     let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
@@ -96,8 +103,9 @@ pub async fn run(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve(internal, hosts::http::router(control), shutdown),
     );
-    let both = async { tokio::join!(keep, metrics) };
-    if tokio::time::timeout(DRAIN, both).await.is_err() {
+    audited.cancel();
+    let all = async { tokio::join!(keep, metrics, audit) };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!("housekeeping did not end in time");
     }
     store.close().await;

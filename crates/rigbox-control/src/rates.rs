@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rigbox_store::Store;
 use rigbox_types::{
     AccountId, Principal,
@@ -22,6 +22,7 @@ use rigbox_types::{
     rate::{Draw, Rate},
 };
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -35,6 +36,9 @@ const BUCKETS_MAX: usize = 16 * 1024;
 /// and so many tokens that another control may miss for a while.
 const AHEAD: u32 = 20;
 
+/// How long credentials that were good are let through to be looked at again, in microseconds.
+const TRUST: i64 = 3_600 * 1_000_000;
+
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -45,7 +49,11 @@ pub(crate) struct Rates {
     /// Tokens that were drawn ahead, and until when they may be used.
     ahead: Mutex<HashMap<(AccountId, RateClass), Ahead>>,
     addresses: Buckets<(IpAddr, RateClass)>,
+    /// Credentials that were good within [`TRUST`], by digest, and until when that counts.
+    trusted: Mutex<HashMap<Digest256, i64>>,
 }
+
+type Digest256 = [u8; 32];
 
 /// Tokens of the shared bucket that are this process's.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +88,7 @@ impl Rates {
             accounts: Buckets::new(),
             ahead: Mutex::new(HashMap::new()),
             addresses: Buckets::new(),
+            trusted: Mutex::new(HashMap::new()),
         }
     }
 
@@ -155,20 +164,54 @@ impl Rates {
         left(self.addresses.draw((network(from), class), class.rate(), now), class, class.rate())
     }
 
-    /// Refuses an address from which too many wrong credentials came. Takes nothing: who has good
-    /// ones is not slowed down by a guesser beside them before the guesser has used all up.
-    pub(crate) fn check_guesses(&self, from: IpAddr) -> ApiResult<()> {
-        let class = RateClass::Authentication;
-        let found = self.addresses.look((network(from), class), class.rate(), now().as_micros());
+    /// Refuses an address from which too many wrong credentials came, but not what was good a while
+    /// ago: nobody is locked out by a guesser beside them.
+    pub(crate) fn check_guesses(&self, from: IpAddr, headers: &HeaderMap) -> ApiResult<()> {
+        let (class, now) = (RateClass::Authentication, now().as_micros());
+        let found = self.addresses.look((network(from), class), class.rate(), now);
+        if matches!(found, Draw::Empty { .. }) && self.is_trusted(headers, now) {
+            return Ok(());
+        }
         left(found, class, class.rate()).map(drop)
     }
 
-    /// Counts wrong or missing credentials against their address.
-    pub(crate) fn count_guess(&self, from: IpAddr) {
-        let class = RateClass::Authentication;
-        // A refusal comes with the next request.
-        let _counted = self.addresses.draw((network(from), class), class.rate(), now().as_micros());
+    /// Notes that these credentials are good.
+    pub(crate) fn trust(&self, headers: &HeaderMap) {
+        let Some(digest) = digest(headers) else { return };
+        let now = now().as_micros();
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if trusted.len() >= BUCKETS_MAX {
+            trusted.retain(|_, until| *until > now);
+        }
+        if trusted.len() < BUCKETS_MAX {
+            trusted.insert(digest, now.saturating_add(TRUST));
+        }
     }
+
+    /// Counts wrong or missing credentials against their address.
+    pub(crate) fn count_guess(&self, from: IpAddr, headers: &HeaderMap) {
+        if let Some(digest) = digest(headers) {
+            self.trusted.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        }
+        let class = RateClass::Authentication;
+        let drawn = self.addresses.draw((network(from), class), class.rate(), now().as_micros());
+        if matches!(drawn, Draw::Empty { .. }) {
+            tracing::debug!("one guess more than are counted");
+        }
+    }
+
+    fn is_trusted(&self, headers: &HeaderMap, now: i64) -> bool {
+        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = digest(headers).and_then(|digest| trusted.get(&digest).copied());
+        until.is_some_and(|until| until > now)
+    }
+}
+
+/// A digest of the credentials: the key itself is kept nowhere. A key has 256 random bits, so how
+/// far a lookup of its digest comes tells nothing about it.
+fn digest(headers: &HeaderMap) -> Option<Digest256> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    Some(Sha256::digest(value.as_bytes()).into())
 }
 
 fn left(drawn: Draw, class: RateClass, rate: Rate) -> ApiResult<Left> {
@@ -267,15 +310,24 @@ mod tests {
     }
 
     #[test]
-    fn a_guesser_is_refused_after_its_guesses() {
+    fn a_guesser_is_refused_and_its_neighbour_is_not() {
         let rates = Rates::new();
         let from = IpAddr::from([192, 0, 2, 1]);
+        let of = |key: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(key))])
+        };
+        let (good, wrong) = (of("Bearer rb_good"), of("Bearer rb_wrong"));
+        rates.trust(&good);
         for _ in 0..RateClass::Authentication.rate().limit {
-            rates.check_guesses(from).unwrap();
-            rates.count_guess(from);
+            rates.check_guesses(from, &wrong).unwrap();
+            rates.count_guess(from, &wrong);
         }
-        let refused = rates.check_guesses(from).unwrap_err();
+        let refused = rates.check_guesses(from, &wrong).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::RateLimited);
-        rates.check_guesses(IpAddr::from([192, 0, 2, 2])).unwrap();
+        rates.check_guesses(from, &good).unwrap();
+        rates.check_guesses(IpAddr::from([192, 0, 2, 2]), &wrong).unwrap();
+        // A key that was revoked is good no longer.
+        rates.count_guess(from, &good);
+        rates.check_guesses(from, &good).unwrap_err();
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rigbox_types::{
     AccountId, Timestamp,
     api::audit::{AuditEntry, AuditStage},
+    limits::AUDIT_DAYS,
 };
 use sqlx::any::AnyRow;
 
@@ -22,8 +23,9 @@ use crate::{
     tx::Tx,
 };
 
-/// How long an entry is kept: a year, and a month to look at it.
-pub const AUDIT_KEPT: Duration = Duration::from_secs(396 * 24 * 3600);
+/// How long an entry is kept.
+// Widening: `From` is not const.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(AUDIT_DAYS as u64 * 24 * 3600);
 
 /// Entries that are read at once while the chain is followed.
 const PART: i64 = 1_000;
@@ -170,6 +172,15 @@ impl Audit<'_> {
         let rows = query.bind(before).bind(page.rows()).fetch_all(&self.engine.read).await?;
         let entries = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.page(LIST, entries, |entry| Key { numbers: [count(entry.seq)], id: String::new() }))
+    }
+
+    /// The entries after one of this number, oldest first; as many as are read at once.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn after(&self, seq: u64) -> Result<Vec<AuditEntry>, StoreError> {
+        let query = sqlx::query(FOLLOW).bind(count(seq)).bind(i64::MAX).bind(PART);
+        query.fetch_all(&self.engine.read).await?.iter().map(read).collect()
     }
 
     /// Follows the chain from the oldest entry to the newest one. With `kept`, the number and hash

@@ -66,3 +66,16 @@ pub const SERVICE_SPECS_MAX_COUNT: u64 = 256;
 pub const EXEC_START_MAX_LEN: usize = 4096;
 /// How long a terminal token opens a terminal, in seconds.
 pub const TERMINAL_TOKEN_S: u32 = 30;
+/// The window of rate limits, in seconds.
+pub const RATE_WINDOW_S: u32 = 60;
+/// Requests of an account about keys and sign-in within the window; also wrong credentials that an
+/// address may send before it is told to wait.
+pub const RATE_AUTHENTICATION: u32 = 120;
+/// Requests of an account about workspaces within the window.
+pub const RATE_WORKSPACES: u32 = 180;
+/// Requests of an account about apps within the window.
+pub const RATE_APPS: u32 = 240;
+/// Requests of an address that need no key within the window: the pages and probes of a whole office.
+pub const RATE_OPEN: u32 = 600;
+/// How long an entry of the audit record is kept, in days: a year, and a month to look at it.
+pub const AUDIT_DAYS: u32 = 396;

@@ -3,7 +3,10 @@
 //! more than twice the limit passes, and never more than the limit at once.
 //! Does not know who draws.
 
-use crate::endpoint::RateClass;
+use crate::{
+    endpoint::RateClass,
+    limits::{RATE_APPS, RATE_AUTHENTICATION, RATE_OPEN, RATE_WINDOW_S, RATE_WORKSPACES},
+};
 
 /// Microseconds of a second.
 const SECOND: i64 = 1_000_000;
@@ -41,13 +44,12 @@ impl RateClass {
     #[must_use]
     pub const fn rate(self) -> Rate {
         let limit = match self {
-            Self::Authentication => 120,
-            Self::Workspaces => 180,
-            Self::Apps => 240,
-            // Pages and probes of a whole office behind one address.
-            Self::Open => 600,
+            Self::Authentication => RATE_AUTHENTICATION,
+            Self::Workspaces => RATE_WORKSPACES,
+            Self::Apps => RATE_APPS,
+            Self::Open => RATE_OPEN,
         };
-        Rate { limit, window_s: 60 }
+        Rate { limit, window_s: RATE_WINDOW_S }
     }
 
     /// The class's word.

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    audit,
     config::{self, Config, DOCUMENTED, Source},
     control, doctor, down, host,
     layout::{DEFAULT_DATA, Install, Layout},
@@ -71,6 +72,11 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Verify and export the record of who asked for what.
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -80,6 +86,30 @@ enum Verb {
     Control(RoleArguments),
     /// Run the role that runs workspaces (started by `up`).
     Host(RoleArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditVerb {
+    /// Check that nothing in the record was changed or taken out; exit code 1 where it was.
+    #[command(
+        after_help = "Examples:\n  rigbox audit verify\n  rigbox audit verify --kept 812:5f3c…"
+    )]
+    Verify {
+        #[command(flatten)]
+        place: Place,
+        /// The last entry as a former verification has printed it: it must still be there.
+        #[arg(long, value_name = "NUMBER:HASH")]
+        kept: Option<audit::Kept>,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every entry, oldest first, one JSON document a line.
+    #[command(after_help = "Examples:\n  rigbox audit export > audit.ndjson")]
+    Export {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -172,6 +202,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Image { mut arguments } => {
             let place = Place::taken_from(&mut arguments)?;
             with_platform(&place, None, |up, _| match up::image(up, &arguments)? {})
+        }
+        Verb::Audit { verb: AuditVerb::Verify { place, kept, json } } => {
+            with_platform(&place, None, |up, _| audit::verify(up, kept.as_ref(), json))
+        }
+        Verb::Audit { verb: AuditVerb::Export { place } } => {
+            with_platform(&place, None, |up, _| audit::export(up))
         }
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::SshGateway;
+use rigbox_control::{SshGateway, StoreUrl};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::RegionName;
 use secrecy::ExposeSecret as _;
@@ -86,6 +86,23 @@ fn secret(path: &Utf8Path) -> anyhow::Result<secrecy::SecretString> {
     Ok(text.trim().to_owned().into())
 }
 
+/// Which database an installation has: the embedded one, or that of the file.
+///
+/// # Errors
+/// Names the file that cannot be read or holds no URL.
+pub(crate) fn store_url(
+    embedded: &Utf8Path,
+    url_file: Option<&Utf8Path>,
+) -> anyhow::Result<StoreUrl> {
+    parse_url(embedded, url_file.map(secret).transpose()?.as_ref())
+}
+
+fn parse_url(embedded: &Utf8Path, url: Option<&secrecy::SecretString>) -> anyhow::Result<StoreUrl> {
+    let url =
+        url.map_or_else(|| format!("sqlite:{embedded}").parse(), |url| url.expose_secret().parse());
+    url.context("control.database_url_file")
+}
+
 /// Becomes a user without any right, for good, and can gain none by executing anything.
 fn give_root_up(uid: u32) -> anyhow::Result<()> {
     rustix::thread::set_no_new_privs(true).context("give up gaining rights")?;
@@ -127,12 +144,8 @@ fn config(
     file: ControlFile,
     database: Option<secrecy::SecretString>,
 ) -> anyhow::Result<rigbox_control::Config> {
-    let store = database.as_ref().map_or_else(
-        || format!("sqlite:{}", file.database).parse(),
-        |url| url.expose_secret().parse(),
-    );
     Ok(rigbox_control::Config {
-        store: store.context("control.database_url_file")?,
+        store: parse_url(&file.database, database.as_ref())?,
         secrets: file.secrets,
         admin_key_file: Some(file.admin_key_file),
         internal: file.internal.parse().context("internal")?,

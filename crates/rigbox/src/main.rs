@@ -2,6 +2,7 @@
 //! Holds no logic that a role needs: `control` lives in its crate, `host` in its own executable.
 
 mod api;
+mod audit;
 mod cli;
 mod config;
 mod control;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod adoption;
+mod audit;
 mod bad_days;
 mod base;
 mod capacity;

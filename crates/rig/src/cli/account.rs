@@ -34,6 +34,14 @@ pub(crate) struct LogoutArgs {
     pub(crate) all: bool,
 }
 
+/// `rig audit`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditArgs {
+    /// Most entries
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+}
+
 /// `rig context …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::output::Format;
 
 pub(crate) use account::{
-    ApiArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs, LogoutArgs,
+    ApiArgs, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs, LogoutArgs,
     ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange, SetupScriptCommand,
     SshKeyCommand, TemplateCommand,
 };
@@ -144,6 +144,9 @@ pub(crate) enum Command {
     /// Show what the account may use and does use
     #[command(after_help = examples!("rig limits"))]
     Limits,
+    /// Show who asked for what in the account, newest first
+    #[command(after_help = examples!("rig audit", "rig audit --limit 200 --output json"))]
+    Audit(AuditArgs),
     /// Create, run and look into workspaces
     #[command(
         subcommand,

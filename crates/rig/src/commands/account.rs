@@ -1,15 +1,18 @@
-//! The account and the installation at a glance: `rig status`, `limits`, `capacity`, `templates`.
+//! The account and the installation at a glance: `rig status`, `limits`, `audit`, `capacity`,
+//! `templates`.
 
 use rigbox_types::api::{
     accounts::{CapacityResponse, GetDashboardResponse, GetUserLimitsResponse},
+    audit::AuditResponse,
     templates::TemplatesResponse,
 };
 
 use crate::{
+    cli::AuditArgs,
     client::{Document, Path},
     clock,
     error::CommandResult,
-    output::{Fields, Table},
+    output::{Fields, Table, ago},
     session::{App, Session},
     size,
     words::workspace_table,
@@ -67,6 +70,32 @@ pub(super) async fn limits(session: &Session) -> CommandResult {
         table.row([name.into(), used.into(), maximum.into()]);
     }
     output.table(&table, "")
+}
+
+/// Who asked for what.
+pub(super) async fn audit(session: &Session, args: &AuditArgs) -> CommandResult {
+    let output = &session.output;
+    output.progress("reading the audit record");
+    let path = Path::api("/audit").query("max_results", args.limit.to_string());
+    let answer: Document<AuditResponse> = session.client.get(path).await?;
+    if !output.is_human() {
+        return output.document(&answer.raw);
+    }
+    let now = clock::now();
+    let mut table = Table::new(["WHEN", "ACTION", "RESULT", "ACTOR", "FROM", "TARGET"]);
+    for entry in &answer.value.entries {
+        let status = entry.status.map(|status| status.to_string());
+        let result = entry.code.clone().or(status).unwrap_or_else(|| "begun".to_owned());
+        table.row([
+            ago(now, entry.at).into(),
+            (&entry.action).into(),
+            result.into(),
+            (&entry.actor).into(),
+            entry.address.as_deref().unwrap_or("-").into(),
+            (&entry.target).into(),
+        ]);
+    }
+    output.table(&table, "nothing is recorded yet")
 }
 
 /// How many workspaces there is room for. Needs no key.

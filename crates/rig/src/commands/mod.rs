@@ -92,6 +92,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         }
         Command::Capacity => account::capacity(app).await,
         Command::Limits => account::limits(&app.session()?).await,
+        Command::Audit(args) => account::audit(&app.session()?, &args).await,
         Command::Workspace(command) => workspace::run(&app.session()?, *command).await,
         Command::Ls(args) => workspace::list(&app.session()?, &args).await,
         Command::Shell(args) => workspace::shell(&app.session()?, &args).await,

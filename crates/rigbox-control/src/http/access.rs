@@ -9,7 +9,7 @@ use rigbox_store::workspaces::WorkspaceRow;
 use rigbox_types::{
     AccountId, Authorised, Principal, WorkspaceId,
     api::error::ErrorCode,
-    authz::{Denied, Resource, authorise},
+    authz::{Denied, Resource, Standing, authorise},
     endpoint::Endpoint,
 };
 
@@ -38,6 +38,14 @@ impl Access {
             .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated, "credentials are missing"))
     }
 
+    /// What the caller is on the platform; code in a workspace is nobody there.
+    fn standing(&self) -> Standing {
+        match self.principal {
+            Some(Principal::Key { standing, .. }) => standing,
+            Some(Principal::Guest { .. }) | None => Standing::User,
+        }
+    }
+
     /// The account that the caller acts for.
     pub(crate) fn account(&self) -> ApiResult<AccountId> {
         Ok(match self.principal()? {
@@ -50,6 +58,8 @@ impl Access {
 pub(crate) struct ForAccount {
     /// The account, with the right of the endpoint's row.
     pub(crate) account: Authorised<AccountId>,
+    /// What the caller is on the platform.
+    pub(crate) standing: Standing,
     /// The query.
     pub(crate) params: Params,
 }
@@ -78,7 +88,8 @@ impl FromRequestParts<Arc<Control>> for ForAccount {
         let account = access.account()?;
         let right = access.endpoint.right;
         let account = authorise(access.principal()?, right, &Resource::Account(account), account)?;
-        Ok(Self { account, params: access.params })
+        let standing = access.standing();
+        Ok(Self { account, standing, params: access.params })
     }
 }
 

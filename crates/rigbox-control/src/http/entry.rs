@@ -32,6 +32,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use crate::{
+    audit::Trail,
     control::Control,
     error::{ApiError, ApiResult},
     http::{access::Access, idempotency, params::Params},
@@ -82,6 +83,10 @@ impl Places {
     }
 }
 
+/// The request's id, as its answer says it.
+#[derive(Debug, Clone)]
+struct RequestId(HeaderValue);
+
 /// Which endpoint a route belongs to, and everything it needs.
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -93,23 +98,41 @@ pub(crate) struct Gate {
 pub(crate) async fn enter(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let operation = gate.endpoint.operation.as_str();
     tracing::Span::current().record("operation", operation);
-    admit(&gate, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok());
+    let seen = (id.unwrap_or_default().to_owned(), from);
+    let mut trail = Trail::new(gate.endpoint, &request, seen);
+    let admitted = admit(&gate, &mut trail, from, request, next).await;
+    let response = admitted.unwrap_or_else(IntoResponse::into_response);
+    if let Some(entry) = trail.completed(&response) {
+        gate.control.audit.completed(entry);
+    }
+    response
 }
 
-async fn admit(gate: &Gate, mut request: Request, next: Next) -> ApiResult<Response> {
+async fn admit(
+    gate: &Gate,
+    trail: &mut Trail,
+    from: Option<IpAddr>,
+    mut request: Request,
+    next: Next,
+) -> ApiResult<Response> {
     let Gate { control, endpoint } = gate;
     let place = control.places.take(endpoint)?;
     // Who asks comes before what is asked: a stranger learns nothing of the rules.
-    let (principal, left) = {
-        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
-        caller(gate, from, (request.uri(), request.headers())).await?
-    };
+    let (principal, left) = caller(gate, from, (request.uri(), request.headers())).await?;
+    if let Some(principal) = &principal {
+        trail.is_of(principal);
+    }
     let params = Params::read(endpoint, request.uri())?;
     let access = Access { principal, endpoint, params };
     let key = idempotency::key(request.headers())?.filter(|_| endpoint.method == Method::Post);
     if key.is_some() && endpoint.replay == Replay::Never {
         // To take it and then do the thing twice would be worse than to refuse.
         return Err(ApiError::field("Idempotency-Key", "answers of this endpoint are not kept"));
+    }
+    if trail.is_kept() {
+        control.audit.received(trail.received()).await?;
     }
     request.extensions_mut().insert(access.clone());
     request.extensions_mut().insert(place.clone());
@@ -137,7 +160,7 @@ async fn caller(
     if endpoint.right == Right::Public {
         return Ok((None, from.map(|from| control.rates.draw_open(from)).transpose()?));
     }
-    from.map_or(Ok(()), |from| control.rates.check_guesses(from))?;
+    from.map_or(Ok(()), |from| control.rates.check_guesses(from, headers))?;
     let found = if endpoint.operation == Operation::TerminalOpen {
         control.terminal_principal(uri, headers).await
     } else {
@@ -145,11 +168,12 @@ async fn caller(
     };
     let principal = match (found, from) {
         (Err(error), Some(from)) if error.code() == ErrorCode::Unauthenticated => {
-            control.rates.count_guess(from);
+            control.rates.count_guess(from, headers);
             return Err(error);
         }
         (found, _) => found?,
     };
+    control.rates.trust(headers);
     let left = control.rates.draw(&control.store, &principal, endpoint.rate).await?;
     Ok((Some(principal), left))
 }
@@ -172,10 +196,11 @@ fn hold(response: Response, place: Place) -> Response {
 /// The outermost layer: request id, span, and an answer even when a handler panics.
 pub(crate) async fn identify(
     State(control): State<Arc<Control>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers()).unwrap_or_else(|| control.request_id());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),

@@ -13,6 +13,7 @@ use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
 
 use crate::{
     account::http as account,
+    audit::http as audit,
     control::Control,
     guest::{exec, files, live, logs, services},
     http::entry::{Gate, enter, identify, unknown_path, wrong_method},
@@ -112,6 +113,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::SshKeyList => to(filter, ssh_keys::ssh_key_list),
         Op::SshKeyCreate => to(filter, ssh_keys::ssh_key_create),
         Op::SshKeyDelete => to(filter, ssh_keys::ssh_key_delete),
+        Op::AuditList => to(filter, audit::audit_list),
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),
         Op::AccountLimitsShow => to(filter, account::account_limits_show),

@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod audit;
 mod client;
 mod documents;
 mod entry;
@@ -18,6 +19,7 @@ mod internal;
 mod life;
 mod metrics;
 mod pages;
+mod rates;
 mod restart;
 mod scripts;
 mod ssh_keys;

@@ -106,6 +106,8 @@ operations! {
     SshKeyList = "ssh_key_list": "Lists the account's SSH keys.",
     SshKeyCreate = "ssh_key_create": "Adds an SSH key.",
     SshKeyDelete = "ssh_key_delete": "Deletes an SSH key.",
+    AuditList = "audit_list":
+        "Lists who asked for what in the account, newest first; to the operator, in all accounts.",
     TemplateList = "template_list": "Lists the templates.",
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",

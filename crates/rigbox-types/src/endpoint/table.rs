@@ -8,6 +8,7 @@ use crate::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
             ListRegionsResponse,
         },
+        audit::AuditResponse,
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceEvent,
         jobs::JobStatusResponse,
@@ -443,6 +444,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
         .errors(MISSING),
+    Endpoint::get(Op::AuditList, "/api/v1/audit", Right::AccountRead)
+        .query(PAGE)
+        .answers::<AuditResponse>(200),
     Endpoint::get(Op::TemplateList, "/api/v1/templates", Right::Public)
         .rate(RateClass::Open)
         .answers::<TemplatesResponse>(200),

@@ -1,0 +1,93 @@
+//! Who asked for what: the record of requests that may change something, and of every refusal to
+//! somebody who may not.
+//! Owns the queue to the record and its one writer. Invariants: nothing that may change something
+//! is begun before its entry is on disk; entries that come at once are written at once; the queue is
+//! bounded, and what does not fit is said in the log.
+//! Does not decide what is allowed.
+
+pub(crate) mod http;
+mod trail;
+mod writer;
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+pub use rigbox_store::audit::Verdict;
+use rigbox_store::{
+    OpenError, Store, StoreError, StoreUrl, SystemClock,
+    api_keys::{HasherError, KeyHasher},
+};
+use rigbox_types::api::audit::AuditEntry;
+
+pub(crate) use trail::{Refusal, Trail};
+pub(crate) use writer::Auditor;
+
+/// File of the chain's key within the directory of secrets.
+const CHAIN_KEY: &str = "audit.key";
+
+/// Why the record could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database answered once and then no more.
+    #[error("read the audit record")]
+    Store(#[from] StoreError),
+    /// The chain's key.
+    #[error("read the audit record's key")]
+    Key(#[from] HasherError),
+    /// There is no key, so there never was a record here.
+    #[error("there is no audit record yet: {0} is missing")]
+    NoKey(Utf8PathBuf),
+}
+
+/// Reads the key of the chain, or makes it at the first start.
+pub(crate) fn chain_key(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
+    KeyHasher::load_or_create(&secrets.join(CHAIN_KEY))
+}
+
+/// The record of an installation, opened past its control, which may run or not.
+pub struct AuditRecord {
+    store: Store,
+    key: KeyHasher,
+}
+
+impl AuditRecord {
+    /// Opens the record. `secrets` is the directory of the installation's own secrets.
+    ///
+    /// # Errors
+    /// As [`AuditError`].
+    pub async fn open(store: &StoreUrl, secrets: &Utf8Path) -> Result<Self, AuditError> {
+        let path = secrets.join(CHAIN_KEY);
+        if !path.exists() {
+            return Err(AuditError::NoKey(path));
+        }
+        let key = KeyHasher::load_or_create(&path)?;
+        let store = Store::open(store, Arc::new(SystemClock)).await?;
+        Ok(Self { store, key })
+    }
+
+    /// Follows the whole record. `kept` is the number and hash of an entry that was written down
+    /// elsewhere. A broken record is no error but a [`Verdict`].
+    ///
+    /// # Errors
+    /// As [`AuditError`].
+    pub async fn verify(&self, kept: Option<(u64, &str)>) -> Result<Verdict, AuditError> {
+        Ok(self.store.audit().verify(&self.key, kept).await?)
+    }
+
+    /// The entries after one of this number, oldest first, some at a time; empty at the end.
+    ///
+    /// # Errors
+    /// As [`AuditError`].
+    pub async fn after(&self, seq: u64) -> Result<Vec<AuditEntry>, AuditError> {
+        Ok(self.store.audit().after(seq).await?)
+    }
+
+    /// Lets go of the database.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
