@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use rigbox_fabric::{Client, ClientAuth};
 use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
 use rigbox_types::{
-    Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
+    ApiKeyId, Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -113,6 +113,12 @@ impl Control {
     pub(crate) async fn host_client(&self, row: &WorkspaceRow) -> ApiResult<Client> {
         let host = self.store.hosts().get(&row.host).await?;
         self.hosts.client(&host.id, &host.address)
+    }
+
+    /// Believes an API key no more, nor what was made with it; all of them where none is named.
+    pub(crate) fn forget_key(&self, id: Option<ApiKeyId>) {
+        self.authn.forget(id);
+        self.tokens.forget(id);
     }
 
     /// Who opens a terminal: by its token, else by the header.

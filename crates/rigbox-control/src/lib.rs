@@ -88,6 +88,8 @@ pub async fn run(
         }
     }
     store.idempotency().release().await?;
+    // Before a key is believed, so that the end of none is missed.
+    let wakes = store.feed().subscribe();
     let authn = Authenticator::new(authn::hasher(&config.secrets)?);
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts { region: config.region, api_url: config.api_url, ssh: config.ssh };
@@ -99,6 +101,7 @@ pub async fn run(
     tracing::info!(internal = %internal.address(), "control serves");
     let keep = task::spawn("control.keep", keep::run(control.clone()));
     let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
+    let revoke = task::spawn("control.revoke", authn::revoke(control.clone(), wakes));
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve(internal, hosts::http::router(control), shutdown),
@@ -109,5 +112,8 @@ pub async fn run(
         tracing::warn!("housekeeping did not end in time");
     }
     store.close().await;
+    if tokio::time::timeout(DRAIN, revoke).await.is_err() {
+        tracing::warn!("the feed of the store did not end in time");
+    }
     Ok(())
 }

@@ -1,20 +1,26 @@
 //! API keys, without their secrets: a keyed hash, found by a prefix that is no secret.
 //! Writer and reader: control's authentication. Invariants: a key cannot be read out of the
 //! database, nor guessed against it without the hashing key, which is not in it; hashes are
-//! compared in constant time. Does not make keys and does not decide what one may do.
+//! compared in constant time; whoever watches the feed is woken when a key ends before its time.
+//! Does not make keys and does not decide what one may do.
 
 mod hasher;
 
 use std::time::Duration;
 
-use rigbox_types::{AccountId, ApiKeyId, Timestamp, authz::Standing};
-use sqlx::any::AnyRow;
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Timestamp, authz::Standing};
+use sqlx::{
+    Any,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use crate::{
     Adding, Amount, Page, PageRequest, StoreError,
     engine::Engine,
+    feed::Wake,
     page::Key,
-    row::{Columns, count},
+    row::{Columns, count, json},
 };
 
 pub use hasher::{HasherError, KeyHash, KeyHasher};
@@ -27,12 +33,21 @@ const LIST: &str = "api-keys";
 macro_rules! columns {
     () => {
         "k.id, k.account_id, k.prefix, k.hash, k.name, k.created_at, k.expires_at, \
-         k.last_used_at, a.standing"
+         k.last_used_at, a.standing, s.scopes"
+    };
+}
+
+macro_rules! tables {
+    () => {
+        " FROM api_keys k JOIN accounts a ON a.id = k.account_id \
+         LEFT JOIN api_key_scopes s ON s.api_key_id = k.id "
     };
 }
 
 const INSERT: &str = "INSERT INTO api_keys (id, account_id, prefix, hash, name, created_at, \
      expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const INSERT_SCOPES: &str = "INSERT INTO api_key_scopes (api_key_id, scopes) VALUES ($1, $2)";
 
 const COUNT: &str = "SELECT COUNT(*) AS count FROM api_keys WHERE account_id = $1";
 
@@ -41,19 +56,20 @@ const MAKE_ROOM: &str = "DELETE FROM api_keys WHERE account_id = $1 AND id NOT I
      (SELECT id FROM api_keys WHERE account_id = $1 \
      ORDER BY COALESCE(last_used_at, created_at) DESC, id DESC LIMIT $2)";
 
-const FIND: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.prefix = $1"
-);
+const FIND: &str = concat!("SELECT ", columns!(), tables!(), "WHERE k.prefix = $1");
+
+const GET: &str =
+    concat!("SELECT ", columns!(), tables!(), "WHERE k.account_id = $1 AND k.id = $2");
 
 const LIST_OF_ACCOUNT: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM api_keys k JOIN accounts a ON a.id = k.account_id \
-     WHERE k.account_id = $1 AND (k.created_at, k.id) < ($2, $3) \
+    tables!(),
+    "WHERE k.account_id = $1 AND (k.created_at, k.id) < ($2, $3) \
      ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
 );
+
+const ROTATE: &str = "UPDATE api_keys SET prefix = $3, hash = $4 WHERE account_id = $1 AND id = $2";
 
 const DELETE: &str = "DELETE FROM api_keys WHERE account_id = $1 AND id = $2";
 
@@ -80,6 +96,8 @@ pub struct NewApiKey {
     pub name: Option<String>,
     /// When it ends; none for never.
     pub expires_at: Option<Timestamp>,
+    /// What it is narrowed to.
+    pub scopes: KeyScopes,
 }
 
 /// One key.
@@ -103,6 +121,8 @@ pub struct ApiKeyRow {
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// What it is narrowed to.
+    pub scopes: KeyScopes,
 }
 
 impl ApiKeys<'_> {
@@ -132,6 +152,10 @@ impl ApiKeys<'_> {
                     StoreError::or_conflict(error, "API key", &key.id)
                 }
             })?;
+        if !key.scopes.is_full() {
+            let query = sqlx::query(INSERT_SCOPES).bind(key.id.to_string());
+            query.bind(json(&key.scopes)?).execute(tx.on()).await?;
+        }
         adding.finish(tx, key.id.to_string()).await
     }
 
@@ -140,9 +164,22 @@ impl ApiKeys<'_> {
     /// # Errors
     /// As [`StoreError`].
     pub async fn make_room(&self, account: AccountId, most: u64) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
         let query = sqlx::query(MAKE_ROOM).bind(account.to_string()).bind(count(most));
-        query.execute(&self.engine.write).await?;
-        Ok(())
+        if query.execute(tx.on()).await?.rows_affected() > 0 {
+            tx.wake(Wake::Everything);
+        }
+        tx.commit().await
+    }
+
+    /// One key of the account.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn get(&self, account: AccountId, id: ApiKeyId) -> Result<ApiKeyRow, StoreError> {
+        let query = sqlx::query(GET).bind(account.to_string()).bind(id.to_string());
+        let row = query.fetch_optional(&self.engine.read).await?;
+        read(&row.ok_or_else(|| StoreError::not_found("API key", &id))?)
     }
 
     /// The key with this prefix, also one that has ended: the caller compares the hash first, so
@@ -180,20 +217,48 @@ impl ApiKeys<'_> {
         }))
     }
 
+    /// Gives a key another secret and keeps the rest; from here on the old one is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the account has no such key, [`StoreError::Conflict`] where
+    /// the prefix is taken.
+    pub async fn rotate(
+        &self,
+        account: AccountId,
+        id: ApiKeyId,
+        (prefix, hash): (&str, &KeyHash),
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(ROTATE)
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .bind(prefix.to_owned())
+            .bind(hash.as_bytes().to_vec());
+        self.end(id, query).await
+    }
+
     /// Forgets a key; from here on it is refused.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where the account has no such key.
     pub async fn delete(&self, account: AccountId, id: ApiKeyId) -> Result<(), StoreError> {
-        let done = sqlx::query(DELETE)
-            .bind(account.to_string())
-            .bind(id.to_string())
-            .execute(&self.engine.write)
-            .await?;
+        let query = sqlx::query(DELETE).bind(account.to_string()).bind(id.to_string());
+        self.end(id, query).await
+    }
+
+    /// Runs what ends a key, or its secret, and tells whoever may still believe it.
+    async fn end(
+        &self,
+        id: ApiKeyId,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        let done = query.execute(tx.on()).await;
+        let done = done.map_err(|error| StoreError::or_conflict(error, "API key", &id))?;
         if done.rows_affected() == 0 {
             return Err(StoreError::not_found("API key", &id));
         }
-        Ok(())
+        tx.wake(Wake::ApiKey(id));
+        tx.commit().await
     }
 
     /// Notes that a key was used, unless that was noted within the last minute.
@@ -219,6 +284,7 @@ impl ApiKeys<'_> {
 
 fn read(row: &AnyRow) -> Result<ApiKeyRow, StoreError> {
     let columns = Columns::of("api_keys", row);
+    let scopes = columns.json_optional("scopes")?;
     Ok(ApiKeyRow {
         id: columns.parsed("id")?,
         account: columns.parsed("account_id")?,
@@ -229,5 +295,6 @@ fn read(row: &AnyRow) -> Result<ApiKeyRow, StoreError> {
         created_at: columns.moment("created_at")?,
         expires_at: columns.moment_optional("expires_at")?,
         last_used_at: columns.moment_optional("last_used_at")?,
+        scopes: scopes.unwrap_or_else(KeyScopes::full),
     })
 }

@@ -1,5 +1,5 @@
 //! The change stream of workspaces: what a host has to know, in the order of revisions, and
-//! wake-ups for whoever watches.
+//! wake-ups for whoever watches, also for API keys that end.
 //! Writers: the modules of this crate, within their transactions. Readers: control, per host.
 //! Invariants: whoever reads on from the revision that the last answer named misses nothing and
 //! may see a change twice; a removal is remembered for at least a day; a wake-up is a hint, never

@@ -1,11 +1,13 @@
 //! The one authorisation function. A right is a value that only this module can make.
-//! Invariant: deny by default; pure: callers bring the facts.
+//! Invariants: deny by default; pure: callers bring the facts; a key never may more than its account,
+//! and only one that is narrowed to nothing may change the account, which is where keys are made: no
+//! key makes one that may more than itself.
 //! Does not authenticate (see the control plane's `authn`) and looks nothing up.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ApiKeyId, WorkspaceId};
+use crate::{AccountId, ApiKeyId, KeyScope, KeyScopes, WorkspaceId};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Principal {
         account: AccountId,
         /// What the account may do on the platform.
         standing: Standing,
+        /// What the key is narrowed to.
+        scopes: KeyScopes,
     },
     /// Code inside a workspace, known by its network namespace.
     Guest {
@@ -124,22 +128,25 @@ pub fn authorise<T>(
         (_, Resource::Public) if right == Right::Public => Ok(granted),
         (_, Resource::Public) => Err(Denied::Forbidden),
         // A key acts for its account, and an operator for every account.
-        (Principal::Key { account, standing, .. }, Resource::Account(owner)) => {
+        (Principal::Key { account, standing, scopes, .. }, Resource::Account(owner)) => {
             if account != owner && *standing != Standing::Operator {
                 return Err(Denied::Unknown);
             }
-            match right {
-                Right::AccountRead | Right::AccountWrite => Ok(granted),
-                _ => Err(Denied::Forbidden),
-            }
+            let allows = |scope| scope_on_account(scope, right);
+            // That there is an account says the key itself.
+            if scopes.iter().any(allows) { Ok(granted) } else { Err(Denied::Forbidden) }
         }
-        (Principal::Key { account, standing, .. }, Resource::Workspace { owner, .. }) => {
+        (Principal::Key { account, standing, scopes, .. }, Resource::Workspace { id, owner }) => {
             if account != owner && *standing != Standing::Operator {
                 return Err(Denied::Unknown);
             }
-            match right {
-                Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter => Ok(granted),
-                _ => Err(Denied::Forbidden),
+            let allows = |right| scopes.iter().any(|scope| scope_on_workspace(scope, right, id));
+            if allows(right) {
+                Ok(granted)
+            } else if allows(Right::WorkspaceRead) {
+                Err(Denied::Forbidden)
+            } else {
+                Err(Denied::Unknown)
             }
         }
         // Code in a workspace sees that workspace and nothing else.
@@ -153,6 +160,27 @@ pub fn authorise<T>(
     }
 }
 
+/// Whether a key with this scope may do `right` to its account.
+fn scope_on_account(scope: &KeyScope, right: Right) -> bool {
+    match scope {
+        KeyScope::Full => matches!(right, Right::AccountRead | Right::AccountWrite),
+        KeyScope::Read => right == Right::AccountRead,
+        // An account has the names of all its workspaces, and scripts and keys that reach them.
+        KeyScope::Workspace(_) | KeyScope::App(_) => false,
+    }
+}
+
+/// Whether a key with this scope may do `right` to a workspace that its account may.
+fn scope_on_workspace(scope: &KeyScope, right: Right, id: &WorkspaceId) -> bool {
+    let any = matches!(right, Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter);
+    match scope {
+        KeyScope::Full => any,
+        KeyScope::Read => right == Right::WorkspaceRead,
+        KeyScope::Workspace(own) => any && own == id,
+        KeyScope::App(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +190,21 @@ mod tests {
     }
 
     fn key(n: u8, standing: Standing) -> Principal {
-        Principal::Key { key: ApiKeyId::from_random([n; 16]), account: account(n), standing }
+        let scopes = KeyScopes::full();
+        Principal::Key {
+            key: ApiKeyId::from_random([n; 16]),
+            account: account(n),
+            standing,
+            scopes,
+        }
+    }
+
+    /// A user's key with these scopes.
+    fn narrow(n: u8, words: &[&str]) -> Principal {
+        let scopes: Vec<KeyScope> = words.iter().map(|word| word.parse().unwrap()).collect();
+        let scopes = scopes.try_into().unwrap();
+        let (key, account) = (ApiKeyId::from_random([n; 16]), account(n));
+        Principal::Key { key, account, standing: Standing::User, scopes }
     }
 
     fn workspace(n: u8, owner: u8) -> Resource {
@@ -189,5 +231,51 @@ mod tests {
         check(&guest, Right::WorkspaceWrite, &workspace(9, 1), Err(Denied::Forbidden));
         check(&guest, Right::GuestRead, &workspace(8, 1), Err(Denied::Unknown));
         check(&guest, Right::AccountRead, &Resource::Account(account(1)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_key_that_reads_changes_nothing() {
+        let key = narrow(1, &["read"]);
+        let own = Resource::Account(account(1));
+        check(&key, Right::AccountRead, &own, Ok(()));
+        check(&key, Right::AccountWrite, &own, Err(Denied::Forbidden));
+        check(&key, Right::WorkspaceRead, &workspace(9, 1), Ok(()));
+        for right in [Right::WorkspaceWrite, Right::WorkspaceEnter, Right::GuestRead] {
+            check(&key, right, &workspace(9, 1), Err(Denied::Forbidden));
+        }
+        check(&key, Right::WorkspaceRead, &workspace(9, 2), Err(Denied::Unknown));
+        check(&key, Right::AccountRead, &Resource::Account(account(2)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_key_of_a_workspace_knows_of_nothing_else() {
+        let id = WorkspaceId::from_random([9; 8]);
+        let key = narrow(1, &[&format!("workspace:{id}")]);
+        for right in [Right::WorkspaceRead, Right::WorkspaceWrite, Right::WorkspaceEnter] {
+            check(&key, right, &workspace(9, 1), Ok(()));
+            check(&key, right, &workspace(8, 1), Err(Denied::Unknown));
+            // A scope gives nothing that the account does not have.
+            check(&key, right, &workspace(9, 2), Err(Denied::Unknown));
+        }
+        for right in [Right::AccountRead, Right::AccountWrite] {
+            check(&key, right, &Resource::Account(account(1)), Err(Denied::Forbidden));
+        }
+    }
+
+    #[test]
+    fn scopes_add_up() {
+        let id = WorkspaceId::from_random([9; 8]);
+        let key = narrow(1, &["read", &format!("workspace:{id}")]);
+        check(&key, Right::WorkspaceEnter, &workspace(9, 1), Ok(()));
+        check(&key, Right::WorkspaceRead, &workspace(8, 1), Ok(()));
+        check(&key, Right::WorkspaceEnter, &workspace(8, 1), Err(Denied::Forbidden));
+        check(&key, Right::AccountWrite, &Resource::Account(account(1)), Err(Denied::Forbidden));
+    }
+
+    #[test]
+    fn a_key_of_an_app_may_nothing_in_the_api() {
+        let key = narrow(1, &["app:app-abcdefgh"]);
+        check(&key, Right::AccountRead, &Resource::Account(account(1)), Err(Denied::Forbidden));
+        check(&key, Right::WorkspaceRead, &workspace(9, 1), Err(Denied::Unknown));
     }
 }

@@ -165,6 +165,10 @@ prefixed_id! {
     /// A machine that runs workspaces: `host-` and eight characters.
     HostId, "host-", "host"
 }
+prefixed_id! {
+    /// A port of a workspace that is published under a name: `app-` and eight characters.
+    AppId, "app-", "app"
+}
 uuid_id! {
     /// The owner of things: the account of a person or a team.
     AccountId

@@ -15,13 +15,17 @@ pub mod name;
 pub mod nearest;
 pub mod openapi;
 pub mod rate;
+pub mod scope;
 mod secret;
 pub mod state;
 pub mod time;
 
 pub use authz::{Authorised, Principal, Right};
 pub use failure::Failure;
-pub use id::{AccountId, ApiKeyId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId};
+pub use id::{
+    AccountId, ApiKeyId, AppId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId,
+};
 pub use name::{ImageName, InvalidName, RegionName, TemplateId, WorkspaceName};
+pub use scope::{KeyScope, KeyScopes};
 pub use state::{Desired, Generation, Observed, Revision, Status};
 pub use time::Timestamp;

@@ -58,6 +58,8 @@ pub const SSH_KEY_MAX_LEN: usize = 8 * 1024;
 pub const SSH_KEYS_MAX_COUNT: usize = 64;
 /// Most API keys of an account.
 pub const API_KEYS_MAX_COUNT: u64 = 100;
+/// Most scopes of an API key: one that must reach more is better served with a key each.
+pub const API_KEY_SCOPES_MAX_COUNT: usize = 32;
 /// Most setup scripts of an account: several for each workspace of a machine.
 pub const SETUP_SCRIPTS_MAX_COUNT: u64 = 256;
 /// Most service specs of an account: several for each workspace of a machine.

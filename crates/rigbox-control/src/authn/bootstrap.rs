@@ -11,7 +11,7 @@ use rigbox_store::{
     Adding, Store, StoreError,
     api_keys::{HasherError, NewApiKey},
 };
-use rigbox_types::{AccountId, ApiKeyId, limits::API_KEYS_MAX_COUNT};
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes, limits::API_KEYS_MAX_COUNT};
 use secrecy::ExposeSecret as _;
 
 use super::{ApiKey, hasher};
@@ -88,6 +88,7 @@ pub async fn bootstrap(
         hash: hasher.hash(key.text()),
         name: Some(NAME.to_owned()),
         expires_at: None,
+        scopes: KeyScopes::full(),
     };
     // Whoever may write the file must get in, also where as many keys were lost as there may be.
     store.api_keys().make_room(account, API_KEYS_MAX_COUNT.saturating_sub(1)).await?;

@@ -1,14 +1,15 @@
 //! Keys that were verified a moment ago, so that a burst of requests reads the store once.
-//! Invariant: bounded in size, and in age: a removed key works for at most [`MAX_AGE`] more. Holds
-//! digests, no keys.
+//! Invariants: bounded in size; a key that has ended is not believed; a key that is forgotten is not
+//! believed again on the strength of a row that was read before; one whose end nobody told of works
+//! for at most [`MAX_AGE`] more. Holds digests, no keys.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use rigbox_types::Principal;
+use rigbox_types::{ApiKeyId, Principal, Timestamp};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -20,33 +21,124 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 const MAX_LEN: usize = 1_024;
 
 pub(super) struct Cache {
-    entries: Mutex<HashMap<[u8; 32], (Instant, Principal)>>,
+    state: Mutex<State>,
 }
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<[u8; 32], Entry>,
+    /// Counts how often something was forgotten.
+    forgotten: u64,
+}
+
+/// A key that was verified.
+pub(super) struct Verified {
+    pub(super) id: ApiKeyId,
+    pub(super) principal: Principal,
+    /// From when on it is refused.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+struct Entry {
+    since: Instant,
+    key: Verified,
+}
+
+/// Taken before a row is read: what is forgotten meanwhile makes the row worth nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading(u64);
 
 impl Cache {
     pub(super) fn new() -> Self {
-        Self { entries: Mutex::new(HashMap::new()) }
+        Self { state: Mutex::default() }
     }
 
-    pub(super) fn find(&self, key: &ApiKey) -> Option<Principal> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, principal) = entries.get(&digest(key))?;
-        (since.elapsed() < MAX_AGE).then(|| principal.clone())
+    pub(super) fn find(&self, key: &ApiKey, now: Timestamp) -> Option<Principal> {
+        let state = self.lock();
+        let entry = state.entries.get(&digest(key))?;
+        let ended = entry.key.expires_at.is_some_and(|end| end <= now);
+        (!ended && entry.since.elapsed() < MAX_AGE).then(|| entry.key.principal.clone())
     }
 
-    pub(super) fn keep(&self, key: &ApiKey, principal: Principal) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_LEN {
-            entries.retain(|_, (since, _)| since.elapsed() < MAX_AGE);
+    /// To be called before the row is read that [`Cache::keep`] is given.
+    pub(super) fn reading(&self) -> Reading {
+        Reading(self.lock().forgotten)
+    }
+
+    pub(super) fn keep(&self, key: &ApiKey, verified: Verified, reading: Reading) {
+        let mut state = self.lock();
+        if state.forgotten != reading.0 {
+            return;
+        }
+        if state.entries.len() >= MAX_LEN {
+            state.entries.retain(|_, entry| entry.since.elapsed() < MAX_AGE);
         }
         // Still full means more live keys than are worth remembering.
-        if entries.len() < MAX_LEN {
-            entries.insert(digest(key), (Instant::now(), principal));
+        if state.entries.len() < MAX_LEN {
+            state.entries.insert(digest(key), Entry { since: Instant::now(), key: verified });
         }
+    }
+
+    /// Believes a key no more; all of them where none is named.
+    pub(super) fn forget(&self, id: Option<ApiKeyId>) {
+        let mut state = self.lock();
+        state.forgotten = state.forgotten.wrapping_add(1);
+        state.entries.retain(|_, entry| id.is_some_and(|id| id != entry.key.id));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A key has 256 random bits: how far a lookup of its digest comes tells nothing about it.
 fn digest(key: &ApiKey) -> [u8; 32] {
     Sha256::digest(key.text().expose_secret().as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rigbox_types::{AccountId, KeyScopes, authz::Standing};
+
+    use super::*;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    fn verified(n: u8, expires_at: Option<Timestamp>) -> Verified {
+        let (id, account) = (ApiKeyId::from_random([n; 16]), AccountId::from_random([n; 16]));
+        let (standing, scopes) = (Standing::User, KeyScopes::full());
+        let principal = Principal::Key { key: id, account, standing, scopes };
+        Verified { id, principal, expires_at }
+    }
+
+    #[test]
+    fn a_key_that_has_ended_is_not_believed() {
+        let (cache, key) = (Cache::new(), ApiKey::new().unwrap());
+        cache.keep(&key, verified(1, Some(at(10))), cache.reading());
+        assert!(cache.find(&key, at(9)).is_some());
+        assert!(cache.find(&key, at(10)).is_none());
+    }
+
+    #[test]
+    fn a_key_that_is_forgotten_is_not_believed_and_others_are() {
+        let (cache, first, second) = (Cache::new(), ApiKey::new().unwrap(), ApiKey::new().unwrap());
+        cache.keep(&first, verified(1, None), cache.reading());
+        cache.keep(&second, verified(2, None), cache.reading());
+        cache.forget(Some(ApiKeyId::from_random([1; 16])));
+        assert!(cache.find(&first, at(0)).is_none());
+        assert!(cache.find(&second, at(0)).is_some());
+        cache.forget(None);
+        assert!(cache.find(&second, at(0)).is_none());
+    }
+
+    #[test]
+    fn a_row_that_was_read_before_its_key_was_forgotten_is_not_kept() {
+        let (cache, key) = (Cache::new(), ApiKey::new().unwrap());
+        let reading = cache.reading();
+        cache.forget(Some(ApiKeyId::from_random([1; 16])));
+        cache.keep(&key, verified(1, None), reading);
+        assert!(cache.find(&key, at(0)).is_none());
+    }
 }

@@ -1,29 +1,34 @@
 //! Who asks: API keys, known by a keyed hash.
 //! Owns a small cache of keys that were just verified. The hashing key lies outside the database,
 //! so that a stolen database opens nothing.
-//! Invariant: deny by default; a key's text is never stored, logged or compared in a time that
-//! depends on it. Does not decide what the caller may do.
+//! Invariants: deny by default; a key's text is never stored, logged or compared in a time that
+//! depends on it; the hash covers what a key is narrowed to, so that whoever can write the database
+//! widens nothing, and a program that does not know of scopes refuses the key.
+//! Does not decide what the caller may do.
 
 mod bootstrap;
 mod cache;
 mod key;
+mod revoke;
 
 use camino::Utf8Path;
 use http::{HeaderMap, header};
 use rigbox_store::{
     Store,
-    api_keys::{HasherError, KeyHasher},
+    api_keys::{HasherError, KeyHash, KeyHasher},
 };
-use rigbox_types::{Principal, api::error::ErrorCode};
+use rigbox_types::{ApiKeyId, KeyScopes, Principal, api::error::ErrorCode};
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub(crate) use key::ApiKey;
+pub(crate) use revoke::revoke;
 
 use crate::{
     error::{ApiError, ApiResult},
     source::now,
 };
-use cache::Cache;
+use cache::{Cache, Verified};
 
 /// File of the hashing key within the directory of secrets.
 const HASHING_KEY: &str = "api-keys.key";
@@ -51,11 +56,12 @@ impl Authenticator {
         headers: &HeaderMap,
     ) -> ApiResult<Principal> {
         let key = bearer(headers)?;
-        if let Some(principal) = self.cache.find(&key) {
+        if let Some(principal) = self.cache.find(&key, now()) {
             return Ok(principal);
         }
+        let reading = self.cache.reading();
         let found = store.api_keys().find_by_prefix(key.prefix()).await?;
-        let row = found.filter(|row| self.hasher.hash(key.text()) == row.hash).ok_or_else(wrong)?;
+        let row = found.filter(|row| self.hash(&key, &row.scopes) == row.hash).ok_or_else(wrong)?;
         if row.expires_at.is_some_and(|end| end <= now()) {
             return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
         }
@@ -63,10 +69,30 @@ impl Authenticator {
             // A note for people; no reason to refuse.
             tracing::warn!(%error, "the use of an API key was not noted");
         }
-        let principal =
-            Principal::Key { key: row.id, account: row.account, standing: row.standing };
-        self.cache.keep(&key, principal.clone());
+        let principal = Principal::Key {
+            key: row.id,
+            account: row.account,
+            standing: row.standing,
+            scopes: row.scopes,
+        };
+        let (id, expires_at) = (row.id, row.expires_at);
+        self.cache.keep(&key, Verified { id, principal: principal.clone(), expires_at }, reading);
         Ok(principal)
+    }
+
+    /// What is kept of a key with these scopes.
+    pub(crate) fn hash(&self, key: &ApiKey, scopes: &KeyScopes) -> KeyHash {
+        if scopes.is_full() {
+            return self.hasher.hash(key.text());
+        }
+        // A key has no space in it, so this is no other key.
+        let text = format!("{} {scopes}", key.text().expose_secret());
+        self.hasher.hash(&SecretString::from(text))
+    }
+
+    /// Believes a key no more without asking the store; all of them where none is named.
+    pub(crate) fn forget(&self, id: Option<ApiKeyId>) {
+        self.cache.forget(id);
     }
 }
 

@@ -18,7 +18,7 @@ use rigbox_store::{
     Adding,
     idempotency::{Begin, Claim, LEASE},
 };
-use rigbox_types::limits::IDEMPOTENCY_KEY_MAX_LEN;
+use rigbox_types::{Principal, limits::IDEMPOTENCY_KEY_MAX_LEN};
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 use tracing::Instrument as _;
@@ -90,7 +90,7 @@ pub(crate) async fn run(
 ) -> ApiResult<Response> {
     let (mut parts, body) = request.into_parts();
     let bytes = body::collect(parts.headers.clone(), body).await?;
-    let hash = request_hash(&parts, &bytes);
+    let hash = request_hash(&parts, &bytes, access.principal()?);
     let begin = control.store.idempotency().begin(access.account()?, &key, &hash).await?;
     let (claim, made) = match begin {
         Begin::Work { claim, made } => (claim, made),
@@ -160,11 +160,19 @@ fn replay(status: u16, body: String) -> Response {
     (status, [json, (REPLAYED, HeaderValue::from_static("true"))], body).into_response()
 }
 
-/// What makes two requests the same: method, path with query, body.
-fn request_hash(parts: &Parts, body: &[u8]) -> [u8; 32] {
+/// What makes two requests the same: method, path with query, body, and what the key may do. An
+/// answer that is kept is given without asking again who may have it, so it is only for a key with
+/// the same scopes.
+fn request_hash(parts: &Parts, body: &[u8], who: &Principal) -> [u8; 32] {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let scopes = match who {
+        Principal::Key { scopes, .. } if !scopes.is_full() => scopes.to_string(),
+        Principal::Key { .. } | Principal::Guest { .. } => String::new(),
+    };
     let mut digest = Sha256::new();
-    for part in [parts.method.as_str().as_bytes(), target.as_bytes(), body] {
+    let of_all = [parts.method.as_str().as_bytes(), target.as_bytes(), body];
+    let of_narrow = (!scopes.is_empty()).then_some(scopes.as_bytes());
+    for part in of_all.into_iter().chain(of_narrow) {
         // The length keeps the parts apart.
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);

@@ -127,9 +127,11 @@ async fn until_told(control: &Control, row: &WorkspaceRow) -> ApiResult<()> {
             return Ok(());
         }
         let woken = async {
-            while let Some(Wake::Workspace { workspace, .. }) = wakes.next().await {
-                if workspace == row.id {
-                    return;
+            while let Some(wake) = wakes.next().await {
+                match wake {
+                    Wake::Workspace { workspace, .. } if workspace != row.id => {}
+                    Wake::Workspace { .. } | Wake::Everything => return,
+                    Wake::ApiKey(_) => {}
                 }
             }
         };

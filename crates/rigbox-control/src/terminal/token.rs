@@ -1,6 +1,6 @@
 //! Terminal tokens: for clients that cannot send a header with a WebSocket, which browsers cannot.
 //! Owns the tokens that were handed out. Invariant: a token opens one terminal of one workspace,
-//! once, within [`TERMINAL_TOKEN_S`]; only its hash is kept; the number of open ones is bounded.
+//! once, within [`TERMINAL_TOKEN_S`], while its key is there; only its hash is kept; the number of open ones is bounded.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rigbox_types::{Authorised, Principal, WorkspaceId, limits::TERMINAL_TOKEN_S};
+use rigbox_types::{ApiKeyId, Authorised, Principal, WorkspaceId, limits::TERMINAL_TOKEN_S};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -65,6 +65,15 @@ impl TerminalTokens {
         let good = entry.workspace == *workspace && entry.since.elapsed() < LIFE;
         good.then_some(entry.principal)
     }
+
+    /// Ends the tokens that were made with an API key; all of them where none is named.
+    pub(crate) fn forget(&self, id: Option<ApiKeyId>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, entry| match &entry.principal {
+            Principal::Key { key, .. } => id.is_some_and(|id| id != *key),
+            Principal::Guest { .. } => true,
+        });
+    }
 }
 
 fn hash(token: &str) -> [u8; 32] {
@@ -74,7 +83,7 @@ fn hash(token: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use rigbox_types::{
-        AccountId, ApiKeyId, Right,
+        AccountId, KeyScopes, Right,
         authz::{Resource, Standing, authorise},
     };
 
@@ -89,6 +98,7 @@ mod tests {
             key: ApiKeyId::from_random([1; 16]),
             account,
             standing: Standing::User,
+            scopes: KeyScopes::full(),
         };
         let resource = Resource::Workspace { id: mine.clone(), owner: account };
         let proof = authorise(&principal, Right::WorkspaceEnter, &resource, mine.clone()).unwrap();
@@ -101,5 +111,12 @@ mod tests {
         assert_eq!(tokens.take(&token, &other), None);
         assert_eq!(tokens.take(&token, &mine), None);
         assert_eq!(tokens.take("", &mine), None);
+
+        let token = tokens.make(&proof, principal.clone()).unwrap();
+        tokens.forget(Some(ApiKeyId::from_random([2; 16])));
+        let again = tokens.make(&proof, principal.clone()).unwrap();
+        assert_eq!(tokens.take(&token, &mine), Some(principal));
+        tokens.forget(Some(ApiKeyId::from_random([1; 16])));
+        assert_eq!(tokens.take(&again, &mine), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rigbox_types::{HostId, WorkspaceId};
+use rigbox_types::{ApiKeyId, HostId, WorkspaceId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgListener;
 use tokio::{
@@ -38,9 +38,15 @@ pub enum Wake {
         /// Whose it is.
         host: HostId,
     },
+    /// This API key is gone, or its secret is another one.
+    ApiKey(ApiKeyId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
+
+/// Begins what is sent about an API key. Programs from before there was such a wake-up take it for
+/// [`Wake::Everything`].
+const API_KEY: &str = "api-key";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -141,6 +147,7 @@ impl fmt::Display for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
+            Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -149,5 +156,8 @@ impl fmt::Display for Wake {
 /// Reads what another process has sent.
 fn parse(text: &str) -> Option<Wake> {
     let (workspace, host) = text.split_once(' ')?;
+    if workspace == API_KEY {
+        return host.parse().ok().map(Wake::ApiKey);
+    }
     Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
 }

@@ -53,6 +53,7 @@ both! {
     "2026-11-25-01-create-samples"
     "2026-11-25-02-samples-by-age"
     "2026-11-25-03-create-host-images"
+    "2026-11-25-10-create-api-key-scopes"
     "2026-11-25-31-create-rates"
     "2026-11-25-32-create-audit"
     "2026-11-25-33-audit-by-account"

@@ -1,13 +1,18 @@
-use std::{os::unix::fs::PermissionsExt, thread};
+use std::{os::unix::fs::PermissionsExt, thread, time::Duration};
 
 use camino::Utf8PathBuf;
 use rigbox_store::{
     Adding, PageRequest, StoreError,
-    api_keys::{HasherError, KeyHash, KeyHasher, NewApiKey},
+    api_keys::{ApiKeyRow, HasherError, KeyHash, KeyHasher, NewApiKey},
+    feed::Wake,
 };
-use rigbox_types::{ApiKeyId, Timestamp, authz::Standing};
+use rigbox_types::{ApiKeyId, KeyScope, KeyScopes, Timestamp, authz::Standing};
 
-use crate::kit::{SECOND, World, account};
+use tokio::time::timeout;
+
+use crate::kit::{Database, SECOND, World, account};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn hasher() -> (tempfile::TempDir, Utf8PathBuf, KeyHasher) {
     let dir = tempfile::tempdir().unwrap();
@@ -24,6 +29,7 @@ fn new_key(world: &World, n: u8, hash: KeyHash) -> NewApiKey {
         hash,
         name: Some("laptop".to_owned()),
         expires_at: Some(Timestamp::from_micros(7)),
+        scopes: KeyScopes::full(),
     }
 }
 
@@ -145,4 +151,86 @@ pub(crate) async fn keys_are_bounded_and_the_oldest_make_room(world: World) {
     let ids: Vec<_> = page.items.iter().map(|row| row.prefix.clone()).collect();
     let kept = |n| new_key(&world, n, hasher.2.hash(&"k".into())).prefix;
     assert_eq!(ids, [kept(4), kept(3), kept(1)]);
+}
+
+/// Scopes, as they come out of a request.
+fn scopes(words: &[&str]) -> KeyScopes {
+    let scopes: Vec<KeyScope> = words.iter().map(|word| word.parse().unwrap()).collect();
+    scopes.try_into().unwrap()
+}
+
+pub(crate) async fn a_key_keeps_its_scopes_and_one_from_before_them_is_full(world: World) {
+    let (keys, hasher) = (world.store.api_keys(), hasher());
+    let hash = || hasher.2.hash(&"k".into());
+    let narrow = scopes(&["read", "workspace:ws-abcdefgh"]);
+    let new = NewApiKey { scopes: narrow.clone(), ..new_key(&world, 1, hash()) };
+    keys.insert(&new, Adding::at_most(100)).await.unwrap();
+    // As a program from before there were scopes writes it.
+    let old = sqlx::query(
+        "INSERT INTO api_keys (id, account_id, prefix, hash, created_at) \
+         SELECT $1, account_id, 'rb_2', hash, 1 FROM api_keys",
+    );
+    let id = ApiKeyId::from_random([2; 16]);
+    old.bind(id.to_string()).execute(&mut world.raw().await).await.unwrap();
+    let found = async |prefix| keys.find_by_prefix(prefix).await.unwrap().unwrap().scopes;
+    assert_eq!((found("rb_1").await, found("rb_2").await), (narrow.clone(), KeyScopes::full()));
+    assert_eq!(keys.get(world.account, new.id).await.unwrap().scopes, narrow);
+    let page = keys.list(world.account, &PageRequest::default()).await.unwrap();
+    let listed: Vec<_> = page.items.into_iter().map(|row| row.scopes).collect();
+    assert_eq!(listed, [narrow, KeyScopes::full()]);
+    // What a key was narrowed to does not outlive it.
+    keys.delete(world.account, new.id).await.unwrap();
+    keys.insert(&new_key(&world, 1, hash()), Adding::at_most(100)).await.unwrap();
+    assert_eq!(found("rb_1").await, KeyScopes::full());
+}
+
+pub(crate) async fn a_rotated_key_is_the_same_with_another_secret(world: World) {
+    let (keys, hasher) = (world.store.api_keys(), hasher());
+    let (old, new) = (hasher.2.hash(&"old".into()), hasher.2.hash(&"new".into()));
+    let key = NewApiKey { scopes: scopes(&["read"]), ..new_key(&world, 1, old) };
+    keys.insert(&key, Adding::at_most(100)).await.unwrap();
+    keys.insert(&new_key(&world, 2, hasher.2.hash(&"k".into())), Adding::at_most(100))
+        .await
+        .unwrap();
+    let before = keys.get(world.account, key.id).await.unwrap();
+    for (owner, prefix) in [(account(2), "rb_3"), (world.account, "rb_2")] {
+        let refused = keys.rotate(owner, key.id, (prefix, &new)).await.unwrap_err();
+        let expected = if owner == world.account {
+            matches!(refused, StoreError::Conflict { .. })
+        } else {
+            matches!(refused, StoreError::NotFound { .. })
+        };
+        assert!(expected, "{refused:?}");
+    }
+    assert_eq!(keys.get(world.account, key.id).await.unwrap(), before);
+    keys.rotate(world.account, key.id, ("rb_3", &new)).await.unwrap();
+    assert_eq!(keys.find_by_prefix("rb_1").await.unwrap(), None);
+    let after = keys.find_by_prefix("rb_3").await.unwrap().unwrap();
+    assert_eq!(after, ApiKeyRow { prefix: "rb_3".to_owned(), hash: new, ..before });
+}
+
+pub(crate) async fn whoever_watches_is_told_of_a_key_that_ends(world: World) {
+    let other = world.another_store().await;
+    let mut watchers = vec![world.store.feed().subscribe()];
+    // With SQLite there is one writing process, and wake-ups stay in it.
+    if matches!(world.database, Database::Postgres(_)) {
+        watchers.push(other.feed().subscribe());
+    }
+    let (keys, hasher) = (world.store.api_keys(), hasher());
+    let hash = hasher.2.hash(&"k".into());
+    let key = new_key(&world, 1, hasher.2.hash(&"k".into()));
+    keys.insert(&key, Adding::at_most(100)).await.unwrap();
+    keys.rotate(world.account, key.id, ("rb_2", &hash)).await.unwrap();
+    keys.delete(world.account, key.id).await.unwrap();
+    // Nobody is told of what did not happen.
+    keys.delete(world.account, key.id).await.unwrap_err();
+    keys.make_room(world.account, 0).await.unwrap();
+    keys.insert(&key, Adding::at_most(100)).await.unwrap();
+    keys.make_room(world.account, 0).await.unwrap();
+    for watcher in &mut watchers {
+        for expected in [Wake::ApiKey(key.id), Wake::ApiKey(key.id), Wake::Everything] {
+            let wake = timeout(PATIENCE, watcher.next()).await.expect("not woken");
+            assert_eq!(wake, Some(expected));
+        }
+    }
 }

@@ -57,7 +57,10 @@ cases! {
         a_key_is_found_by_its_prefix_and_known_by_its_hash
         a_key_belongs_to_one_account
         the_last_use_is_noted_to_the_minute
-        keys_are_bounded_and_the_oldest_make_room;
+        keys_are_bounded_and_the_oldest_make_room
+        a_key_keeps_its_scopes_and_one_from_before_them_is_full
+        a_rotated_key_is_the_same_with_another_secret
+        whoever_watches_is_told_of_a_key_that_ends;
     audit:
         entries_of_many_writers_make_one_chain
         an_account_sees_its_own_entries_page_by_page

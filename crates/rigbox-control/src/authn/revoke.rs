@@ -1,0 +1,19 @@
+//! Keys that end in another process of the platform: the store's feed tells of them.
+//! Invariant: a wake-up that is missed costs no more than the age that the cache allows.
+
+use std::sync::Arc;
+
+use rigbox_store::feed::{Subscription, Wake};
+
+use crate::control::Control;
+
+/// Forgets what the feed tells of, until the store is closed.
+pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
+    while let Some(wake) = wakes.next().await {
+        match wake {
+            Wake::ApiKey(id) => control.forget_key(Some(id)),
+            Wake::Everything => control.forget_key(None),
+            Wake::Workspace { .. } => {}
+        }
+    }
+}
