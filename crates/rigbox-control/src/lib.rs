@@ -5,6 +5,7 @@
 //! Does not run a VM, speak SQL or know how a host works.
 
 mod account;
+mod api_keys;
 mod audit;
 mod authn;
 mod config;

@@ -22,6 +22,7 @@ mod tests {
 
     use crate::{
         api::{
+            api_keys::ApiKeySecretResponse,
             service_specs::{
                 CreateServiceSpecRequest, ServiceSpecResponse, UpdateServiceSpecRequest,
             },
@@ -76,6 +77,9 @@ mod tests {
             shown::<SetupScriptResponse>(script.clone()),
             shown::<CreateSetupScriptRequest>(new_script.clone()),
             shown::<UpdateSetupScriptRequest>(new_script),
+            shown::<ApiKeySecretResponse>(json!({
+                "id": ID, "key": "hunter2", "scopes": ["full"], "expires_at": null,
+            })),
             shown::<AssignedScript>(script),
             shown::<AssignedService>(service),
         ] {

@@ -13,6 +13,7 @@ use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
 
 use crate::{
     account::http as account,
+    api_keys::http as api_keys,
     audit::http as audit,
     control::Control,
     guest::{exec, files, live, logs, services},
@@ -113,6 +114,10 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::SshKeyList => to(filter, ssh_keys::ssh_key_list),
         Op::SshKeyCreate => to(filter, ssh_keys::ssh_key_create),
         Op::SshKeyDelete => to(filter, ssh_keys::ssh_key_delete),
+        Op::ApiKeyList => to(filter, api_keys::api_key_list),
+        Op::ApiKeyCreate => to(filter, api_keys::api_key_create),
+        Op::ApiKeyRotate => to(filter, api_keys::api_key_rotate),
+        Op::ApiKeyDelete => to(filter, api_keys::api_key_delete),
         Op::AuditList => to(filter, audit::audit_list),
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),

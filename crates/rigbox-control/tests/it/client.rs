@@ -62,6 +62,11 @@ impl Client {
         Self { base, key, pool: Pool::builder(TokioExecutor::new()).build_http() }
     }
 
+    /// The same with another key.
+    pub(crate) fn with_key(&self, key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..self.clone() }
+    }
+
     /// The same without a key.
     pub(crate) fn stranger(&self) -> Self {
         Self { key: None, ..self.clone() }
@@ -70,7 +75,7 @@ impl Client {
     /// A request with everything that every request has.
     pub(crate) fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
         let path =
-            if path.starts_with("/api") { path.to_owned() } else { format!("/api/v1{path}") };
+            if path.starts_with("/api/") { path.to_owned() } else { format!("/api/v1{path}") };
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(format!("{}{path}", self.base));

@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod api_keys;
 mod audit;
 mod client;
 mod documents;
@@ -19,8 +20,12 @@ mod internal;
 mod life;
 mod metrics;
 mod pages;
+mod people;
+#[path = "../../../rigbox-store/tests/it/postgres.rs"]
+mod postgres;
 mod rates;
 mod restart;
+mod rights;
 mod scripts;
 mod ssh_keys;
 mod terminal;

@@ -64,7 +64,7 @@ async fn what_is_no_public_key_is_refused() {
 }
 
 /// A key of its own for each number.
-fn key(number: u8) -> String {
+pub(crate) fn key(number: u8) -> String {
     let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
     blob.extend([number; 32]);
     format!("ssh-ed25519 {}", STANDARD.encode(blob))

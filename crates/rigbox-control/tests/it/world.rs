@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_control::{Config, SshGateway, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
+use rigbox_store::StoreUrl;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::{Client, PATIENCE},
     host::Host,
+    postgres::Server,
 };
 
 /// See the module.
@@ -18,6 +20,9 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) api: Client,
     pub(crate) host: Host,
+    pub(crate) store: StoreUrl,
+    /// What holds the database, where that is no file.
+    _server: Option<Server>,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -28,24 +33,46 @@ pub(crate) struct World {
 impl World {
     /// Control and a host that has registered and watches.
     pub(crate) async fn start() -> Self {
-        let world = Self::without_host().await;
-        world.host.register().await;
-        world.host.watch(None, &world.end);
-        world
+        Self::without_host().await.with_host().await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn on_postgres() -> Self {
+        Self::without_host_on(Some(Server::start())).await.with_host().await
     }
 
     /// Control, and a host that has not registered.
     pub(crate) async fn without_host() -> Self {
+        Self::without_host_on(None).await
+    }
+
+    async fn with_host(self) -> Self {
+        self.host.register().await;
+        self.host.watch(None, &self.end);
+        self
+    }
+
+    async fn without_host_on(server: Option<Server>) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
         let dir = TempDir::with_prefix("rb").unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap().to_owned();
         let (shutdown, end) = (CancellationToken::new(), CancellationToken::new());
-        let (base, control) = start_control(&path, &shutdown).await;
+        let file = || format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
+        let store = server.as_ref().map_or_else(file, Server::url);
+        let (base, control) = start_control(&path, store.clone(), internal(&path), &shutdown).await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
-        Self { dir, api, host, shutdown, control: Some(control), end }
+        Self { dir, api, host, store, _server: server, shutdown, control: Some(control), end }
+    }
+
+    /// Another control on the same data, with the same caller.
+    pub(crate) async fn another_control(&self) -> Client {
+        let (path, store) = (self.path(), self.store.clone());
+        let internal = Address::Unix(path.join("c2.sock"));
+        let (base, _) = start_control(&path, store, internal, &self.end).await;
+        Client::new(base, self.api.key.clone())
     }
 
     pub(crate) fn path(&self) -> Utf8PathBuf {
@@ -62,7 +89,8 @@ impl World {
     /// Starts control again on the same data.
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
-        let (base, control) = start_control(&self.path(), &self.shutdown).await;
+        let (path, store) = (self.path(), self.store.clone());
+        let (base, control) = start_control(&path, store, internal(&path), &self.shutdown).await;
         self.api.base = base;
         self.control = Some(control);
     }
@@ -110,14 +138,19 @@ async fn read_key(dir: &Utf8Path) -> String {
 }
 
 /// Starts control and waits until it answers.
-async fn start_control(dir: &Utf8Path, shutdown: &CancellationToken) -> (String, JoinHandle<()>) {
+async fn start_control(
+    dir: &Utf8Path,
+    store: StoreUrl,
+    internal: Address,
+    shutdown: &CancellationToken,
+) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let config = Config {
-        store: format!("sqlite:{}", dir.join("rigbox.db")).parse().unwrap(),
+        store,
         secrets: dir.join("secrets"),
         admin_key_file: Some(dir.join("admin.key")),
-        internal: internal(dir),
+        internal,
         internal_auth: ServerAuth::Local { peer_uid: None },
         host_auth: ClientAuth::Local,
         region: "here".parse().unwrap(),

@@ -2,6 +2,7 @@
 //! the API hands on (exec, files, logs, ports) are in [`guest`](crate::guest).
 
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
 pub mod change;
 pub mod error;

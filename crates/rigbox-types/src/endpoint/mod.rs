@@ -106,6 +106,11 @@ operations! {
     SshKeyList = "ssh_key_list": "Lists the account's SSH keys.",
     SshKeyCreate = "ssh_key_create": "Adds an SSH key.",
     SshKeyDelete = "ssh_key_delete": "Deletes an SSH key.",
+    ApiKeyList = "api_key_list": "Lists the account's API keys, without their secrets.",
+    ApiKeyCreate = "api_key_create": "Makes an API key, which only this answer shows.",
+    ApiKeyRotate = "api_key_rotate":
+        "Gives an API key a new secret; the old one is refused from then on.",
+    ApiKeyDelete = "api_key_delete": "Deletes an API key, which is refused from then on.",
     AuditList = "audit_list":
         "Lists who asked for what in the account, newest first; to the operator, in all accounts.",
     TemplateList = "template_list": "Lists the templates.",

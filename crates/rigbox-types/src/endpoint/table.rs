@@ -8,6 +8,7 @@ use crate::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
             ListRegionsResponse,
         },
+        api_keys::{ApiKeySecretResponse, ApiKeysResponse, CreateApiKeyRequest},
         audit::AuditResponse,
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceEvent,
@@ -441,6 +442,25 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<SshKey>(201)
         .errors(&[Conflict, ErrorCode::QuotaExceeded]),
     Endpoint::delete(Op::SshKeyDelete, "/api/v1/ssh-keys/{id}", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::ApiKeyList, "/api/v1/api-keys", Right::AccountRead)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<ApiKeysResponse>(200),
+    Endpoint::post(Op::ApiKeyCreate, "/api/v1/api-keys", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .takes::<CreateApiKeyRequest>()
+        .answers::<ApiKeySecretResponse>(201)
+        .errors(&[ErrorCode::QuotaExceeded])
+        .never_replayed(),
+    Endpoint::post(Op::ApiKeyRotate, "/api/v1/api-keys/{id}/rotate", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .answers::<ApiKeySecretResponse>(200)
+        .errors(&[NotFound, InvalidState])
+        .never_replayed(),
+    Endpoint::delete(Op::ApiKeyDelete, "/api/v1/api-keys/{id}", Right::AccountWrite)
         .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
         .errors(MISSING),

@@ -1,0 +1,109 @@
+//! Making, changing and ending API keys.
+//! Invariant: once one of these has answered, no request of this process believes the old secret;
+//! other processes are told by the store's feed.
+
+use rigbox_store::{Adding, StoreError, api_keys::NewApiKey};
+use rigbox_types::{
+    AccountId, ApiKeyId, Authorised, KeyScope, KeyScopes, Principal, Right, Timestamp,
+    api::{
+        api_keys::{ApiKeySecretResponse, CreateApiKeyRequest},
+        error::ErrorCode,
+    },
+    authz::{Resource, authorise},
+    limits::API_KEYS_MAX_COUNT,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    authn::ApiKey,
+    control::Control,
+    error::{ApiError, ApiResult},
+    source::{now, random},
+    validate::text::check_title,
+};
+
+/// Makes a key for the account.
+pub(super) async fn api_key_create(
+    control: &Control,
+    account: &Authorised<AccountId>,
+    who: &Principal,
+    request: CreateApiKeyRequest,
+) -> ApiResult<ApiKeySecretResponse> {
+    if let Some(name) = &request.name {
+        check_title("name", name)?;
+    }
+    if request.expires_at.is_some_and(|end| end <= now()) {
+        return Err(ApiError::field("expires_at", "must be in the future"));
+    }
+    let scopes = request.scopes.unwrap_or_else(KeyScopes::full);
+    check_scopes(control, who, &scopes).await?;
+    let key = ApiKey::new().map_err(ApiError::internal)?;
+    let new = NewApiKey {
+        id: ApiKeyId::from_random(random().map_err(ApiError::internal)?),
+        account: *account.target(),
+        prefix: key.prefix().to_owned(),
+        hash: control.authn.hash(&key, &scopes),
+        name: request.name,
+        expires_at: request.expires_at,
+        scopes,
+    };
+    control.store.api_keys().insert(&new, Adding::at_most(API_KEYS_MAX_COUNT)).await?;
+    Ok(answer(new.id, &key, new.scopes, new.expires_at))
+}
+
+/// Gives a key another secret.
+pub(super) async fn api_key_rotate(
+    control: &Control,
+    account: &Authorised<AccountId>,
+    id: ApiKeyId,
+) -> ApiResult<ApiKeySecretResponse> {
+    let (keys, account) = (control.store.api_keys(), *account.target());
+    let row = keys.get(account, id).await?;
+    if row.expires_at.is_some_and(|end| end <= now()) {
+        let text = "this API key has ended, and another secret would not open anything";
+        return Err(ApiError::new(ErrorCode::InvalidState, text));
+    }
+    let key = ApiKey::new().map_err(ApiError::internal)?;
+    let hash = control.authn.hash(&key, &row.scopes);
+    let rotated = keys.rotate(account, id, (key.prefix(), &hash)).await;
+    // Also where it is not known whether it came to be.
+    control.forget_key(Some(id));
+    rotated?;
+    Ok(answer(id, &key, row.scopes, row.expires_at))
+}
+
+/// Ends a key.
+pub(super) async fn api_key_delete(
+    control: &Control,
+    account: &Authorised<AccountId>,
+    id: ApiKeyId,
+) -> ApiResult<()> {
+    let deleted = control.store.api_keys().delete(*account.target(), id).await;
+    control.forget_key(Some(id));
+    Ok(deleted?)
+}
+
+/// Refuses a key for a workspace that the caller could not see: it would open nothing, and most
+/// likely the id was mistyped. What may not be seen is like what is not there.
+async fn check_scopes(control: &Control, who: &Principal, scopes: &KeyScopes) -> ApiResult<()> {
+    for scope in scopes.iter() {
+        let KeyScope::Workspace(id) = scope else { continue };
+        let missing = || ApiError::field("scopes", format!("there is no workspace {id}"));
+        let row = match control.store.workspaces().get(id).await {
+            Err(StoreError::NotFound { .. }) => return Err(missing()),
+            other => other?,
+        };
+        let resource = Resource::Workspace { id: row.id, owner: row.account };
+        authorise(who, Right::WorkspaceRead, &resource, ()).map_err(|_| missing())?;
+    }
+    Ok(())
+}
+
+fn answer(
+    id: ApiKeyId,
+    key: &ApiKey,
+    scopes: KeyScopes,
+    expires_at: Option<Timestamp>,
+) -> ApiKeySecretResponse {
+    ApiKeySecretResponse { id, key: key.text().expose_secret().to_owned(), scopes, expires_at }
+}

@@ -1,0 +1,47 @@
+//! Callers beside the operator: users with keys of their own, put into the store, and keys that were
+//! asked for.
+
+use std::sync::Arc;
+
+use rigbox_store::{
+    Adding, Store, SystemClock,
+    api_keys::{KeyHasher, NewApiKey},
+};
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes};
+use serde_json::{Value, json};
+
+use crate::{client::Client, world::World};
+
+/// A user with a key for everything.
+pub(crate) async fn user(world: &World, number: u8) -> Client {
+    user_with(world, number, KeyScopes::full()).await
+}
+
+/// A user whose row of the key says that it has these scopes, while its hash is that of a key with
+/// all of them.
+pub(crate) async fn user_with(world: &World, number: u8, scopes: KeyScopes) -> Client {
+    let store = Store::open(&world.store, Arc::new(SystemClock)).await.unwrap();
+    let account = AccountId::from_random([number; 16]);
+    store.accounts().insert_user(account).await.unwrap();
+    let text = format!("rb_{number:08x}{}", format!("{number:02x}").repeat(32));
+    let hasher = KeyHasher::load_or_create(&world.path().join("secrets/api-keys.key")).unwrap();
+    let new = NewApiKey {
+        id: ApiKeyId::from_random([number; 16]),
+        account,
+        prefix: text[..11].to_owned(),
+        hash: hasher.hash(&text.clone().into()),
+        name: None,
+        expires_at: None,
+        scopes,
+    };
+    store.api_keys().insert(&new, Adding::at_most(100)).await.unwrap();
+    store.close().await;
+    world.api.with_key(text)
+}
+
+/// Makes a key with these scopes for the caller's account.
+pub(crate) async fn key(api: &Client, scopes: &[&str]) -> (String, Client) {
+    let made: Value = api.json("POST", "/api-keys", json!({ "scopes": scopes })).await.expect(201);
+    let id = made["id"].as_str().unwrap().to_owned();
+    (id, api.with_key(made["key"].as_str().unwrap()))
+}
