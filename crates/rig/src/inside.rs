@@ -167,6 +167,7 @@ fn name_of(command: &Command) -> String {
         Command::SetupScript(_) => "setup-script",
         Command::ServiceSpec(_) => "service-spec",
         Command::SshKey(_) => "ssh-key",
+        Command::ApiKey(_) => "api-key",
         Command::Api(_) => "api",
         Command::Completions(_) => "completions",
         Command::Config(_) => "config",

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod error;
+mod expiry;
 mod input;
 mod inside;
 mod output;

@@ -7,7 +7,10 @@ use clap_complete::Shell;
 use rigbox_types::api::{service_specs::RestartPolicy, setup_scripts::RunOn};
 
 use super::{Target, examples};
-use crate::output::Format;
+use crate::{
+    expiry::{self, Expiry},
+    output::Format,
+};
 
 /// `rig login`
 #[derive(Debug, Clone, Args)]
@@ -260,6 +263,43 @@ pub(crate) enum SshKeyCommand {
     /// Write the account's keys into a running workspace
     #[command(after_help = examples!("rig ssh-key sync demo"))]
     Sync(Target),
+}
+
+/// `rig api-key …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Make a key; it is printed once, on standard output
+    #[command(after_help = examples!(
+        "rig api-key create --name laptop",
+        "rig api-key create --name dashboard --scope read --expires 90d",
+        "rig api-key create --name ci --scope workspace:demo > ci.key",
+    ))]
+    Create {
+        /// Name, for people
+        #[arg(long)]
+        name: Option<String>,
+        /// When it ends: a time from now (12h, 30d, 8w) or a moment (RFC 3339); never when missing
+        #[arg(long, value_name = "WHEN", value_parser = expiry::parse)]
+        expires: Option<Expiry>,
+        /// What it is for: full, read, workspace:NAME or app:ID; full when missing. Repeatable
+        #[arg(long, value_name = "SCOPE")]
+        scope: Vec<String>,
+    },
+    /// List them, newest first
+    #[command(visible_alias = "list", after_help = examples!("rig api-key ls"))]
+    Ls,
+    /// Delete one; it is refused from then on
+    #[command(visible_alias = "delete", after_help = examples!("rig api-key rm ci"))]
+    Rm {
+        /// Name, id, or how it begins
+        key: String,
+    },
+    /// Give one a new secret, printed once; the old one is refused from then on
+    #[command(after_help = examples!("rig api-key rotate ci > ci.key"))]
+    Rotate {
+        /// Name, id, or how it begins
+        key: String,
+    },
 }
 
 /// `rig api`

@@ -13,9 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::output::Format;
 
 pub(crate) use account::{
-    ApiArgs, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs, LogoutArgs,
-    ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange, SetupScriptCommand,
-    SshKeyCommand, TemplateCommand,
+    ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
+    LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
+    SetupScriptCommand, SshKeyCommand, TemplateCommand,
 };
 pub(crate) use workspace::{
     CopyArgs, EnvCommand, EnvGetArgs, EnvListArgs, EnvSetArgs, EnvUnsetArgs, ExecArgs, ListArgs,
@@ -191,6 +191,12 @@ pub(crate) enum Command {
     /// Public SSH keys that open your workspaces
     #[command(subcommand, after_help = examples!("rig ssh-key add", "rig ssh-key ls"))]
     SshKey(SshKeyCommand),
+    /// API keys of the account, for programs and other machines
+    #[command(subcommand, after_help = examples!(
+        "rig api-key create --name ci --scope workspace:demo",
+        "rig api-key ls",
+    ))]
+    ApiKey(ApiKeyCommand),
     /// Send a request to the API
     #[command(after_help = examples!(
         "rig api GET /workspaces",

@@ -2,6 +2,7 @@
 
 mod account;
 mod api;
+mod api_key;
 mod config;
 mod context;
 mod doctor;
@@ -101,6 +102,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::SetupScript(command) => setup_script::run(&app.session()?, command).await,
         Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
         Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,
+        Command::ApiKey(command) => api_key::run(&app.session()?, command).await,
         Command::Api(args) => api::run(app, &args).await,
         Command::Completions(args) => completions(&app.output, &args, Cli::command()),
     }

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod api_keys;
 mod copy;
 mod events;
 mod exec;

@@ -2,8 +2,8 @@
 //! Owns a small cache of keys that were just verified. The hashing key lies outside the database,
 //! so that a stolen database opens nothing.
 //! Invariants: deny by default; a key's text is never stored, logged or compared in a time that
-//! depends on it; the hash covers what a key is narrowed to, so that whoever can write the database
-//! widens nothing, and a program that does not know of scopes refuses the key.
+//! depends on it; the hash covers what a key is narrowed to, so that a key whose scopes are lost or
+//! changed opens nothing, and a program that does not know of scopes refuses it.
 //! Does not decide what the caller may do.
 
 mod bootstrap;
