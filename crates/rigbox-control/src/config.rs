@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
-use rigbox_types::RegionName;
+use rigbox_types::{RegionName, rate::RateLimits};
 
 /// Everything that [`run`](crate::run) needs besides its public listener.
 pub struct Config {
@@ -26,6 +26,8 @@ pub struct Config {
     pub api_url: String,
     /// The SSH gateway.
     pub ssh: SshGateway,
+    /// How fast accounts and addresses may ask.
+    pub rates: RateLimits,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

@@ -13,6 +13,7 @@ use rigbox_fabric::{Client, ClientAuth};
 use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
 use rigbox_types::{
     ApiKeyId, Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
+    rate::RateLimits,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,7 @@ pub(crate) struct Facts {
     pub(crate) region: RegionName,
     pub(crate) api_url: String,
     pub(crate) ssh: SshGateway,
+    pub(crate) rates: RateLimits,
 }
 
 /// How callers are known and recorded, and we to hosts.
@@ -74,13 +76,13 @@ impl Control {
         }
         Ok(Self {
             store,
+            rates: Rates::new(config.rates),
             config,
             authn: known.authn,
             audit: known.auditor,
             hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),
-            rates: Rates::new(),
             openapi: OnceLock::new(),
             shutdown,
             start,

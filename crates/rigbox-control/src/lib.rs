@@ -93,7 +93,12 @@ pub async fn run(
     let wakes = store.feed().subscribe();
     let authn = Authenticator::new(authn::hasher(&config.secrets)?);
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
-    let facts = Facts { region: config.region, api_url: config.api_url, ssh: config.ssh };
+    let facts = Facts {
+        region: config.region,
+        api_url: config.api_url,
+        ssh: config.ssh,
+        rates: config.rates,
+    };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
     let known = Known { authn, auditor, host_auth: config.host_auth };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,10 +19,11 @@ use rigbox_types::{
     api::error::ErrorCode,
     authz::Standing,
     endpoint::RateClass,
-    rate::{Draw, Rate},
+    rate::{self, Draw, Rate, RateLimits},
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -43,11 +44,15 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
+/// Whose bucket, and of what.
+type Of = (AccountId, RateClass);
+
 /// All buckets.
 pub(crate) struct Rates {
-    accounts: Buckets<(AccountId, RateClass)>,
-    /// Tokens that were drawn ahead, and until when they may be used.
-    ahead: Mutex<HashMap<(AccountId, RateClass), Ahead>>,
+    limits: RateLimits,
+    accounts: Buckets<Of>,
+    /// What this process knows of shared buckets.
+    shared: Mutex<HashMap<Of, Arc<AsyncMutex<Shared>>>>,
     addresses: Buckets<(IpAddr, RateClass)>,
     /// Credentials that were good within [`TRUST`], by digest, and until when that counts.
     trusted: Mutex<HashMap<Digest256, i64>>,
@@ -55,14 +60,19 @@ pub(crate) struct Rates {
 
 type Digest256 = [u8; 32];
 
-/// Tokens of the shared bucket that are this process's.
-#[derive(Debug, Clone, Copy)]
-struct Ahead {
+/// A shared bucket, as far as this process knows it. One request at a time looks into the database;
+/// those behind it take of what it drew.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Tokens that are this process's.
     tokens: u32,
-    /// What the shared bucket had left, and when it is full.
+    /// What the bucket had left besides, and when it is full.
     remaining: u32,
     full_at: i64,
+    /// Until when the tokens may be used.
     until: i64,
+    /// Before that it is not worth a look whether there are new ones.
+    empty_until: i64,
 }
 
 /// What an answer says of the bucket that its request drew from.
@@ -83,10 +93,11 @@ impl Left {
 }
 
 impl Rates {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: RateLimits) -> Self {
         Self {
+            limits,
             accounts: Buckets::new(),
-            ahead: Mutex::new(HashMap::new()),
+            shared: Mutex::new(HashMap::new()),
             addresses: Buckets::new(),
             trusted: Mutex::new(HashMap::new()),
         }
@@ -103,7 +114,7 @@ impl Rates {
             Principal::Key { standing: Standing::Operator, .. } => return Ok(None),
             Principal::Key { account, .. } | Principal::Guest { account, .. } => *account,
         };
-        let rate = class.rate();
+        let rate = self.limits.of(class);
         let drawn = if store.rates().are_shared() {
             self.draw_shared(store, account, class).await?
         } else {
@@ -119,60 +130,66 @@ impl Rates {
         account: AccountId,
         class: RateClass,
     ) -> ApiResult<Draw> {
-        let (rate, now) = (class.rate(), now().as_micros());
-        if let Some(drawn) = self.take_ahead((account, class), now) {
-            return Ok(drawn);
+        let rate = self.limits.of(class);
+        let shared = self.shared((account, class));
+        let mut shared = shared.lock().await;
+        let now = now().as_micros();
+        if now < shared.empty_until {
+            return Ok(Draw::Empty { retry_after_s: 1 });
         }
-        let several = (rate.limit / AHEAD).max(1);
-        let mut tokens = several;
-        let mut drawn = store.rates().draw(account, class, (rate, tokens)).await?;
-        if matches!(drawn, Draw::Empty { .. }) && several > 1 {
-            tokens = 1;
-            drawn = store.rates().draw(account, class, (rate, tokens)).await?;
-        }
-        if let Draw::Passed { full_at, remaining, .. } = drawn {
-            let ahead =
-                Ahead { tokens: tokens - 1, remaining, full_at, until: now + rate.window() };
-            let mut all = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= BUCKETS_MAX {
-                all.retain(|_, ahead| ahead.tokens > 0 && now < ahead.until);
+        if shared.tokens == 0 || now >= shared.until {
+            let several = (rate.limit / AHEAD).max(1);
+            let mut tokens = several;
+            let mut drawn = store.rates().draw(account, class, (rate, tokens)).await?;
+            if matches!(drawn, Draw::Empty { .. }) && several > 1 {
+                tokens = 1;
+                drawn = store.rates().draw(account, class, (rate, tokens)).await?;
             }
-            all.insert((account, class), ahead);
+            match drawn {
+                Draw::Passed { full_at, remaining, .. } => {
+                    let until = now.saturating_add(rate.window());
+                    *shared = Shared { tokens, remaining, full_at, until, empty_until: 0 };
+                }
+                Draw::Empty { .. } => {
+                    shared.empty_until = now.saturating_add(rate.cost(1));
+                    return Ok(drawn);
+                }
+            }
         }
-        Ok(drawn)
+        shared.tokens -= 1;
+        let remaining = shared.remaining.saturating_add(shared.tokens);
+        let full_at = shared.full_at;
+        Ok(Draw::Passed { full_at, remaining, reset_s: rate::seconds(full_at.saturating_sub(now)) })
     }
 
-    fn take_ahead(&self, of: (AccountId, RateClass), now: i64) -> Option<Draw> {
-        let mut all = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let ahead = all.get_mut(&of)?;
-        if ahead.tokens == 0 || now >= ahead.until {
-            all.remove(&of);
-            return None;
+    fn shared(&self, of: Of) -> Arc<AsyncMutex<Shared>> {
+        let mut all = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= BUCKETS_MAX {
+            // Tokens that are forgotten come back with time.
+            all.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
-        ahead.tokens -= 1;
-        let reset = u32::try_from(ahead.full_at.saturating_sub(now) / 1_000_000).unwrap_or(0);
-        Some(Draw::Passed {
-            full_at: ahead.full_at,
-            remaining: ahead.remaining.saturating_add(ahead.tokens),
-            reset_s: reset,
-        })
+        Arc::clone(all.entry(of).or_default())
     }
 
     /// Draws a token of an address, for what needs no credentials.
     pub(crate) fn draw_open(&self, from: IpAddr) -> ApiResult<Left> {
         let (class, now) = (RateClass::Open, now().as_micros());
-        left(self.addresses.draw((network(from), class), class.rate(), now), class, class.rate())
+        left(
+            self.addresses.draw((network(from), class), self.limits.of(class), now),
+            class,
+            self.limits.of(class),
+        )
     }
 
     /// Refuses an address from which too many wrong credentials came, but not what was good a while
     /// ago: nobody is locked out by a guesser beside them.
     pub(crate) fn check_guesses(&self, from: IpAddr, headers: &HeaderMap) -> ApiResult<()> {
         let (class, now) = (RateClass::Authentication, now().as_micros());
-        let found = self.addresses.look((network(from), class), class.rate(), now);
+        let found = self.addresses.look((network(from), class), self.limits.of(class), now);
         if matches!(found, Draw::Empty { .. }) && self.is_trusted(headers, now) {
             return Ok(());
         }
-        left(found, class, class.rate()).map(drop)
+        left(found, class, self.limits.of(class)).map(drop)
     }
 
     /// Notes that these credentials are good.
@@ -194,7 +211,8 @@ impl Rates {
             self.trusted.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         }
         let class = RateClass::Authentication;
-        let drawn = self.addresses.draw((network(from), class), class.rate(), now().as_micros());
+        let drawn =
+            self.addresses.draw((network(from), class), self.limits.of(class), now().as_micros());
         if matches!(drawn, Draw::Empty { .. }) {
             tracing::debug!("one guess more than are counted");
         }
@@ -311,14 +329,14 @@ mod tests {
 
     #[test]
     fn a_guesser_is_refused_and_its_neighbour_is_not() {
-        let rates = Rates::new();
+        let rates = Rates::new(RateLimits::default());
         let from = IpAddr::from([192, 0, 2, 1]);
         let of = |key: &'static str| {
             HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(key))])
         };
         let (good, wrong) = (of("Bearer rb_good"), of("Bearer rb_wrong"));
         rates.trust(&good);
-        for _ in 0..RateClass::Authentication.rate().limit {
+        for _ in 0..RateLimits::default().authentication {
             rates.check_guesses(from, &wrong).unwrap();
             rates.count_guess(from, &wrong);
         }

@@ -3,6 +3,8 @@
 //! more than twice the limit passes, and never more than the limit at once.
 //! Does not know who draws.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     endpoint::RateClass,
     limits::{RATE_APPS, RATE_AUTHENTICATION, RATE_OPEN, RATE_WINDOW_S, RATE_WORKSPACES},
@@ -39,19 +41,47 @@ pub enum Draw {
     },
 }
 
-impl RateClass {
-    /// Requests of this class: of an account, or of an address where nobody is signed in.
+/// Requests within [`RATE_WINDOW_S`] of each class: of an account, or of an address where nobody is
+/// signed in. Zero lets nothing pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimits {
+    /// See [`RATE_AUTHENTICATION`].
+    pub authentication: u32,
+    /// See [`RATE_WORKSPACES`].
+    pub workspaces: u32,
+    /// See [`RATE_APPS`].
+    pub apps: u32,
+    /// See [`RATE_OPEN`].
+    pub open: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            authentication: RATE_AUTHENTICATION,
+            workspaces: RATE_WORKSPACES,
+            apps: RATE_APPS,
+            open: RATE_OPEN,
+        }
+    }
+}
+
+impl RateLimits {
+    /// The rate of a class.
     #[must_use]
-    pub const fn rate(self) -> Rate {
-        let limit = match self {
-            Self::Authentication => RATE_AUTHENTICATION,
-            Self::Workspaces => RATE_WORKSPACES,
-            Self::Apps => RATE_APPS,
-            Self::Open => RATE_OPEN,
+    pub const fn of(self, class: RateClass) -> Rate {
+        let limit = match class {
+            RateClass::Authentication => self.authentication,
+            RateClass::Workspaces => self.workspaces,
+            RateClass::Apps => self.apps,
+            RateClass::Open => self.open,
         };
         Rate { limit, window_s: RATE_WINDOW_S }
     }
+}
 
+impl RateClass {
     /// The class's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -84,6 +114,9 @@ impl Rate {
     #[must_use]
     pub fn draw(self, full_at: i64, now: i64, tokens: u32) -> Draw {
         let window = self.window();
+        if self.limit == 0 {
+            return Draw::Empty { retry_after_s: self.window_s.max(1) };
+        }
         let next = full_at.clamp(now, now.saturating_add(window)).saturating_add(self.cost(tokens));
         let used = next.saturating_sub(now);
         if used > window {
@@ -98,8 +131,9 @@ impl Rate {
     }
 }
 
-/// Whole seconds, rounded up.
-fn seconds(micros: i64) -> u32 {
+/// Whole seconds of so many microseconds, rounded up.
+#[must_use]
+pub fn seconds(micros: i64) -> u32 {
     let whole = micros.saturating_add(SECOND - 1) / SECOND;
     u32::try_from(whole.max(0)).unwrap_or(u32::MAX)
 }

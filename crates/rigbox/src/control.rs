@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rigbox_control::{SshGateway, StoreUrl};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
-use rigbox_types::RegionName;
+use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +32,8 @@ pub(crate) struct ControlFile {
     pub(crate) domain: String,
     /// Port of the SSH gateway.
     pub(crate) ssh_port: u16,
+    /// How fast accounts and addresses may ask.
+    pub(crate) rates: RateLimits,
     /// Where clients reach the API.
     pub(crate) api_url: String,
     /// Where it listens, where no socket is handed over.
@@ -155,6 +157,7 @@ fn config(
         region: file.region,
         api_url: file.api_url,
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
+        rates: file.rates,
     })
 }
 

@@ -67,6 +67,11 @@ impl Client {
         Self { key: Some(key.into()), ..self.clone() }
     }
 
+    /// The same of another control.
+    pub(crate) fn with_base(&self, base: String) -> Self {
+        Self { base, ..self.clone() }
+    }
+
     /// The same without a key.
     pub(crate) fn stranger(&self) -> Self {
         Self { key: None, ..self.clone() }

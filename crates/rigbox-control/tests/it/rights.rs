@@ -83,7 +83,7 @@ fn about(row: &Endpoint) -> About {
         ["ssh-keys", "{id}"] => About::Thing("/ssh-keys"),
         ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => About::Thing("/api-keys"),
         ["workspaces" | "setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
-        | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json"]
+        | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
         | ["users", "me", "limits" | "regions"] => About::Account,
         _ => panic!("nothing says who may call {}", row.path),
     }

@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_control::{Config, SshGateway, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
+use rigbox_types::rate::RateLimits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -15,6 +16,14 @@ use crate::{
     postgres::Server,
 };
 
+/// No test that is not about rates meets one.
+const PLENTY: RateLimits = RateLimits {
+    authentication: 1_000_000,
+    workspaces: 1_000_000,
+    apps: 1_000_000,
+    open: 1_000_000,
+};
+
 /// See the module.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
@@ -23,6 +32,7 @@ pub(crate) struct World {
     pub(crate) store: StoreUrl,
     /// What holds the database, where that is no file.
     _server: Option<Server>,
+    pub(crate) rates: RateLimits,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -38,12 +48,22 @@ impl World {
 
     /// The same over PostgreSQL.
     pub(crate) async fn on_postgres() -> Self {
-        Self::without_host_on(Some(Server::start())).await.with_host().await
+        Self::without_host_on(Some(Server::start()), PLENTY).await.with_host().await
     }
 
     /// Control, and a host that has not registered.
     pub(crate) async fn without_host() -> Self {
-        Self::without_host_on(None).await
+        Self::without_host_on(None, PLENTY).await
+    }
+
+    /// The same with the rate limits that users meet.
+    pub(crate) async fn limited() -> Self {
+        Self::without_host_on(None, RateLimits::default()).await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn limited_on_postgres() -> Self {
+        Self::without_host_on(Some(Server::start()), RateLimits::default()).await
     }
 
     async fn with_host(self) -> Self {
@@ -52,7 +72,7 @@ impl World {
         self
     }
 
-    async fn without_host_on(server: Option<Server>) -> Self {
+    async fn without_host_on(server: Option<Server>, rates: RateLimits) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
         let dir = TempDir::with_prefix("rb").unwrap();
@@ -60,18 +80,29 @@ impl World {
         let (shutdown, end) = (CancellationToken::new(), CancellationToken::new());
         let file = || format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
         let store = server.as_ref().map_or_else(file, Server::url);
-        let (base, control) = start_control(&path, store.clone(), internal(&path), &shutdown).await;
+        let (base, control) =
+            start_control(&path, store.clone(), internal(&path), (rates, &shutdown)).await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
-        Self { dir, api, host, store, _server: server, shutdown, control: Some(control), end }
+        Self {
+            dir,
+            api,
+            host,
+            store,
+            _server: server,
+            rates,
+            shutdown,
+            control: Some(control),
+            end,
+        }
     }
 
     /// Another control on the same data, with the same caller.
     pub(crate) async fn another_control(&self) -> Client {
         let (path, store) = (self.path(), self.store.clone());
         let internal = Address::Unix(path.join("c2.sock"));
-        let (base, _) = start_control(&path, store, internal, &self.end).await;
+        let (base, _) = start_control(&path, store, internal, (self.rates, &self.end)).await;
         Client::new(base, self.api.key.clone())
     }
 
@@ -90,7 +121,8 @@ impl World {
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
         let (path, store) = (self.path(), self.store.clone());
-        let (base, control) = start_control(&path, store, internal(&path), &self.shutdown).await;
+        let (base, control) =
+            start_control(&path, store, internal(&path), (self.rates, &self.shutdown)).await;
         self.api.base = base;
         self.control = Some(control);
     }
@@ -142,7 +174,7 @@ async fn start_control(
     dir: &Utf8Path,
     store: StoreUrl,
     internal: Address,
-    shutdown: &CancellationToken,
+    (rates, shutdown): (RateLimits, &CancellationToken),
 ) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -156,6 +188,7 @@ async fn start_control(
         region: "here".parse().unwrap(),
         api_url: base.clone(),
         ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
+        rates,
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

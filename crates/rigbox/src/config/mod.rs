@@ -7,7 +7,7 @@ mod load;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use camino::Utf8PathBuf;
-use rigbox_types::{ImageName, RegionName};
+use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::{Source, load};
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiConfig,
     /// The SSH gateway.
     pub(crate) ssh: SshConfig,
+    /// How fast accounts and addresses may ask.
+    pub(crate) rates: RateLimits,
     /// The role `control`.
     pub(crate) control: ControlConfig,
     /// The role `host`.
@@ -158,6 +160,7 @@ impl Default for Config {
             domain: "rigbox.localhost".to_owned(),
             api: ApiConfig::default(),
             ssh: SshConfig::default(),
+            rates: RateLimits::default(),
             control: ControlConfig::default(),
             host: HostConfig::default(),
             images: ImagesConfig::default(),

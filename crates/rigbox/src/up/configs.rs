@@ -49,6 +49,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         region: up.config.region.clone(),
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
+        rates: up.config.rates,
         api_url: format!("http://{api}"),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
