@@ -135,8 +135,15 @@ impl Control {
         };
         let last = uri.path().rsplit('/').next().unwrap_or_default();
         let taken = last.parse().ok().and_then(|id: WorkspaceId| self.tokens.take(token, &id));
-        taken.ok_or_else(|| {
+        let gone = || {
             ApiError::new(ErrorCode::Unauthenticated, "this terminal token is not valid any more")
-        })
+        };
+        let principal = taken.ok_or_else(gone)?;
+        // A token opens nothing that its key would not open now.
+        if self.authn.is_known(&self.store, &principal).await? {
+            Ok(principal)
+        } else {
+            Err(gone())
+        }
     }
 }

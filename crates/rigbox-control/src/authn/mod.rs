@@ -14,7 +14,7 @@ mod revoke;
 use camino::Utf8Path;
 use http::{HeaderMap, header};
 use rigbox_store::{
-    Store,
+    Store, StoreError,
     api_keys::{HasherError, KeyHash, KeyHasher},
 };
 use rigbox_types::{ApiKeyId, KeyScopes, Principal, api::error::ErrorCode};
@@ -78,6 +78,16 @@ impl Authenticator {
         let (id, expires_at) = (row.id, row.expires_at);
         self.cache.keep(&key, Verified { id, principal: principal.clone(), expires_at }, reading);
         Ok(principal)
+    }
+
+    /// Whether somebody who was known before would be known again: the key is there and goes on.
+    pub(crate) async fn is_known(&self, store: &Store, who: &Principal) -> ApiResult<bool> {
+        let Principal::Key { key, account, .. } = who else { return Ok(true) };
+        match store.api_keys().get(*account, *key).await {
+            Ok(row) => Ok(row.expires_at.is_none_or(|end| end > now())),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What is kept of a key with these scopes.

@@ -143,10 +143,12 @@ async fn a_rotated_key_opens_the_same_with_another_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_refused_from_its_end_on() {
     let world = World::start().await;
+    let workspace = world.create("a").await;
     let end = in_seconds(2);
     let body = json!({ "expires_at": end.to_string() });
     let made = world.api.json("POST", "/api-keys", body).await.expect(201);
     let held = world.api.with_key(made["key"].as_str().unwrap());
+    let token = held.post(&format!("/workspaces/{workspace}/terminal-token")).await.expect(201);
     let began = Instant::now();
     loop {
         let over = in_seconds(0) >= end;
@@ -157,6 +159,9 @@ async fn a_key_is_refused_from_its_end_on() {
         assert!(!over, "a key is believed after its end");
         assert!(began.elapsed() < PATIENCE);
     }
+    let token = token["token"].as_str().unwrap();
+    let terminal = format!("/api/ws/terminal/{workspace}?token={token}");
+    world.api.stranger().get(&terminal).await.refused(401, "unauthenticated");
     let path = format!("/api-keys/{}/rotate", made["id"].as_str().unwrap());
     world.api.post(&path).await.refused(400, "invalid_state");
 }
