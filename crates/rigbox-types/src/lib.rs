@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod authz;
+pub mod email;
 pub mod endpoint;
 pub mod failure;
 pub mod guest;
@@ -14,13 +15,16 @@ pub mod limits;
 pub mod name;
 pub mod nearest;
 pub mod openapi;
+pub mod plan;
 mod secret;
 pub mod state;
 pub mod time;
 
 pub use authz::{Authorised, Principal, Right};
+pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{AccountId, ApiKeyId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId};
-pub use name::{ImageName, InvalidName, RegionName, TemplateId, WorkspaceName};
+pub use name::{ImageName, InvalidName, PlanName, RegionName, TemplateId, WorkspaceName};
+pub use plan::{QuotaChanges, Quotas};
 pub use state::{Desired, Generation, Observed, Revision, Status};
 pub use time::Timestamp;

@@ -62,6 +62,8 @@ pub const API_KEYS_MAX_COUNT: u64 = 100;
 pub const SETUP_SCRIPTS_MAX_COUNT: u64 = 256;
 /// Most service specs of an account: several for each workspace of a machine.
 pub const SERVICE_SPECS_MAX_COUNT: u64 = 256;
+/// Largest number of a plan, and of an account's own ones: beyond any fleet, and whole in JSON.
+pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 /// Longest `exec_start` of a service spec, in bytes.
 pub const EXEC_START_MAX_LEN: usize = 4096;
 /// How long a terminal token opens a terminal, in seconds.
