@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rigbox_store::{
     Scope, StoreError,
     idempotency::Claim,
-    workspaces::{EnvVars, Limits, NewWorkspace, Wanted, WorkspaceRow},
+    workspaces::{EnvVars, NewWorkspace, Wanted, WorkspaceRow},
 };
 use rigbox_types::{
     AccountId, Authorised, Desired, Generation, ImageName, RegionName, WorkspaceId,
@@ -45,6 +45,8 @@ pub(crate) async fn workspace_create(
     check_image(control, &request).await?;
     let resources = resources(&request, template.as_ref())?;
     check_attached(control, account, &request).await?;
+    // Before a host is looked for: who is over the plan is not told of the machines.
+    control.store.workspaces().check_room(account, resources).await?;
     let region = request.region.clone().unwrap_or_else(|| control.config.region.clone());
     let mut placement = Placement::open(control, region.clone()).await?;
     let image = image(&request, template.as_ref());
@@ -60,7 +62,7 @@ pub(crate) async fn workspace_create(
             template: template.as_ref().map(|template| template.id.clone()),
             wanted: wanted.clone(),
         };
-        match control.store.workspaces().insert(&new, &limits(), claim).await {
+        match control.store.workspaces().insert(&new, claim).await {
             Ok(row) => return Ok(row),
             // Filled since it was chosen, or an id that is taken: once more.
             Err(StoreError::Over(over)) if over.scope == Scope::Host => {
@@ -71,11 +73,6 @@ pub(crate) async fn workspace_create(
         }
     }
     Err(placement.exhausted())
-}
-
-/// What an account may have in all: nothing but the machines' limits until there are plans.
-pub(crate) fn limits() -> Limits {
-    Limits::default()
 }
 
 fn template(request: &CreateWorkspaceRequest) -> ApiResult<Option<WorkspaceTemplate>> {

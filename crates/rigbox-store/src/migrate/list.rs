@@ -53,6 +53,10 @@ both! {
     "2026-11-25-01-create-samples"
     "2026-11-25-02-samples-by-age"
     "2026-11-25-03-create-host-images"
+    "2026-11-25-20-create-plans"
+    "2026-11-25-21-first-plans"
+    "2026-11-25-22-create-profiles"
+    "2026-11-25-23-accounts-by-age"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

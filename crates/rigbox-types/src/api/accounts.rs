@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RegionName, api::workspaces::Vm};
+use crate::{PlanName, RegionName, api::workspaces::Vm};
 
 /// `GET /users/me/limits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetUserLimitsResponse {
     /// The account's plan.
-    pub plan: String,
+    pub plan: PlanName,
     /// Whether a number of the plan was changed for this account.
     pub custom: bool,
     /// What it may use.
@@ -35,6 +35,21 @@ pub struct EffectiveLimits {
     pub max_vcpu_per_vm: u64,
     /// Virtual CPUs of all running workspaces.
     pub max_running_vcpus: u64,
+    /// Disk of one workspace, in MiB.
+    #[serde(default)]
+    pub max_disk_per_vm_mb: u64,
+    /// SSH keys.
+    #[serde(default)]
+    pub max_ssh_keys: u64,
+    /// Apps of one workspace; none for no limit.
+    #[serde(default)]
+    pub max_apps_per_vm: Option<u64>,
+    /// Snapshots of one workspace; none for no limit.
+    #[serde(default)]
+    pub max_snapshots_per_vm: Option<u64>,
+    /// AI credits a month; none for no limit.
+    #[serde(default)]
+    pub max_ai_credits_per_month: Option<u64>,
 }
 
 /// What an account uses.
@@ -48,6 +63,18 @@ pub struct LimitsUsage {
     pub total_disk_mb: u64,
     /// Memory of workspaces that run or should, in MiB.
     pub total_ram_mb: u64,
+    /// SSH keys.
+    #[serde(default)]
+    pub ssh_key_count: u64,
+    /// Apps of all workspaces; none until apps can be made.
+    #[serde(default)]
+    pub app_count: u64,
+    /// Snapshots of all workspaces; none until they can be made.
+    #[serde(default)]
+    pub snapshot_count: u64,
+    /// AI credits of this month; none until AI is switched on.
+    #[serde(default)]
+    pub ai_credits_used: u64,
 }
 
 /// `GET /users/me/regions`.
