@@ -17,7 +17,7 @@ use rigbox_types::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    authn::Authenticator,
+    authn::{Authenticator, check_enabled},
     config::SshGateway,
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
@@ -115,8 +115,11 @@ impl Control {
         };
         let last = uri.path().rsplit('/').next().unwrap_or_default();
         let taken = last.parse().ok().and_then(|id: WorkspaceId| self.tokens.take(token, &id));
-        taken.ok_or_else(|| {
+        let principal = taken.ok_or_else(|| {
             ApiError::new(ErrorCode::Unauthenticated, "this terminal token is not valid any more")
-        })
+        })?;
+        let (Principal::Key { account, .. } | Principal::Guest { account, .. }) = &principal;
+        check_enabled(&self.store, *account).await?;
+        Ok(principal)
     }
 }

@@ -3,3 +3,5 @@
 mod app;
 pub(crate) mod http;
 pub(crate) mod templates;
+
+pub(crate) use app::limits_of;

@@ -12,16 +12,16 @@ use camino::Utf8Path;
 use http::{HeaderMap, header};
 use rigbox_store::{
     Store,
-    api_keys::{HasherError, KeyHasher},
+    api_keys::{HasherError, KeyHasher, NewApiKey},
 };
-use rigbox_types::{Principal, api::error::ErrorCode};
+use rigbox_types::{AccountId, ApiKeyId, Principal, api::error::ErrorCode};
 
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub(crate) use key::ApiKey;
 
 use crate::{
     error::{ApiError, ApiResult},
-    source::now,
+    source::{now, random},
 };
 use cache::Cache;
 
@@ -54,20 +54,50 @@ impl Authenticator {
         if let Some(principal) = self.cache.find(&key) {
             return Ok(principal);
         }
+        let look = self.cache.look();
         let found = store.api_keys().find_by_prefix(key.prefix()).await?;
         let row = found.filter(|row| self.hasher.hash(key.text()) == row.hash).ok_or_else(wrong)?;
         if row.expires_at.is_some_and(|end| end <= now()) {
             return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
         }
+        check_enabled(store, row.account).await?;
         if let Err(error) = store.api_keys().used(&row).await {
             // A note for people; no reason to refuse.
             tracing::warn!(%error, "the use of an API key was not noted");
         }
         let principal =
             Principal::Key { key: row.id, account: row.account, standing: row.standing };
-        self.cache.keep(&key, principal.clone());
+        self.cache.keep(&key, principal.clone(), look);
         Ok(principal)
     }
+
+    /// A new key of an account: its text, which is shown once, and its row.
+    pub(crate) fn new_key(&self, account: AccountId, name: &str) -> ApiResult<(ApiKey, NewApiKey)> {
+        let key = ApiKey::new().map_err(ApiError::internal)?;
+        let row = NewApiKey {
+            id: ApiKeyId::from_random(random().map_err(ApiError::internal)?),
+            account,
+            prefix: key.prefix().to_owned(),
+            hash: self.hasher.hash(key.text()),
+            name: Some(name.to_owned()),
+            expires_at: None,
+        };
+        Ok((key, row))
+    }
+
+    /// Believes no key of an account any longer without looking it up: it was disabled.
+    pub(crate) fn forget(&self, account: AccountId) {
+        self.cache.forget(account);
+    }
+}
+
+/// Refuses whoever acts for an account that is disabled.
+pub(crate) async fn check_enabled(store: &Store, account: AccountId) -> ApiResult<()> {
+    if store.accounts().get(account).await?.profile.disabled_at.is_some() {
+        let text = "this account is disabled: ask whoever runs this installation";
+        return Err(ApiError::new(ErrorCode::Unauthenticated, text));
+    }
+    Ok(())
 }
 
 fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {

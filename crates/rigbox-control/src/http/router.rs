@@ -21,6 +21,7 @@ use crate::{
     setup_scripts::http as setup_scripts,
     ssh_keys::http as ssh_keys,
     terminal::http as terminal,
+    users::http as users,
     workspaces::{events, http as workspaces, jobs},
 };
 
@@ -50,6 +51,7 @@ fn filter(method: Method) -> MethodFilter {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
         Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
         Method::Delete => MethodFilter::DELETE,
     }
 }
@@ -115,6 +117,11 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),
         Op::AccountLimitsShow => to(filter, account::account_limits_show),
+        Op::UserList => to(filter, users::user_list),
+        Op::UserCreate => to(filter, users::user_create),
+        Op::UserShow => to(filter, users::user_show),
+        Op::UserUpdate => to(filter, users::user_update),
+        Op::PlanList => to(filter, users::plan_list),
         Op::AccountRegionsList => to(filter, account::account_regions_list),
         Op::FeatureFlagsShow => to(filter, account::feature_flags_show),
         Op::DashboardShow => to(filter, account::dashboard_show),

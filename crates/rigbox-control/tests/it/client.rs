@@ -67,6 +67,11 @@ impl Client {
         Self { key: None, ..self.clone() }
     }
 
+    /// The same with another account's key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
+    }
+
     /// A request with everything that every request has.
     pub(crate) fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
         let path =

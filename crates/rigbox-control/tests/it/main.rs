@@ -22,4 +22,5 @@ mod restart;
 mod scripts;
 mod ssh_keys;
 mod terminal;
+mod users;
 mod world;

@@ -30,6 +30,10 @@ use crate::{
         },
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
+        users::{
+            CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
+            ListUsersResponse, UpdateUserRequest,
+        },
         workspaces::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
             ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
@@ -233,7 +237,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .errors(&[NotFound, InvalidState]),
     Endpoint::post(Op::WorkspaceRestart, "/api/v1/workspaces/{id}/restart", Right::WorkspaceWrite)
         .answers::<GetWorkspaceResponse>(200)
-        .errors(&[NotFound, InvalidState]),
+        .errors(BOOTS),
     Endpoint::post(Op::WorkspaceCancel, "/api/v1/workspaces/{id}/cancel", Right::WorkspaceWrite)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, Conflict]),
@@ -451,6 +455,31 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<CapacityResponse>(200),
     Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
         .answers::<GetUserLimitsResponse>(200),
+    Endpoint::get(Op::UserList, "/api/v1/users", Right::Administer)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<ListUsersResponse>(200)
+        .errors(&[ErrorCode::Forbidden]),
+    // The answer may have a key in it, so it is never kept; an address is taken once anyway.
+    Endpoint::post(Op::UserCreate, "/api/v1/users", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<CreateUserRequest>()
+        .answers::<CreateUserResponse>(201)
+        .errors(&[Conflict, ErrorCode::Forbidden])
+        .never_replayed(),
+    Endpoint::get(Op::UserShow, "/api/v1/users/{id}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<GetUserResponse>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::patch(Op::UserUpdate, "/api/v1/users/{id}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<UpdateUserRequest>()
+        .answers::<GetUserResponse>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::get(Op::PlanList, "/api/v1/plans", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<ListPlansResponse>(200)
+        .errors(&[ErrorCode::Forbidden]),
     Endpoint::get(Op::AccountRegionsList, "/api/v1/users/me/regions", Right::AccountRead)
         .answers::<ListRegionsResponse>(200),
     Endpoint::get(Op::FeatureFlagsShow, "/api/v1/feature-flags", Right::AccountRead)
