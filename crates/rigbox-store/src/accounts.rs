@@ -4,7 +4,10 @@
 //! the feed, and so does whatever is counted against them, so that neither passes the other by.
 //! Does not decide what an account may do, and takes nothing away where a limit is lowered.
 
-use rigbox_types::{AccountId, Email, PlanName, Quotas, Timestamp, authz::Standing};
+use rigbox_types::{
+    AccountId, Email, ImageName, PlanName, Quotas, RegionName, Timestamp, authz::Standing,
+};
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
 use crate::{
@@ -26,7 +29,9 @@ macro_rules! account {
     ($rest:literal) => {
         concat!(
             "SELECT a.id, a.standing, a.created_at, p.email, p.display_name, p.disabled_at, \
-             COALESCE(p.overrides, '{}') AS overrides, l.name AS plan, l.quotas \
+             COALESCE(p.overrides, '{}') AS overrides, \
+             COALESCE(p.preferences, '{}') AS preferences, \
+             COALESCE(p.updated_at, a.created_at) AS updated_at, l.name AS plan, l.quotas \
              FROM accounts a LEFT JOIN profiles p ON p.account_id = a.id \
              JOIN plans l ON l.name = COALESCE(p.plan, \
              CASE a.standing WHEN 'operator' THEN 'operator' ELSE 'free' END) ",
@@ -44,10 +49,11 @@ const LIST_OF_ALL: &str = account!(
 );
 
 const WRITE_PROFILE: &str = "INSERT INTO profiles \
-     (account_id, email, display_name, plan, overrides, disabled_at) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET \
+     (account_id, email, display_name, plan, overrides, disabled_at, preferences, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account_id) DO UPDATE SET \
      email = excluded.email, display_name = excluded.display_name, plan = excluded.plan, \
-     overrides = excluded.overrides, disabled_at = excluded.disabled_at";
+     overrides = excluded.overrides, disabled_at = excluded.disabled_at, \
+     preferences = excluded.preferences, updated_at = excluded.updated_at";
 
 const EMAIL_TAKEN: &str = "SELECT account_id FROM profiles WHERE email = $1 AND account_id <> $2";
 
@@ -75,6 +81,8 @@ pub struct AccountRow {
     pub quotas: Quotas,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When its profile was last changed.
+    pub updated_at: Timestamp,
 }
 
 /// Who an account is to people, and what it may use.
@@ -90,6 +98,24 @@ pub struct Profile {
     pub overrides: Quotas,
     /// Since when its credentials are refused.
     pub disabled_at: Option<Timestamp>,
+    /// What it has chosen.
+    pub preferences: Preferences,
+}
+
+/// What an account has chosen for itself; none where it has not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    /// Where its picture is.
+    pub avatar_url: Option<String>,
+    /// The image of a workspace whose maker does not say.
+    pub default_image: Option<ImageName>,
+    /// The region of a workspace whose maker does not say.
+    pub default_region: Option<RegionName>,
+    /// Whether it wants to be told of maintenance.
+    pub maintenance_updates: Option<bool>,
+    /// Whether it wants to be told of what it uses.
+    pub usage_alerts: Option<bool>,
 }
 
 /// A plan.
@@ -142,7 +168,7 @@ impl Accounts<'_> {
         if made.rows_affected() == 0 {
             return Err(StoreError::Conflict { what: "account id", id: id.to_string() });
         }
-        write(&mut tx, id, profile).await?;
+        write(&mut tx, id, profile, now).await?;
         if let Some(key) = key {
             api_keys::write(&mut tx, key, now).await?;
         }
@@ -196,7 +222,9 @@ impl Accounts<'_> {
         if profile == before.profile {
             return Ok(before);
         }
-        write(&mut tx, id, &profile).await?;
+        // A clock that went back must not make it look older than it was.
+        let now = self.engine.now().max(before.updated_at);
+        write(&mut tx, id, &profile, now).await?;
         let after = row_of(&mut tx, id).await?;
         tx.commit().await?;
         Ok(after)
@@ -222,7 +250,12 @@ pub(crate) async fn row_of(tx: &mut Tx<'_>, id: AccountId) -> Result<AccountRow,
     read(&row.ok_or_else(|| StoreError::not_found("account", &id))?)
 }
 
-async fn write(tx: &mut Tx<'_>, id: AccountId, profile: &Profile) -> Result<(), StoreError> {
+async fn write(
+    tx: &mut Tx<'_>,
+    id: AccountId,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let plan = sqlx::query(PLAN).bind(profile.plan.as_str()).fetch_optional(tx.on()).await?;
     if plan.is_none() {
         return Err(StoreError::not_found("plan", &profile.plan));
@@ -240,6 +273,8 @@ async fn write(tx: &mut Tx<'_>, id: AccountId, profile: &Profile) -> Result<(), 
         .bind(profile.plan.as_str())
         .bind(json(&profile.overrides)?)
         .bind(profile.disabled_at.map(|at| at.as_micros()))
+        .bind(json(&profile.preferences)?)
+        .bind(now.as_micros())
         .execute(tx.on())
         .await?;
     Ok(())
@@ -257,8 +292,10 @@ fn read(row: &AnyRow) -> Result<AccountRow, StoreError> {
             plan: columns.parsed("plan")?,
             overrides,
             disabled_at: columns.moment_optional("disabled_at")?,
+            preferences: columns.json("preferences")?,
         },
         quotas: Quotas::effective(columns.json("quotas")?, overrides),
         created_at: columns.moment("created_at")?,
+        updated_at: columns.moment("updated_at")?,
     })
 }

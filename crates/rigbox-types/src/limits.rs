@@ -52,6 +52,8 @@ pub const PATH_MAX_LEN: usize = 4095;
 pub const IDEMPOTENCY_KEY_MAX_LEN: usize = 255;
 /// Longest name that is for people only, in bytes.
 pub const TITLE_MAX_LEN: usize = 128;
+/// Longest address of an account's picture, in bytes.
+pub const AVATAR_URL_MAX_LEN: usize = 2048;
 /// Longest public SSH key, in bytes: RSA of 16,384 bits is under 2,800, a comment may follow.
 pub const SSH_KEY_MAX_LEN: usize = 8 * 1024;
 /// Most SSH keys of an account.

@@ -12,7 +12,7 @@ use axum::{
 use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
 
 use crate::{
-    account::http as account,
+    account::{http as account, settings},
     control::Control,
     guest::{exec, files, live, logs, services},
     http::entry::{Gate, enter, identify, unknown_path, wrong_method},
@@ -117,6 +117,8 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),
         Op::AccountLimitsShow => to(filter, account::account_limits_show),
+        Op::AccountSettingsShow => to(filter, settings::account_settings_show),
+        Op::AccountSettingsUpdate => to(filter, settings::account_settings_update),
         Op::UserList => to(filter, users::user_list),
         Op::UserCreate => to(filter, users::user_create),
         Op::UserShow => to(filter, users::user_show),

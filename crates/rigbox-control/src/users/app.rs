@@ -3,7 +3,7 @@
 
 use rigbox_store::{
     StoreError,
-    accounts::{AccountRow, Profile},
+    accounts::{AccountRow, Preferences, Profile},
     workspaces::ChangeError,
 };
 use rigbox_types::{
@@ -26,6 +26,8 @@ use crate::{
 
 /// The plan of an account whose maker does not say.
 const FIRST_PLAN: &str = "free";
+/// The plan of whoever installed the platform.
+const OPERATOR_PLAN: &str = "operator";
 /// The name of an account's first key.
 const FIRST_KEY: &str = "first";
 
@@ -39,9 +41,10 @@ pub(super) async fn user_create(
     let profile = Profile {
         email: Some(request.email),
         display_name: request.display_name,
-        plan: request.plan.unwrap_or_else(first_plan),
+        plan: request.plan.unwrap_or_else(|| first_plan(Standing::User)),
         overrides: Quotas::default(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let key = match request.api_key {
         true => Some(control.authn.new_key(id, FIRST_KEY)?),
@@ -75,7 +78,7 @@ fn apply(request: UpdateUserRequest, row: &AccountRow, profile: &mut Profile) ->
     profile.display_name = request.display_name.or_keep_optional(profile.display_name.take());
     match request.plan {
         Change::Keep => {}
-        Change::Clear => profile.plan = first_plan(),
+        Change::Clear => profile.plan = first_plan(row.standing),
         Change::Set(plan) => profile.plan = plan,
     }
     match request.overrides {
@@ -96,8 +99,12 @@ fn apply(request: UpdateUserRequest, row: &AccountRow, profile: &mut Profile) ->
     Ok(())
 }
 
-fn first_plan() -> PlanName {
-    FIRST_PLAN.parse().expect("the name above is a label")
+fn first_plan(standing: Standing) -> PlanName {
+    let name = match standing {
+        Standing::Operator => OPERATOR_PLAN,
+        Standing::User => FIRST_PLAN,
+    };
+    name.parse().expect("the names above are labels")
 }
 
 fn check_name(name: Option<&str>) -> Result<(), Invalid> {

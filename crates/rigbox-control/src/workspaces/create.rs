@@ -21,7 +21,7 @@ use rigbox_types::{
 use serde_json::json;
 
 use crate::{
-    account::templates,
+    account::{settings, templates},
     control::Control,
     error::{ApiError, ApiResult, Invalid},
     hosts::place::Placement,
@@ -40,6 +40,7 @@ pub(crate) async fn workspace_create(
     claim: Option<&Claim>,
 ) -> ApiResult<WorkspaceRow> {
     let account = *account.target();
+    let request = settings::with_defaults(control, account, request).await?;
     let template = template(&request)?;
     check(&request)?;
     check_image(control, &request).await?;
@@ -125,10 +126,20 @@ fn check(request: &CreateWorkspaceRequest) -> ApiResult<()> {
     check_idle(request.idle.as_ref())
 }
 
-/// An image that nobody has heard of would fail at the first start. Those of the templates come with
-/// the platform, others with what hosts say.
+/// An image that nobody has heard of would fail at the first start.
 async fn check_image(control: &Control, request: &CreateWorkspaceRequest) -> ApiResult<()> {
-    let Some(image) = &request.image else { return Ok(()) };
+    match &request.image {
+        Some(image) => check_known(control, "image", image).await,
+        None => Ok(()),
+    }
+}
+
+/// Images of the templates come with the platform, others with what hosts say.
+pub(crate) async fn check_known(
+    control: &Control,
+    field: &str,
+    image: &ImageName,
+) -> ApiResult<()> {
     let mut known: Vec<ImageName> =
         templates::all().into_iter().map(|template| template.image).collect();
     if known.contains(image) {
@@ -142,7 +153,7 @@ async fn check_image(control: &Control, request: &CreateWorkspaceRequest) -> Api
     known.dedup();
     let names: Vec<&str> = known.iter().map(ImageName::as_str).collect();
     let rule = format!("no such image: the known ones are {}", names.join(", "));
-    Err(ApiError::field("image", rule).with(json!({ "field": "image", "known": names })))
+    Err(ApiError::field(field, rule).with(json!({ "field": field, "known": names })))
 }
 
 fn check_idle(idle: Option<&Idle>) -> ApiResult<()> {

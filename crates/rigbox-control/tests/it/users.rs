@@ -218,3 +218,48 @@ async fn of_many_creates_at_once_as_many_are_made_as_the_plan_allows() {
     }
     assert_eq!(made.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_account_has_chosen_is_used_for_its_workspaces() {
+    let world = World::start().await;
+    let (_, ann) = account(&world, "ann@example.com", "pro").await;
+    let path = "/users/me/settings";
+    let first = ann.get(path).await.expect(200);
+    let settings = &first["settings"];
+    assert_eq!(
+        (&settings["default_image"], &settings["default_region"]),
+        (&json!("base"), &json!("here"))
+    );
+    assert_eq!((&settings["usage_alerts"], &settings["avatar_url"]), (&json!(true), &Value::Null));
+
+    let body = json!({
+        "default_image": "tiny", "usage_alerts": false, "display_name": "Ann",
+        "avatar_url": "https://example.com/ann.png",
+    });
+    let changed = ann.json("PUT", path, body).await.expect(200);
+    assert_eq!(changed["settings"]["default_image"], "tiny");
+    assert_eq!(changed["settings"]["usage_alerts"], false);
+    let body = json!({ "avatar_url": null, "usage_alerts": null });
+    let changed = ann.json("PUT", path, body).await.expect(200);
+    assert_eq!(changed["settings"]["avatar_url"], Value::Null);
+    assert_eq!(changed["settings"]["usage_alerts"], true);
+    assert_eq!(changed["settings"]["display_name"], "Ann");
+
+    let made = ann.json("POST", "/workspaces", json!({ "name": "a" })).await.expect(201);
+    assert_eq!((&made["vm"]["image"], &made["vm"]["ram_mb"]), (&json!("tiny"), &json!(128)));
+    let body = json!({ "name": "b", "template_id": "base" });
+    let made = ann.json("POST", "/workspaces", body).await.expect(201);
+    assert_eq!(made["vm"]["image"], "base");
+
+    for (body, field) in [
+        (json!({ "default_image": "nope" }), "default_image"),
+        (json!({ "default_region": "mars" }), "default_region"),
+        (json!({ "avatar_url": "javascript:alert(1)" }), "avatar_url"),
+        (json!({ "avatar_url": "https://a/\"><script>" }), "avatar_url"),
+        (json!({ "display_name": "" }), "display_name"),
+        (json!({ "plan": "operator" }), "plan"),
+    ] {
+        let refused = ann.json("PUT", path, body).await.refused(400, "invalid_request");
+        assert_eq!(refused["details"]["field"], field);
+    }
+}

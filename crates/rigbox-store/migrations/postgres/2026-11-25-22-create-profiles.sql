@@ -7,5 +7,8 @@ CREATE TABLE IF NOT EXISTS profiles (
     plan TEXT COLLATE "C" NOT NULL REFERENCES plans (name),
     -- The account's own numbers; the plan's where one is missing.
     overrides TEXT COLLATE "C" NOT NULL,
-    disabled_at BIGINT
+    disabled_at BIGINT,
+    -- A document of what the account has chosen; what is missing it has not.
+    preferences TEXT COLLATE "C" NOT NULL,
+    updated_at BIGINT NOT NULL
 );

@@ -7,5 +7,8 @@ CREATE TABLE IF NOT EXISTS profiles (
     plan TEXT NOT NULL REFERENCES plans (name),
     -- The account's own numbers; the plan's where one is missing.
     overrides TEXT NOT NULL,
-    disabled_at INTEGER
+    disabled_at INTEGER,
+    -- A document of what the account has chosen; what is missing it has not.
+    preferences TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
 ) STRICT;

@@ -121,10 +121,13 @@ pub(crate) async fn accounts_are_changed_and_listed(world: World) {
         profile.plan = "pro".parse().unwrap();
         profile.overrides.max_vms = Some(11);
         profile.disabled_at = Some(Timestamp::from_micros(5));
+        profile.preferences.default_image = Some("dev".parse().unwrap());
+        profile.preferences.usage_alerts = Some(false);
         Ok::<_, Infallible>(())
     });
     made[2] = change.await.unwrap();
     assert_eq!(made[2].quotas.max_vms, Some(11));
+    assert!(made[2].updated_at > made[2].created_at);
     assert_eq!(made[2].quotas.max_ram_total_mb, Some(11 * 4_096));
     assert_eq!(accounts.get(account(3)).await.unwrap(), made[2]);
     let refused = accounts.change(account(3), |_, profile| {

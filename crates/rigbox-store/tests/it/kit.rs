@@ -12,7 +12,7 @@ use std::{
 use camino::Utf8PathBuf;
 use rigbox_store::{
     Clock, Store, StoreUrl,
-    accounts::Profile,
+    accounts::{Preferences, Profile},
     workspaces::{EnvVars, NewWorkspace, Wanted},
 };
 use rigbox_types::{
@@ -141,6 +141,7 @@ pub(crate) fn profile(plan: &str) -> Profile {
         plan: plan.parse().unwrap(),
         overrides: Quotas::default(),
         disabled_at: None,
+        preferences: Preferences::default(),
     }
 }
 

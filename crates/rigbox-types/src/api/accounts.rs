@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{PlanName, RegionName, api::workspaces::Vm};
+use crate::{
+    AccountId, ImageName, PlanName, RegionName, Timestamp,
+    api::{change::Change, workspaces::Vm},
+};
 
 /// `GET /users/me/limits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +78,58 @@ pub struct LimitsUsage {
     /// AI credits of this month; none until AI is switched on.
     #[serde(default)]
     pub ai_credits_used: u64,
+}
+
+/// `GET` and `PUT /users/me/settings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetUserSettingsResponse {
+    /// The settings in force.
+    pub settings: UserSettings,
+}
+
+/// What an account has chosen for itself, or what holds where it has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserSettings {
+    /// Whose they are.
+    pub user_id: AccountId,
+    /// For people.
+    pub display_name: Option<String>,
+    /// Where the account's picture is.
+    pub avatar_url: Option<String>,
+    /// The image of a new workspace whose maker names neither image nor template.
+    pub default_image: ImageName,
+    /// The region of a new workspace whose maker does not say.
+    pub default_region: RegionName,
+    /// Whether to tell of maintenance. Kept, while this version tells nobody.
+    pub maintenance_updates: bool,
+    /// Whether to tell of what is used. Kept, while this version tells nobody.
+    pub usage_alerts: bool,
+    /// When the account was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// `PUT /users/me/settings`: a missing field keeps its value, `null` clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUserSettingsRequest {
+    /// New name for people.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub display_name: Change<String>,
+    /// New place of the picture: an `https` address.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub avatar_url: Change<String>,
+    /// New image of new workspaces.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_image: Change<ImageName>,
+    /// New region of new workspaces.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_region: Change<RegionName>,
+    /// Whether to tell of maintenance.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub maintenance_updates: Change<bool>,
+    /// Whether to tell of what is used.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub usage_alerts: Change<bool>,
 }
 
 /// `GET /users/me/regions`.

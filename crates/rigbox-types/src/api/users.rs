@@ -84,7 +84,7 @@ pub struct UpdateUserRequest {
     /// New name for people.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub display_name: Change<String>,
-    /// Another plan; `null` gives the one of a new account.
+    /// Another plan; `null` gives the one that the account had at first.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub plan: Change<PlanName>,
     /// Own numbers; `null` gives all of the plan's back.

@@ -109,6 +109,8 @@ operations! {
     TemplateList = "template_list": "Lists the templates.",
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",
+    AccountSettingsShow = "account_settings_show": "Shows what the account has chosen for itself.",
+    AccountSettingsUpdate = "account_settings_update": "Changes what the account has chosen.",
     UserList = "user_list": "Lists the accounts, newest first; for the operator.",
     UserCreate = "user_create": "Makes an account, and its first API key if asked; for the operator.",
     UserShow = "user_show": "Shows an account, its limits and what it uses; for the operator.",

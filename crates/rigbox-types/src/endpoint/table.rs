@@ -6,7 +6,7 @@ use crate::{
     api::{
         accounts::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
-            ListRegionsResponse,
+            GetUserSettingsResponse, ListRegionsResponse, UpdateUserSettingsRequest,
         },
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceEvent,
@@ -455,6 +455,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<CapacityResponse>(200),
     Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
         .answers::<GetUserLimitsResponse>(200),
+    Endpoint::get(Op::AccountSettingsShow, "/api/v1/users/me/settings", Right::AccountRead)
+        .answers::<GetUserSettingsResponse>(200),
+    Endpoint::put(Op::AccountSettingsUpdate, "/api/v1/users/me/settings", Right::AccountWrite)
+        .takes::<UpdateUserSettingsRequest>()
+        .answers::<GetUserSettingsResponse>(200),
     Endpoint::get(Op::UserList, "/api/v1/users", Right::Administer)
         .query(PAGE)
         .rate(RateClass::Authentication)
