@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Auditor,
-    authn::Authenticator,
+    authn::{Authenticator, check_enabled},
     config::SshGateway,
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
@@ -139,6 +139,8 @@ impl Control {
             ApiError::new(ErrorCode::Unauthenticated, "this terminal token is not valid any more")
         };
         let principal = taken.ok_or_else(gone)?;
+        let (Principal::Key { account, .. } | Principal::Guest { account, .. }) = &principal;
+        check_enabled(&self.store, *account).await?;
         // A token opens nothing that its key would not open now.
         if self.authn.is_known(&self.store, &principal).await? {
             Ok(principal)

@@ -22,6 +22,7 @@ mod setup_scripts;
 mod source;
 mod ssh_keys;
 mod terminal;
+mod users;
 mod validate;
 mod workspaces;
 

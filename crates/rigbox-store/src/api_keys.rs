@@ -21,6 +21,7 @@ use crate::{
     feed::Wake,
     page::Key,
     row::{Columns, count, json},
+    tx::Tx,
 };
 
 pub use hasher::{HasherError, KeyHash, KeyHasher};
@@ -135,27 +136,7 @@ impl ApiKeys<'_> {
         let mut tx = self.engine.begin().await?;
         tx.revision().await?;
         adding.admit(&mut tx, key.account, (COUNT, Amount::ApiKeys)).await?;
-        sqlx::query(INSERT)
-            .bind(key.id.to_string())
-            .bind(key.account.to_string())
-            .bind(key.prefix.as_str())
-            .bind(key.hash.as_bytes().to_vec())
-            .bind(key.name.clone())
-            .bind(self.engine.now().as_micros())
-            .bind(key.expires_at.map(|at| at.as_micros()))
-            .execute(tx.on())
-            .await
-            .map_err(|error| {
-                if StoreError::is_foreign_key(&error) {
-                    StoreError::not_found("account", &key.account)
-                } else {
-                    StoreError::or_conflict(error, "API key", &key.id)
-                }
-            })?;
-        if !key.scopes.is_full() {
-            let query = sqlx::query(INSERT_SCOPES).bind(key.id.to_string());
-            query.bind(json(&key.scopes)?).execute(tx.on()).await?;
-        }
+        write(&mut tx, key, self.engine.now()).await?;
         adding.finish(tx, key.id.to_string()).await
     }
 
@@ -280,6 +261,36 @@ impl ApiKeys<'_> {
             .await?;
         Ok(())
     }
+}
+
+/// Writes the row of a key, in a transaction that may do more.
+pub(crate) async fn write(
+    tx: &mut Tx<'_>,
+    key: &NewApiKey,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(INSERT)
+        .bind(key.id.to_string())
+        .bind(key.account.to_string())
+        .bind(key.prefix.as_str())
+        .bind(key.hash.as_bytes().to_vec())
+        .bind(key.name.clone())
+        .bind(now.as_micros())
+        .bind(key.expires_at.map(|at| at.as_micros()))
+        .execute(tx.on())
+        .await
+        .map_err(|error| {
+            if StoreError::is_foreign_key(&error) {
+                StoreError::not_found("account", &key.account)
+            } else {
+                StoreError::or_conflict(error, "API key", &key.id)
+            }
+        })?;
+    if !key.scopes.is_full() {
+        let query = sqlx::query(INSERT_SCOPES).bind(key.id.to_string());
+        query.bind(json(&key.scopes)?).execute(tx.on()).await?;
+    }
+    Ok(())
 }
 
 fn read(row: &AnyRow) -> Result<ApiKeyRow, StoreError> {

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use rigbox_types::PlanName;
 use sqlx::error::DatabaseError;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -77,6 +78,12 @@ pub enum Amount {
     MemoryMib,
     /// Disk in MiB.
     DiskMib,
+    /// Virtual CPUs of one workspace.
+    WorkspaceVcpus,
+    /// Memory of one workspace in MiB.
+    WorkspaceMemoryMib,
+    /// Disk of one workspace in MiB.
+    WorkspaceDiskMib,
     /// SSH keys.
     SshKeys,
     /// API keys.
@@ -88,7 +95,7 @@ pub enum Amount {
 }
 
 /// A limit that what was asked for does not fit into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} of the {scope}: {asked} more than {used} is over {limit}")]
 pub struct Over {
     /// Whose limit.
@@ -101,6 +108,8 @@ pub struct Over {
     pub used: u64,
     /// What was asked for on top.
     pub asked: u64,
+    /// The account's plan, where the limit is the account's.
+    pub plan: Option<PlanName>,
 }
 
 impl fmt::Display for Scope {
@@ -119,6 +128,9 @@ impl fmt::Display for Amount {
             Self::Vcpus => "vcpus",
             Self::MemoryMib => "memory_mib",
             Self::DiskMib => "disk_mib",
+            Self::WorkspaceVcpus => "workspace_vcpus",
+            Self::WorkspaceMemoryMib => "workspace_memory_mib",
+            Self::WorkspaceDiskMib => "workspace_disk_mib",
             Self::SshKeys => "ssh_keys",
             Self::ApiKeys => "api_keys",
             Self::SetupScripts => "setup_scripts",

@@ -2,7 +2,7 @@
 //! Owns every durable fact of the control zone. Invariants: a call that returned is on disk; every
 //! change of a workspace has its own revision, and revisions become visible in their order; what
 //! is counted is counted in the transaction that adds to it.
-//! Does not decide policy, make ids or know HTTP: limits, ids and edits are brought by the caller.
+//! Does not decide policy, make ids or know HTTP: ids and edits are brought by the caller.
 
 pub mod accounts;
 pub mod api_keys;

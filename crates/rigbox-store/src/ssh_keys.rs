@@ -164,6 +164,15 @@ impl SshKeys<'_> {
         rows.iter().map(read).collect()
     }
 
+    /// How many keys the account has.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn count(&self, account: AccountId) -> Result<u64, StoreError> {
+        let query = sqlx::query(COUNT).bind(account.to_string());
+        Columns::of("ssh_keys", &query.fetch_one(&self.engine.read).await?).number("count")
+    }
+
     /// Forgets a key.
     ///
     /// # Errors

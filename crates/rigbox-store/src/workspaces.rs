@@ -3,7 +3,8 @@
 //! Readers: control, and hosts through the feed. Invariants: a change of the desired side raises
 //! generation, revision and `updated_at` in one transaction; an observation is applied only if it is
 //! newer than the last one and comes from the host that has the workspace; a name is unique within
-//! its account until the workspace is gone; what a host promises never exceeds its capacity.
+//! its account until the workspace is gone; what a host promises never exceeds its capacity, and
+//! nothing is added to an account that its plan has no room for.
 //! Does not decide which change is legal: the caller's edit does, inside the transaction.
 
 pub(crate) mod admit;
@@ -17,7 +18,7 @@ use rigbox_types::{AccountId, HostId, WorkspaceId, WorkspaceName};
 
 use crate::{Page, PageRequest, StoreError, engine::Engine, page::Key, row::Columns};
 
-pub use admit::{Limits, Promised};
+pub use admit::Promised;
 pub(crate) use attached::{Attachment, Fate, touch_attached};
 pub use change::ChangeError;
 pub use insert::NewWorkspace;

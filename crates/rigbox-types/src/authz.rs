@@ -60,6 +60,8 @@ pub enum Right {
     WorkspaceEnter,
     /// See the workspace one runs in, from inside.
     GuestRead,
+    /// Make, see and change accounts and their plans.
+    Administer,
 }
 
 /// What the facts about the thing asked for are.
@@ -76,6 +78,8 @@ pub enum Resource {
         /// Its owner.
         owner: AccountId,
     },
+    /// The platform with all its accounts.
+    Platform,
 }
 
 /// Proof that `authorise` said yes to something about `T`. Only this module makes one.
@@ -127,6 +131,13 @@ pub fn authorise<T>(
     match (who, resource) {
         (_, Resource::Public) if right == Right::Public => Ok(granted),
         (_, Resource::Public) => Err(Denied::Forbidden),
+        // That there are accounts is no secret, so nobody is told that there are none.
+        (Principal::Key { standing: Standing::Operator, scopes, .. }, Resource::Platform)
+            if right == Right::Administer && scopes.is_full() =>
+        {
+            Ok(granted)
+        }
+        (_, Resource::Platform) => Err(Denied::Forbidden),
         // A key acts for its account, and an operator for every account.
         (Principal::Key { account, standing, scopes, .. }, Resource::Account(owner)) => {
             if account != owner && *standing != Standing::Operator {
@@ -221,6 +232,25 @@ mod tests {
         check(&user, Right::WorkspaceEnter, &workspace(9, 1), Ok(()));
         check(&user, Right::WorkspaceEnter, &workspace(9, 2), Err(Denied::Unknown));
         check(&user, Right::WorkspaceRead, &workspace(9, 2), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn only_the_operator_manages_accounts() {
+        let (operator, user) = (key(1, Standing::Operator), key(2, Standing::User));
+        check(&operator, Right::Administer, &Resource::Platform, Ok(()));
+        check(&operator, Right::AccountWrite, &Resource::Platform, Err(Denied::Forbidden));
+        // A narrowed key of the operator manages nobody.
+        for scope in ["read", "workspace:ws-abcdefgh"] {
+            let Principal::Key { key, account, scopes, .. } = narrow(1, &[scope]) else { continue };
+            let narrowed = Principal::Key { key, account, standing: Standing::Operator, scopes };
+            check(&narrowed, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
+        }
+        check(&user, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
+        let own = Resource::Account(account(2));
+        check(&user, Right::Administer, &own, Err(Denied::Forbidden));
+        let guest =
+            Principal::Guest { workspace: WorkspaceId::from_random([9; 8]), account: account(1) };
+        check(&guest, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
     }
 
     #[test]

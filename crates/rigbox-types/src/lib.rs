@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod authz;
+pub mod email;
 pub mod endpoint;
 pub mod failure;
 pub mod guest;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod name;
 pub mod nearest;
 pub mod openapi;
+pub mod plan;
 pub mod rate;
 pub mod scope;
 mod secret;
@@ -21,11 +23,13 @@ pub mod state;
 pub mod time;
 
 pub use authz::{Authorised, Principal, Right};
+pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{
     AccountId, ApiKeyId, AppId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId,
 };
-pub use name::{ImageName, InvalidName, RegionName, TemplateId, WorkspaceName};
+pub use name::{ImageName, InvalidName, PlanName, RegionName, TemplateId, WorkspaceName};
+pub use plan::{QuotaChanges, Quotas};
 pub use scope::{KeyScope, KeyScopes};
 pub use state::{Desired, Generation, Observed, Revision, Status};
 pub use time::Timestamp;

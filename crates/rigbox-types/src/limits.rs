@@ -52,6 +52,8 @@ pub const PATH_MAX_LEN: usize = 4095;
 pub const IDEMPOTENCY_KEY_MAX_LEN: usize = 255;
 /// Longest name that is for people only, in bytes.
 pub const TITLE_MAX_LEN: usize = 128;
+/// Longest address of an account's picture, in bytes.
+pub const AVATAR_URL_MAX_LEN: usize = 2048;
 /// Longest public SSH key, in bytes: RSA of 16,384 bits is under 2,800, a comment may follow.
 pub const SSH_KEY_MAX_LEN: usize = 8 * 1024;
 /// Most SSH keys of an account.
@@ -64,6 +66,8 @@ pub const API_KEY_SCOPES_MAX_COUNT: usize = 32;
 pub const SETUP_SCRIPTS_MAX_COUNT: u64 = 256;
 /// Most service specs of an account: several for each workspace of a machine.
 pub const SERVICE_SPECS_MAX_COUNT: u64 = 256;
+/// Largest number of a plan, and of an account's own ones: beyond any fleet, and whole in JSON.
+pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 /// Longest `exec_start` of a service spec, in bytes.
 pub const EXEC_START_MAX_LEN: usize = 4096;
 /// How long a terminal token opens a terminal, in seconds.

@@ -57,6 +57,10 @@ label! {
     ImageName, "image name"
 }
 label! {
+    /// The name of a plan: `free`, `pro`, `operator` or one of the operator's.
+    PlanName, "plan name"
+}
+label! {
     /// The name of a template.
     TemplateId, "template name"
 }

@@ -1,5 +1,5 @@
-//! The supervisor as a client of its own API: just enough HTTP to see that it answers and to make
-//! the first workspace.
+//! The supervisor and the operator's commands as clients of their own API: just enough HTTP to see
+//! that it answers, to make the first workspace and to manage accounts.
 //! Invariant: every request has a time limit and an answer a size limit. The key is never logged.
 
 use std::{net::SocketAddr, time::Duration};
@@ -13,9 +13,13 @@ use rigbox_types::{
     api::{
         accounts::CapacityResponse,
         error::ApiErrorBody,
+        users::{
+            CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
+            ListUsersResponse, UpdateUserRequest,
+        },
         workspaces::{GetWorkspaceResponse, ListWorkspacesResponse},
     },
-    id::WorkspaceId,
+    id::{AccountId, WorkspaceId},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -131,6 +135,54 @@ impl Api {
     pub(crate) async fn workspace_answers(&self, id: &WorkspaceId) -> bool {
         let path = format!("/workspaces/{id}/metrics");
         self.call::<Value>(Method::GET, &path, None).await.is_ok()
+    }
+
+    /// A page of accounts, newest first.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn users(&self, cursor: Option<&str>) -> Result<ListUsersResponse, CallError> {
+        let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        self.call(Method::GET, &format!("/users?max_results=200{after}"), None).await
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user(&self, id: AccountId) -> Result<GetUserResponse, CallError> {
+        self.call(Method::GET, &format!("/users/{id}"), None).await
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_create(
+        &self,
+        request: &CreateUserRequest,
+    ) -> Result<CreateUserResponse, CallError> {
+        self.call(Method::POST, "/users", Some(json!(request))).await
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_update(
+        &self,
+        id: AccountId,
+        change: &UpdateUserRequest,
+    ) -> Result<GetUserResponse, CallError> {
+        self.call(Method::PATCH, &format!("/users/{id}"), Some(json!(change))).await
+    }
+
+    /// The plans.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn plans(&self) -> Result<ListPlansResponse, CallError> {
+        self.call(Method::GET, "/plans", None).await
     }
 
     async fn call<T: DeserializeOwned>(

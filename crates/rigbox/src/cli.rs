@@ -15,6 +15,7 @@ use crate::{
     output,
     status::{self, Form},
     up::{self, Up},
+    user::{self, PlanVerb, UserVerb},
 };
 
 /// A cloud of your own workspaces, each of them a micro-VM, on this machine.
@@ -77,6 +78,16 @@ enum Verb {
         #[command(subcommand)]
         verb: AuditVerb,
     },
+    /// Give people accounts, change their plans, disable them.
+    User {
+        #[command(subcommand)]
+        verb: UserVerb,
+    },
+    /// Look at the plans.
+    Plan {
+        #[command(subcommand)]
+        verb: PlanVerb,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -130,7 +141,7 @@ enum ConfigVerb {
 
 /// Which platform.
 #[derive(Debug, Args)]
-struct Place {
+pub(crate) struct Place {
     /// Directory of everything that the platform keeps.
     #[arg(long, value_name = "DIR", env = "RIGBOX_DATA", default_value = DEFAULT_DATA)]
     data: Utf8PathBuf,
@@ -209,6 +220,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Audit { verb: AuditVerb::Export { place } } => {
             with_platform(&place, None, |up, _| audit::export(up))
         }
+        Verb::User { verb } => user::user(verb),
+        Verb::Plan { verb } => user::plan(&verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},
@@ -235,7 +248,11 @@ fn config_verb(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn with_platform<T>(
+/// Reads where everything is and what is configured, and acts on it.
+///
+/// # Errors
+/// Where the configuration or a program cannot be read, and as `act`.
+pub(crate) fn with_platform<T>(
     place: &Place,
     listen: Option<SocketAddr>,
     act: impl FnOnce(&Up<'_>, &Source) -> anyhow::Result<T>,

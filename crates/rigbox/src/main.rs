@@ -21,6 +21,7 @@ mod state;
 mod status;
 mod supervise;
 mod up;
+mod user;
 
 use std::process::ExitCode;
 

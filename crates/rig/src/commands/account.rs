@@ -56,7 +56,8 @@ pub(super) async fn limits(session: &Session) -> CommandResult {
         return output.document(&answer.raw);
     }
     let (limits, usage) = (&answer.value.limits, &answer.value.usage);
-    output.line(format!("plan {}", answer.value.plan))?;
+    let custom = if answer.value.custom { ", with numbers of your own" } else { "" };
+    output.line(format!("plan {}{custom}", answer.value.plan))?;
     let mut table = Table::new(["LIMIT", "USED", "MAXIMUM"]);
     let rows = [
         ("workspaces", usage.workspace_count.to_string(), number(limits.max_vms)),
@@ -65,6 +66,15 @@ pub(super) async fn limits(session: &Session) -> CommandResult {
         ("memory running", size::show(usage.total_ram_mb), amount(limits.max_ram_total_mb)),
         ("memory per workspace", "-".to_owned(), amount(limits.max_ram_per_vm_mb)),
         ("disk", size::show(usage.total_disk_mb), amount(limits.max_disk_total_mb)),
+        ("disk per workspace", "-".to_owned(), amount(limits.max_disk_per_vm_mb)),
+        ("ssh keys", usage.ssh_key_count.to_string(), number(limits.max_ssh_keys)),
+        ("apps per workspace", "-".to_owned(), optional(limits.max_apps_per_vm)),
+        ("snapshots per workspace", "-".to_owned(), optional(limits.max_snapshots_per_vm)),
+        (
+            "ai credits a month",
+            usage.ai_credits_used.to_string(),
+            optional(limits.max_ai_credits_per_month),
+        ),
     ];
     for (name, used, maximum) in rows {
         table.row([name.into(), used.into(), maximum.into()]);
@@ -142,6 +152,10 @@ const UNLIMITED_FROM: u64 = 1 << 40;
 
 fn number(maximum: u64) -> String {
     if maximum >= UNLIMITED_FROM { "-".to_owned() } else { maximum.to_string() }
+}
+
+fn optional(maximum: Option<u64>) -> String {
+    maximum.map_or_else(|| "-".to_owned(), number)
 }
 
 fn amount(maximum_mb: u64) -> String {

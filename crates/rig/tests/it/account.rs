@@ -53,7 +53,14 @@ fn limits_and_capacity_are_shown() {
     world.server.on("GET /api/v1/users/me/limits", Reply::Json(200, limits()));
     let ended = world.rig("limits");
     assert!(ended.stdout.starts_with("plan operator\nLIMIT "), "{ended:?}");
-    assert!(ended.stdout.contains("workspaces            2       10\n"), "{ended:?}");
+    for row in [
+        "workspaces               2       10\n",
+        "ssh keys                 3       20\n",
+        "snapshots per workspace  -       -\n",
+        "ai credits a month       0       250\n",
+    ] {
+        assert!(ended.stdout.contains(row), "{row}: {}", ended.stdout);
+    }
     let capacity = json!({ "available": 3, "total": 5, "used": 2 });
     world.server.on("GET /api/v1/capacity", Reply::Json(200, capacity));
     let mut command = world.stranger("capacity");

@@ -1,5 +1,9 @@
-//! The account and the installation: limits, regions, capacity, templates, flags, dashboard.
+//! The account and the installation: limits, settings, regions, capacity, templates, flags,
+//! dashboard.
 
 mod app;
 pub(crate) mod http;
+pub(crate) mod settings;
 pub(crate) mod templates;
+
+pub(crate) use app::limits_of;

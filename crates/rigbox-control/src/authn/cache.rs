@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rigbox_types::{ApiKeyId, Principal, Timestamp};
+use rigbox_types::{AccountId, ApiKeyId, Principal, Timestamp};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -84,6 +84,17 @@ impl Cache {
         let mut state = self.lock();
         state.forgotten = state.forgotten.wrapping_add(1);
         state.entries.retain(|_, entry| id.is_some_and(|id| id != entry.key.id));
+    }
+
+    /// Believes no key of an account any more.
+    pub(super) fn forget_account(&self, account: AccountId) {
+        let mut state = self.lock();
+        state.forgotten = state.forgotten.wrapping_add(1);
+        state.entries.retain(|_, entry| match entry.key.principal {
+            Principal::Key { account: owner, .. } | Principal::Guest { account: owner, .. } => {
+                owner != account
+            }
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

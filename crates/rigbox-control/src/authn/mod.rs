@@ -15,9 +15,9 @@ use camino::Utf8Path;
 use http::{HeaderMap, header};
 use rigbox_store::{
     Store, StoreError,
-    api_keys::{HasherError, KeyHash, KeyHasher},
+    api_keys::{HasherError, KeyHash, KeyHasher, NewApiKey},
 };
-use rigbox_types::{ApiKeyId, KeyScopes, Principal, api::error::ErrorCode};
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Principal, api::error::ErrorCode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
@@ -26,7 +26,7 @@ pub(crate) use revoke::revoke;
 
 use crate::{
     error::{ApiError, ApiResult},
-    source::now,
+    source::{now, random},
 };
 use cache::{Cache, Verified};
 
@@ -65,6 +65,7 @@ impl Authenticator {
         if row.expires_at.is_some_and(|end| end <= now()) {
             return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
         }
+        check_enabled(store, row.account).await?;
         if let Err(error) = store.api_keys().used(&row).await {
             // A note for people; no reason to refuse.
             tracing::warn!(%error, "the use of an API key was not noted");
@@ -104,6 +105,35 @@ impl Authenticator {
     pub(crate) fn forget(&self, id: Option<ApiKeyId>) {
         self.cache.forget(id);
     }
+
+    /// A new key of an account: its text, which is shown once, and its row.
+    pub(crate) fn new_key(&self, account: AccountId, name: &str) -> ApiResult<(ApiKey, NewApiKey)> {
+        let key = ApiKey::new().map_err(ApiError::internal)?;
+        let row = NewApiKey {
+            id: ApiKeyId::from_random(random().map_err(ApiError::internal)?),
+            account,
+            prefix: key.prefix().to_owned(),
+            hash: self.hash(&key, &KeyScopes::full()),
+            name: Some(name.to_owned()),
+            expires_at: None,
+            scopes: KeyScopes::full(),
+        };
+        Ok((key, row))
+    }
+
+    /// Believes no key of an account any longer without looking it up: it was disabled.
+    pub(crate) fn forget_account(&self, account: AccountId) {
+        self.cache.forget_account(account);
+    }
+}
+
+/// Refuses whoever acts for an account that is disabled.
+pub(crate) async fn check_enabled(store: &Store, account: AccountId) -> ApiResult<()> {
+    if store.accounts().get(account).await?.profile.disabled_at.is_some() {
+        let text = "this account is disabled: ask whoever runs this installation";
+        return Err(ApiError::new(ErrorCode::Unauthenticated, text));
+    }
+    Ok(())
 }
 
 fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {

@@ -1,7 +1,7 @@
 //! What a refusal of the store means to the user.
 
 use rigbox_store::{Amount, Over, Scope, StoreError};
-use rigbox_types::api::error::ErrorCode;
+use rigbox_types::{PlanName, api::error::ErrorCode};
 use serde_json::json;
 
 use super::ApiError;
@@ -37,22 +37,31 @@ impl From<StoreError> for ApiError {
 }
 
 fn from_over(over: &Over) -> ApiError {
-    let Over { scope, what, limit, used, asked } = over;
+    let Over { scope, what, limit, used, asked, plan } = over;
+    let words = words(*what);
     match scope {
-        Scope::Account => ApiError::new(
-            ErrorCode::QuotaExceeded,
-            format!("{asked} more {} would be over the plan's {limit}", words(*what)),
-        )
-        .with(json!({
-            "limit": what.to_string(),
-            "maximum": limit,
-            "used": used,
-            "requested": asked,
-            "plan": "operator",
-        })),
+        Scope::Account => {
+            let plan = plan.as_ref().map(PlanName::as_str).unwrap_or_default();
+            let now = match used {
+                0 => format!("{asked} are asked for"),
+                used => format!("{used} are in use and {asked} more are asked for"),
+            };
+            let message = format!(
+                "the plan {plan} allows {limit} {words} and {now}: {}, or ask whoever runs this \
+                 installation for more",
+                remedy(*what)
+            );
+            ApiError::new(ErrorCode::QuotaExceeded, message).with(json!({
+                "limit": what.to_string(),
+                "maximum": limit,
+                "used": used,
+                "requested": asked,
+                "plan": plan,
+            }))
+        }
         Scope::Host => ApiError::new(
             ErrorCode::CapacityExhausted,
-            format!("the workspace's host has no room: {} is short", words(*what)),
+            format!("the workspace's host has no room: {words} is short"),
         )
         .with(json!({
             "short": what.to_string(),
@@ -64,12 +73,30 @@ fn from_over(over: &Over) -> ApiError {
     }
 }
 
+/// What an account can do by itself about a quota that is used up.
+fn remedy(amount: Amount) -> &'static str {
+    match amount {
+        Amount::Workspaces => "delete a workspace",
+        Amount::Vcpus | Amount::MemoryMib => "stop another workspace or make this one smaller",
+        Amount::DiskMib => "delete a workspace or take a smaller disk",
+        Amount::WorkspaceVcpus | Amount::WorkspaceMemoryMib | Amount::WorkspaceDiskMib => {
+            "ask for a smaller workspace"
+        }
+        Amount::SshKeys | Amount::ApiKeys => "delete a key",
+        Amount::SetupScripts => "delete a script",
+        Amount::ServiceSpecs => "delete a spec",
+    }
+}
+
 fn words(amount: Amount) -> &'static str {
     match amount {
         Amount::Workspaces => "workspaces",
         Amount::Vcpus => "virtual CPUs",
         Amount::MemoryMib => "MiB of memory",
         Amount::DiskMib => "MiB of disk",
+        Amount::WorkspaceVcpus => "virtual CPUs for one workspace",
+        Amount::WorkspaceMemoryMib => "MiB of memory for one workspace",
+        Amount::WorkspaceDiskMib => "MiB of disk for one workspace",
         Amount::SshKeys => "SSH keys",
         Amount::ApiKeys => "API keys",
         Amount::SetupScripts => "setup scripts",

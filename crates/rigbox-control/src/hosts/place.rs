@@ -76,10 +76,11 @@ impl Placement {
     pub(crate) fn full(&mut self, host: &HostId, what: Amount) {
         self.candidates.retain(|candidate| candidate.id != *host);
         self.short = match what {
-            Amount::Vcpus => Short::Vcpus,
-            Amount::DiskMib => Short::Disk,
+            Amount::Vcpus | Amount::WorkspaceVcpus => Short::Vcpus,
+            Amount::DiskMib | Amount::WorkspaceDiskMib => Short::Disk,
             // A host counts nothing else.
             Amount::MemoryMib
+            | Amount::WorkspaceMemoryMib
             | Amount::Workspaces
             | Amount::SshKeys
             | Amount::ApiKeys

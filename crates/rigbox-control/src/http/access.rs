@@ -64,6 +64,12 @@ pub(crate) struct ForAccount {
     pub(crate) params: Params,
 }
 
+/// A request about the platform with all its accounts.
+pub(crate) struct ForPlatform {
+    /// The query.
+    pub(crate) params: Params,
+}
+
 /// A request about one workspace.
 pub(crate) struct ForWorkspace {
     /// The workspace, with the right of the endpoint's row.
@@ -90,6 +96,16 @@ impl FromRequestParts<Arc<Control>> for ForAccount {
         let account = authorise(access.principal()?, right, &Resource::Account(account), account)?;
         let standing = access.standing();
         Ok(Self { account, standing, params: access.params })
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for ForPlatform {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        authorise(access.principal()?, access.endpoint.right, &Resource::Platform, ())?;
+        Ok(Self { params: access.params })
     }
 }
 

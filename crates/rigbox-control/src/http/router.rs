@@ -12,7 +12,7 @@ use axum::{
 use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
 
 use crate::{
-    account::http as account,
+    account::{http as account, settings},
     api_keys::http as api_keys,
     audit::http as audit,
     control::Control,
@@ -23,6 +23,7 @@ use crate::{
     setup_scripts::http as setup_scripts,
     ssh_keys::http as ssh_keys,
     terminal::http as terminal,
+    users::http as users,
     workspaces::{events, http as workspaces, jobs},
 };
 
@@ -52,6 +53,7 @@ fn filter(method: Method) -> MethodFilter {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
         Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
         Method::Delete => MethodFilter::DELETE,
     }
 }
@@ -122,6 +124,13 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),
         Op::AccountLimitsShow => to(filter, account::account_limits_show),
+        Op::AccountSettingsShow => to(filter, settings::account_settings_show),
+        Op::AccountSettingsUpdate => to(filter, settings::account_settings_update),
+        Op::UserList => to(filter, users::user_list),
+        Op::UserCreate => to(filter, users::user_create),
+        Op::UserShow => to(filter, users::user_show),
+        Op::UserUpdate => to(filter, users::user_update),
+        Op::PlanList => to(filter, users::plan_list),
         Op::AccountRegionsList => to(filter, account::account_regions_list),
         Op::FeatureFlagsShow => to(filter, account::feature_flags_show),
         Op::DashboardShow => to(filter, account::dashboard_show),

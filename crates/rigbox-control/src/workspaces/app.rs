@@ -10,7 +10,7 @@ use rigbox_types::{
 };
 
 use super::{
-    create::{check_resize, check_resources, limits},
+    create::{check_resize, check_resources},
     rules,
 };
 use crate::{account::templates, control::Control, error::ApiResult, validate::env};
@@ -62,7 +62,7 @@ async fn change(
     claim: Option<&Claim>,
     edit: impl FnOnce(&WorkspaceRow, &mut Wanted) -> ApiResult<()> + Send,
 ) -> ApiResult<WorkspaceRow> {
-    let changed = control.store.workspaces().change(id.target(), &limits(), claim, edit).await;
+    let changed = control.store.workspaces().change(id.target(), claim, edit).await;
     changed.map_err(|error| match error {
         ChangeError::Refused(refusal) => refusal,
         ChangeError::Store(error) => error.into(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rigbox_store::{
     Scope, StoreError,
     idempotency::Claim,
-    workspaces::{EnvVars, Limits, NewWorkspace, Wanted, WorkspaceRow},
+    workspaces::{EnvVars, NewWorkspace, Wanted, WorkspaceRow},
 };
 use rigbox_types::{
     AccountId, Authorised, Desired, Generation, ImageName, RegionName, WorkspaceId,
@@ -21,7 +21,7 @@ use rigbox_types::{
 use serde_json::json;
 
 use crate::{
-    account::templates,
+    account::{settings, templates},
     control::Control,
     error::{ApiError, ApiResult, Invalid},
     hosts::place::Placement,
@@ -40,11 +40,14 @@ pub(crate) async fn workspace_create(
     claim: Option<&Claim>,
 ) -> ApiResult<WorkspaceRow> {
     let account = *account.target();
+    let request = settings::with_defaults(control, account, request).await?;
     let template = template(&request)?;
     check(&request)?;
     check_image(control, &request).await?;
     let resources = resources(&request, template.as_ref())?;
     check_attached(control, account, &request).await?;
+    // Before a host is looked for: who is over the plan is not told of the machines.
+    control.store.workspaces().check_room(account, resources).await?;
     let region = request.region.clone().unwrap_or_else(|| control.config.region.clone());
     let mut placement = Placement::open(control, region.clone()).await?;
     let image = image(&request, template.as_ref());
@@ -60,7 +63,7 @@ pub(crate) async fn workspace_create(
             template: template.as_ref().map(|template| template.id.clone()),
             wanted: wanted.clone(),
         };
-        match control.store.workspaces().insert(&new, &limits(), claim).await {
+        match control.store.workspaces().insert(&new, claim).await {
             Ok(row) => return Ok(row),
             // Filled since it was chosen, or an id that is taken: once more.
             Err(StoreError::Over(over)) if over.scope == Scope::Host => {
@@ -71,11 +74,6 @@ pub(crate) async fn workspace_create(
         }
     }
     Err(placement.exhausted())
-}
-
-/// What an account may have in all: nothing but the machines' limits until there are plans.
-pub(crate) fn limits() -> Limits {
-    Limits::default()
 }
 
 fn template(request: &CreateWorkspaceRequest) -> ApiResult<Option<WorkspaceTemplate>> {
@@ -128,10 +126,20 @@ fn check(request: &CreateWorkspaceRequest) -> ApiResult<()> {
     check_idle(request.idle.as_ref())
 }
 
-/// An image that nobody has heard of would fail at the first start. Those of the templates come with
-/// the platform, others with what hosts say.
+/// An image that nobody has heard of would fail at the first start.
 async fn check_image(control: &Control, request: &CreateWorkspaceRequest) -> ApiResult<()> {
-    let Some(image) = &request.image else { return Ok(()) };
+    match &request.image {
+        Some(image) => check_known(control, "image", image).await,
+        None => Ok(()),
+    }
+}
+
+/// Images of the templates come with the platform, others with what hosts say.
+pub(crate) async fn check_known(
+    control: &Control,
+    field: &str,
+    image: &ImageName,
+) -> ApiResult<()> {
     let mut known: Vec<ImageName> =
         templates::all().into_iter().map(|template| template.image).collect();
     if known.contains(image) {
@@ -145,7 +153,7 @@ async fn check_image(control: &Control, request: &CreateWorkspaceRequest) -> Api
     known.dedup();
     let names: Vec<&str> = known.iter().map(ImageName::as_str).collect();
     let rule = format!("no such image: the known ones are {}", names.join(", "));
-    Err(ApiError::field("image", rule).with(json!({ "field": "image", "known": names })))
+    Err(ApiError::field(field, rule).with(json!({ "field": field, "known": names })))
 }
 
 fn check_idle(idle: Option<&Idle>) -> ApiResult<()> {

@@ -9,4 +9,4 @@ pub(crate) mod jobs;
 mod rules;
 pub(crate) mod view;
 
-pub(crate) use create::unknown_region;
+pub(crate) use create::{check_known, unknown_region};

@@ -16,6 +16,7 @@ async fn the_account_reads_its_limits_regions_and_dashboard() {
     assert_eq!(limits["limits"]["max_vcpu_per_vm"], 32);
     let usage = json!({
         "workspace_count": 1, "running_vcpus": 1, "total_disk_mb": 512, "total_ram_mb": 128,
+        "ssh_key_count": 0, "app_count": 0, "snapshot_count": 0, "ai_credits_used": 0,
     });
     assert_eq!(limits["usage"], usage);
     let regions = world.api.get("/users/me/regions").await.expect(200);

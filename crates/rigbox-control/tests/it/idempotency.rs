@@ -7,7 +7,6 @@ use rigbox_store::{
     Adding, Store, SystemClock,
     idempotency::{Begin, Claim},
     setup_scripts::SetupScript,
-    workspaces::Limits,
 };
 use rigbox_types::{
     AccountId, Desired, SetupScriptId, WorkspaceId, api::setup_scripts::RunOn,
@@ -123,8 +122,8 @@ async fn a_repeat_of_a_start_that_was_cut_off_shows_the_workspace_as_it_is() {
     world.stop_control().await;
     let (store, _, claim) = cut_off(&world, &path, "").await;
     let id: WorkspaceId = id.parse().unwrap();
-    let (workspaces, limits) = (store.workspaces(), Limits::default());
-    let edit = workspaces.change(&id, &limits, Some(&claim), |row, wanted| {
+    let workspaces = store.workspaces();
+    let edit = workspaces.change(&id, Some(&claim), |row, wanted| {
         wanted.desired = Desired::Running;
         wanted.retry_generation = row.generation.next();
         Ok::<_, ()>(())

@@ -29,4 +29,5 @@ mod rights;
 mod scripts;
 mod ssh_keys;
 mod terminal;
+mod users;
 mod world;

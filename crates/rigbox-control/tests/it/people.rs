@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rigbox_store::{
     Adding, Store, SystemClock,
+    accounts::{Preferences, Profile},
     api_keys::{KeyHasher, NewApiKey},
 };
-use rigbox_types::{AccountId, ApiKeyId, KeyScopes};
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Quotas};
 use serde_json::{Value, json};
 
 use crate::{client::Client, world::World};
@@ -22,7 +23,15 @@ pub(crate) async fn user(world: &World, number: u8) -> Client {
 pub(crate) async fn user_with(world: &World, number: u8, scopes: KeyScopes) -> Client {
     let store = Store::open(&world.store, Arc::new(SystemClock)).await.unwrap();
     let account = AccountId::from_random([number; 16]);
-    store.accounts().insert_user(account).await.unwrap();
+    let profile = Profile {
+        email: None,
+        display_name: None,
+        plan: "operator".parse().unwrap(),
+        overrides: Quotas::default(),
+        disabled_at: None,
+        preferences: Preferences::default(),
+    };
+    store.accounts().insert_user(account, &profile, None).await.unwrap();
     let text = format!("rb_{number:08x}{}", format!("{number:02x}").repeat(32));
     let hasher = KeyHasher::load_or_create(&world.path().join("secrets/api-keys.key")).unwrap();
     let new = NewApiKey {

@@ -63,7 +63,10 @@ fn expected(right: Right, about: About) -> [[Outcome; 7]; 2] {
         (Right::WorkspaceWrite | Right::WorkspaceEnter, About::Workspace) => {
             [[U, Y, F, Y, N, N, Y], [U, N, N, N, N, Y, Y]]
         }
-        (Right::Public, About::Workspace | About::Thing(_))
+        // Only the operator, and that only with a whole key.
+        (Right::Administer, About::Account) => [[U, F, F, F, F, F, Y]; 2],
+        (Right::Administer, About::Workspace | About::Thing(_))
+        | (Right::Public, About::Workspace | About::Thing(_))
         | (Right::AccountRead | Right::AccountWrite, About::Workspace)
         | (
             Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter,
@@ -84,7 +87,10 @@ fn about(row: &Endpoint) -> About {
         ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => About::Thing("/api-keys"),
         ["workspaces" | "setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
-        | ["users", "me", "limits" | "regions"] => About::Account,
+        | ["users", "me", "limits" | "regions" | "settings"]
+        | ["users"]
+        | ["users", "{id}"]
+        | ["plans"] => About::Account,
         _ => panic!("nothing says who may call {}", row.path),
     }
 }

@@ -1,11 +1,18 @@
 //! Whether one more fits: into the account's quota and into what the host may promise.
 //! Invariants: called in the transaction that adds, which holds the counter, so that no other one
-//! adds meanwhile; disk counts from a workspace's making until it is gone, memory and virtual CPUs
-//! while it should run or still does; what could never run is not made.
+//! adds or changes the account's plan meanwhile; disk counts from a workspace's making until it is
+//! gone, memory and virtual CPUs while it should run or still does; what could never run is not
+//! made; nothing is refused that adds nothing, so that a lowered plan takes nothing away, except
+//! that a workspace boots only within the totals.
 
-use rigbox_types::{AccountId, Desired, HostId, Observed, host::Resources};
+use rigbox_types::{AccountId, Desired, HostId, Observed, PlanName, Quotas, host::Resources};
 
-use crate::{Amount, Over, Scope, StoreError, row::Columns, tx::Tx};
+use crate::{
+    Amount, Over, Scope, StoreError,
+    accounts::{self, AccountRow},
+    row::Columns,
+    tx::Tx,
+};
 
 /// Sums of the workspaces `w`; what is live is the same as in [`is_live`].
 macro_rules! sums {
@@ -30,17 +37,44 @@ pub(super) const SUM_OF_HOST: &str =
 const CAPACITY: &str =
     "SELECT capacity_vcpus, capacity_memory_mib, capacity_disk_mib FROM hosts WHERE id = $1";
 
-/// What an account may have in all, counted like [`Promised`]; none means no limit.
+/// What may be had in all, counted like [`Promised`]; none means no limit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Limits {
+    workspaces: Option<u64>,
+    vcpus: Option<u64>,
+    memory_mib: Option<u64>,
+    disk_mib: Option<u64>,
+}
+
+impl Limits {
+    fn of_account(quotas: &Quotas) -> Self {
+        Self {
+            workspaces: quotas.max_vms,
+            vcpus: quotas.max_running_vcpus,
+            memory_mib: quotas.max_ram_total_mb,
+            disk_mib: quotas.max_disk_total_mb,
+        }
+    }
+
+    fn of_one_workspace(quotas: &Quotas) -> Self {
+        Self {
+            workspaces: None,
+            vcpus: quotas.max_vcpu_per_vm,
+            memory_mib: quotas.max_ram_per_vm_mb,
+            disk_mib: quotas.max_disk_per_vm_mb,
+        }
+    }
+}
+
+/// What a change needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Workspaces.
-    pub workspaces: Option<u64>,
-    /// Virtual CPUs.
-    pub vcpus: Option<u64>,
-    /// Memory in MiB.
-    pub memory_mib: Option<u64>,
-    /// Disk in MiB.
-    pub disk_mib: Option<u64>,
+pub(super) struct Needs {
+    /// The new size where it is larger than before, because only that can be too large by itself.
+    pub(super) grown: Promised,
+    /// What is taken on top of what was taken before.
+    pub(super) more: Promised,
+    /// What the workspace takes already and must fit anew, because it boots again.
+    pub(super) again: Promised,
 }
 
 /// What workspaces add up to.
@@ -88,6 +122,20 @@ impl Promised {
         }
     }
 
+    /// Without the part that only the making of a workspace adds.
+    pub(super) fn running(self) -> Self {
+        Self { workspaces: 0, disk_mib: 0, ..self }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            workspaces: self.workspaces.saturating_add(other.workspaces),
+            vcpus: self.vcpus.saturating_add(other.vcpus),
+            memory_mib: self.memory_mib.saturating_add(other.memory_mib),
+            disk_mib: self.disk_mib.saturating_add(other.disk_mib),
+        }
+    }
+
     /// What this takes on top of `before`; nothing of what shrinks.
     pub(super) fn beyond(self, before: Self) -> Self {
         Self {
@@ -118,17 +166,18 @@ fn is_live(desired: Desired, observed: Observed) -> bool {
     }
 }
 
-/// Refuses where `more` does not fit, and where a workspace that has `grown` could never run.
+/// Refuses where what is needed does not fit into the account's plan and the host, and where a
+/// workspace that has grown could never run.
 pub(super) async fn admit(
     tx: &mut Tx<'_>,
-    (account, limits): (AccountId, &Limits),
+    account: AccountId,
     host: &HostId,
-    (grown, more): (Promised, Promised),
+    needs: Needs,
 ) -> Result<(), StoreError> {
+    let owner = accounts::row_of(tx, account).await?;
     let sum = sqlx::query(SUM_OF_ACCOUNT).bind(account.to_string()).fetch_one(tx.on()).await?;
     let used = Promised::read(&Columns::of("workspaces", &sum))?;
-    check(Scope::Account, limits, Promised::default(), grown)?;
-    check(Scope::Account, limits, used, more)?;
+    check_account(&owner, used, needs)?;
 
     let row = sqlx::query(CAPACITY).bind(host.as_str()).fetch_optional(tx.on()).await?;
     let row = row.ok_or_else(|| StoreError::not_found("host", host))?;
@@ -141,22 +190,63 @@ pub(super) async fn admit(
     };
     let sum = sqlx::query(SUM_OF_HOST).bind(host.as_str()).fetch_one(tx.on()).await?;
     let used = Promised::read(&Columns::of("workspaces", &sum))?;
-    check(Scope::Host, &capacity, Promised::default(), grown)?;
-    check(Scope::Host, &capacity, used, more)
+    let whose = Whose { scope: Scope::Host, plan: None, words: &IN_ALL };
+    check(whose, &capacity, Promised::default(), needs.grown)?;
+    check(whose, &capacity, used, needs.more)
 }
 
-fn check(scope: Scope, limits: &Limits, used: Promised, more: Promised) -> Result<(), StoreError> {
+/// Refuses what the account's plan has no room for beside `used`.
+pub(super) fn check_account(
+    owner: &AccountRow,
+    used: Promised,
+    needs: Needs,
+) -> Result<(), StoreError> {
+    let Needs { grown, more, again } = needs;
+    let plan = Some(&owner.profile.plan);
+    let one = Whose { scope: Scope::Account, plan, words: &OF_ONE };
+    let all = Whose { words: &IN_ALL, ..one };
+    check(one, &Limits::of_one_workspace(&owner.quotas), Promised::default(), grown)?;
+    let limits = Limits::of_account(&owner.quotas);
+    check(all, &limits, Promised::default(), grown)?;
+    check(all, &limits, used.beyond(again), more.plus(again))
+}
+
+/// Whose limits are checked, and how its amounts are called.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    scope: Scope,
+    plan: Option<&'a PlanName>,
+    words: &'a [Amount; 4],
+}
+
+const IN_ALL: [Amount; 4] = [Amount::Workspaces, Amount::Vcpus, Amount::MemoryMib, Amount::DiskMib];
+
+const OF_ONE: [Amount; 4] = [
+    Amount::Workspaces,
+    Amount::WorkspaceVcpus,
+    Amount::WorkspaceMemoryMib,
+    Amount::WorkspaceDiskMib,
+];
+
+fn check(
+    whose: Whose<'_>,
+    limits: &Limits,
+    used: Promised,
+    more: Promised,
+) -> Result<(), StoreError> {
+    let [workspaces, vcpus, memory, disk] = *whose.words;
     let amounts = [
-        (Amount::Workspaces, limits.workspaces, used.workspaces, more.workspaces),
-        (Amount::Vcpus, limits.vcpus, used.vcpus, more.vcpus),
-        (Amount::MemoryMib, limits.memory_mib, used.memory_mib, more.memory_mib),
-        (Amount::DiskMib, limits.disk_mib, used.disk_mib, more.disk_mib),
+        (workspaces, limits.workspaces, used.workspaces, more.workspaces),
+        (vcpus, limits.vcpus, used.vcpus, more.vcpus),
+        (memory, limits.memory_mib, used.memory_mib, more.memory_mib),
+        (disk, limits.disk_mib, used.disk_mib, more.disk_mib),
     ];
     for (what, limit, used, asked) in amounts {
         // What adds nothing is never refused, even where a limit was lowered below what is used.
         match limit {
             Some(limit) if asked > 0 && used.saturating_add(asked) > limit => {
-                return Err(Over { scope, what, limit, used, asked }.into());
+                let (scope, plan) = (whose.scope, whose.plan.cloned());
+                return Err(Over { scope, what, limit, used, asked, plan }.into());
             }
             Some(_) | None => {}
         }

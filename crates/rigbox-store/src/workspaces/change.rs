@@ -1,9 +1,13 @@
 //! Changes what should be. The caller's edit decides within the transaction, on a row that nobody
 //! else changes meanwhile.
 
-use rigbox_types::{Generation, Revision, Timestamp, WorkspaceId};
+use rigbox_types::{Desired, Generation, Revision, Timestamp, WorkspaceId};
 
-use super::{GET, Limits, Promised, Wanted, WorkspaceRow, Workspaces, admit::admit, row};
+use super::{
+    GET, Promised, Wanted, WorkspaceRow, Workspaces,
+    admit::{Needs, admit},
+    row,
+};
 use crate::{
     StoreError,
     engine::Text,
@@ -39,9 +43,9 @@ pub enum ChangeError<E> {
 impl Workspaces<'_> {
     /// Changes a workspace by `edit`, which gets the row as it is and the desired side to change.
     /// The change will have the generation after the row's. An edit that changes nothing writes
-    /// nothing. Where the workspace grows or is to run, that must fit into `limits` and into its
-    /// host. With a claim on an idempotency key, the key notes in the same transaction that the
-    /// change was made.
+    /// nothing. Where the workspace grows or is to boot, that must fit into the account's plan, as it
+    /// is in this transaction, and into its host. With a claim on an idempotency key, the key notes
+    /// in the same transaction that the change was made.
     ///
     /// # Errors
     /// What `edit` refused with, [`StoreError::NotFound`], [`StoreError::Over`],
@@ -49,7 +53,6 @@ impl Workspaces<'_> {
     pub async fn change<E: Send>(
         &self,
         id: &WorkspaceId,
-        limits: &Limits,
         claim: Option<&Claim>,
         edit: impl FnOnce(&WorkspaceRow, &mut Wanted) -> Result<(), E> + Send,
     ) -> Result<WorkspaceRow, ChangeError<E>> {
@@ -64,10 +67,9 @@ impl Workspaces<'_> {
         if after.wanted == before.wanted {
             return Ok(before);
         }
-        let more = takes(&after).beyond(takes(&before));
-        let grown = Promised::grown(before.wanted.resources, after.wanted.resources);
-        if (grown, more) != Default::default() {
-            admit(&mut tx, (before.account, limits), &before.host, (grown, more)).await?;
+        let needs = needs(&before, &after);
+        if needs != Needs::default() {
+            admit(&mut tx, before.account, &before.host, needs).await?;
         }
         renew(&mut after, revision, self.engine.now());
         write(&mut tx, &after).await?;
@@ -77,6 +79,24 @@ impl Workspaces<'_> {
         tx.commit().await?;
         Ok(after)
     }
+}
+
+fn needs(before: &WorkspaceRow, after: &WorkspaceRow) -> Needs {
+    let (took, takes) = (takes(before), takes(after));
+    let more = takes.beyond(took);
+    let again =
+        if boots(before, after) { takes.beyond(more).running() } else { Promised::default() };
+    Needs { grown: Promised::grown(before.wanted.resources, after.wanted.resources), more, again }
+}
+
+/// Whether a workspace is to boot that did not run, or not like this: it is then like a new one to
+/// the plan, which may have been lowered while it ran.
+fn boots(before: &WorkspaceRow, after: &WorkspaceRow) -> bool {
+    let (was, is) = (&before.wanted, &after.wanted);
+    let asked = was.desired != is.desired
+        || was.restart_generation != is.restart_generation
+        || was.retry_generation != is.retry_generation;
+    is.desired == Desired::Running && asked
 }
 
 fn takes(row: &WorkspaceRow) -> Promised {

@@ -1,13 +1,17 @@
 //! Makes the row of a new workspace: counted, named and placed in one transaction.
 
 use rigbox_types::{
-    AccountId, Generation, HostId, ImageName, Observed, RegionName, TemplateId, WorkspaceId,
-    WorkspaceName, host::Resources,
+    AccountId, Desired, Generation, HostId, ImageName, Observed, RegionName, TemplateId,
+    WorkspaceId, WorkspaceName, host::Resources,
 };
 
-use super::{GET, Limits, Promised, Wanted, WorkspaceRow, Workspaces, admit::admit, row};
+use super::{
+    GET, Promised, Wanted, WorkspaceRow, Workspaces,
+    admit::{Needs, admit, check_account},
+    row,
+};
 use crate::{
-    StoreError,
+    StoreError, accounts,
     feed::Wake,
     idempotency::{self, Claim},
     row::{json, word},
@@ -52,8 +56,8 @@ pub struct NewWorkspace {
 }
 
 impl Workspaces<'_> {
-    /// Makes a workspace, if its name is free and it fits into `limits` and into its host. With a
-    /// claim on an idempotency key, the key notes in the same transaction what was made.
+    /// Makes a workspace, if its name is free and it fits into the account's plan, as it is in this
+    /// transaction, and into its host. With a claim on an idempotency key, the key notes in the same transaction what was made.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] for a name or id that is taken, [`StoreError::Over`] where it does
@@ -62,7 +66,6 @@ impl Workspaces<'_> {
     pub async fn insert(
         &self,
         new: &NewWorkspace,
-        limits: &Limits,
         claim: Option<&Claim>,
     ) -> Result<WorkspaceRow, StoreError> {
         let now = self.engine.now().as_micros();
@@ -78,9 +81,7 @@ impl Workspaces<'_> {
             return Err(StoreError::Conflict { what: "workspace name", id: new.name.to_string() });
         }
         let size = new.wanted.resources;
-        let grown = Promised::grown(NOTHING, size);
-        let more = Promised::of(size, new.wanted.desired, Observed::Absent);
-        admit(&mut tx, (new.account, limits), &new.host, (grown, more)).await?;
+        admit(&mut tx, new.account, &new.host, needs(size, new.wanted.desired)).await?;
         write(&mut tx, new, (revision.0, now)).await?;
         if let Some(claim) = claim {
             idempotency::note_made(&mut tx, claim, new.id.as_str()).await?;
@@ -90,6 +91,25 @@ impl Workspaces<'_> {
         tx.wake(Wake::Workspace { workspace: new.id.clone(), host: new.host.clone() });
         tx.commit().await?;
         Ok(made)
+    }
+
+    /// Refuses a workspace of this size that the account's plan has no room for right now. A first
+    /// look, before a host is chosen for it: what counts is what [`Workspaces::insert`] finds.
+    ///
+    /// # Errors
+    /// [`StoreError::Over`], [`StoreError::NotFound`] for an unknown account.
+    pub async fn check_room(&self, account: AccountId, size: Resources) -> Result<(), StoreError> {
+        let owner = accounts::Accounts { engine: self.engine }.get(account).await?;
+        let used = self.promised_to_account(account).await?;
+        check_account(&owner, used, needs(size, Desired::Stopped))
+    }
+}
+
+fn needs(size: Resources, desired: Desired) -> Needs {
+    Needs {
+        grown: Promised::grown(NOTHING, size),
+        more: Promised::of(size, desired, Observed::Absent),
+        again: Promised::default(),
     }
 }
 

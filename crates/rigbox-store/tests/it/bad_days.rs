@@ -3,9 +3,7 @@ use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 use camino::Utf8Path;
 use rigbox_store::{OpenError, PageRequest, Store, StoreError, StoreUrl, workspaces::Owner};
 
-use crate::kit::{
-    Database, TestClock, UNLIMITED, World, account, host, new_workspace, registration,
-};
+use crate::kit::{Database, TestClock, World, account, host, new_workspace, profile, registration};
 
 /// Names the directory that a child of [`a_full_disk_is_said_and_passes`] works in.
 const FULL_DISK_DIR: &str = "RIGBOX_TEST_FULL_DISK_DIR";
@@ -16,7 +14,7 @@ pub(crate) async fn run(world: &World, text: &'static str) {
 
 pub(crate) async fn a_value_that_cannot_be_read_names_its_column(world: World) {
     let workspaces = world.store.workspaces();
-    let row = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let row = workspaces.insert(&world.new_workspace(), None).await.unwrap();
     // In the order in which columns are read, the last one first.
     for (damage, column) in [
         ("UPDATE workspaces SET setup = '{'", "workspaces.setup"),
@@ -36,7 +34,7 @@ pub(crate) async fn calls_of_a_closed_store_say_so(world: World) {
     world.store.close().await;
     let error = world.store.workspaces().list(Owner::Everyone, &PageRequest::default()).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))), "{error:?}");
-    let error = world.store.accounts().insert_user(account(2)).await;
+    let error = world.store.accounts().insert_user(account(2), &profile("free"), None).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))), "{error:?}");
 }
 
@@ -44,7 +42,7 @@ pub(crate) async fn calls_of_a_closed_store_say_so(world: World) {
 pub(crate) async fn a_transaction_that_is_dropped_has_no_effect(world: World) {
     for n in 0..40_u64 {
         let (store, new) = (world.store.clone(), world.new_workspace());
-        let insert = async move { store.workspaces().insert(&new, &UNLIMITED, None).await };
+        let insert = async move { store.workspaces().insert(&new, None).await };
         let insert = tokio::spawn(insert);
         for _ in 0..n {
             tokio::task::yield_now().await;
@@ -53,7 +51,7 @@ pub(crate) async fn a_transaction_that_is_dropped_has_no_effect(world: World) {
         drop(insert.await);
     }
     // Neither the writing connection nor the counter is stuck, and rows are whole.
-    let last = world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await;
+    let last = world.store.workspaces().insert(&world.new_workspace(), None).await;
     let last = last.unwrap();
     let page = PageRequest { limit: 200, cursor: None };
     let page = world.store.workspaces().list(Owner::Everyone, &page).await.unwrap();
@@ -68,13 +66,13 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
     server.kill();
     let error = world.store.workspaces().get(&new_workspace(account(1), &host(1), 1).id).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))), "{error:?}");
-    let error = world.store.accounts().insert_user(account(2)).await;
+    let error = world.store.accounts().insert_user(account(2), &profile("free"), None).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))), "{error:?}");
     server.start_again();
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     let heard = tokio::time::timeout(Duration::from_secs(60), watcher.next()).await;
     assert_eq!(heard.unwrap(), Some(rigbox_store::feed::Wake::Everything));
-    let row = world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await;
+    let row = world.store.workspaces().insert(&world.new_workspace(), None).await;
     let (workspace, host) = (row.unwrap().id, world.host.clone());
     let heard = tokio::time::timeout(Duration::from_secs(60), watcher.next()).await;
     assert_eq!(heard.unwrap(), Some(rigbox_store::feed::Wake::Workspace { workspace, host }));
@@ -91,7 +89,7 @@ async fn a_full_disk_of_the_server_is_said() {
          CREATE TRIGGER full_disk BEFORE INSERT ON workspaces EXECUTE FUNCTION full_disk()",
     )
     .await;
-    let full = world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await;
+    let full = world.store.workspaces().insert(&world.new_workspace(), None).await;
     assert!(matches!(full, Err(StoreError::DiskFull(_))), "{full:?}");
 }
 
@@ -121,11 +119,11 @@ async fn on_a_small_disk() {
     let dir = Utf8Path::new(&dir);
     let url = StoreUrl::Sqlite(dir.join("db"));
     let store = Store::open(&url, TestClock::new()).await.unwrap();
-    store.accounts().insert_user(account(1)).await.unwrap();
+    store.accounts().insert_user(account(1), &profile("operator"), None).await.unwrap();
     store.hosts().register(&registration(&host(1))).await.unwrap();
     let insert = async |n| {
         let new = new_workspace(account(1), &host(1), n);
-        store.workspaces().insert(&new, &UNLIMITED, None).await
+        store.workspaces().insert(&new, None).await
     };
     let first = insert(1).await.unwrap();
     // Takes what is left.

@@ -7,7 +7,7 @@ use std::{
 use rigbox_store::{PageRequest, Store, StoreUrl, SystemClock, workspaces::Owner};
 use secrecy::ExposeSecret as _;
 
-use crate::kit::{Database, UNLIMITED, World, account, host, new_workspace, workspace_id};
+use crate::kit::{Database, World, account, host, new_workspace, workspace_id};
 
 /// Database and first number of a child of [`what_a_killed_writer_was_promised_is_there`].
 const WRITER_URL: &str = "RIGBOX_TEST_WRITER_URL";
@@ -85,7 +85,7 @@ async fn write_until_killed() {
     let store = Store::open(&url.parse().unwrap(), Arc::new(SystemClock)).await.unwrap();
     for n in from..from + 900 {
         let new = new_workspace(account(1), &host(1), n);
-        store.workspaces().insert(&new, &UNLIMITED, None).await.unwrap();
+        store.workspaces().insert(&new, None).await.unwrap();
         println!("{WRITTEN}{n}");
     }
 }

@@ -17,9 +17,7 @@ use rigbox_store::{
 use rigbox_types::{Desired, Generation, HostId, Observed, Revision, WorkspaceId};
 use tokio::time::timeout;
 
-use crate::kit::{
-    Database, SECOND, UNLIMITED, World, host, new_workspace, observation, registration,
-};
+use crate::kit::{Database, SECOND, World, host, new_workspace, observation, registration};
 
 const DAY: i64 = 24 * 3_600 * SECOND;
 
@@ -27,12 +25,12 @@ const DAY: i64 = 24 * 3_600 * SECOND;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn insert(world: &World) -> WorkspaceRow {
-    world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap()
+    world.store.workspaces().insert(&world.new_workspace(), None).await.unwrap()
 }
 
 async fn want(store: &Store, id: &WorkspaceId, desired: Desired) -> WorkspaceRow {
     let workspaces = store.workspaces();
-    let edit = workspaces.change(id, &UNLIMITED, None, |_, wanted| {
+    let edit = workspaces.change(id, None, |_, wanted| {
         wanted.desired = desired;
         Ok::<_, Infallible>(())
     });
@@ -117,7 +115,7 @@ pub(crate) async fn a_reader_misses_nothing_while_many_write(world: World) {
         tokio::spawn(async move {
             for n in 0..12 {
                 let new = new_workspace(account, &host, 1_000 * (writer + 1) + n);
-                store.workspaces().insert(&new, &UNLIMITED, None).await.unwrap();
+                store.workspaces().insert(&new, None).await.unwrap();
                 want(&store, &new.id, Desired::Running).await;
                 if n % 3 == 0 {
                     remove(&store, &host, &new.id).await;

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use rigbox_store::{StoreError, workspaces::Promised};
 use rigbox_types::{Desired, ImageName, Observed, host::Capacity};
 
-use crate::kit::{SECOND, UNLIMITED, World, host, observation, registration};
+use crate::kit::{SECOND, World, host, observation, registration};
 
 pub(crate) async fn a_host_registers_again_at_each_start(world: World) {
     let hosts = world.store.hosts();
@@ -41,7 +41,7 @@ pub(crate) async fn what_is_promised_is_summed_from_the_workspaces(world: World)
     for desired in [Desired::Stopped, Desired::Running, Desired::Running] {
         let mut new = world.new_workspace();
         new.wanted.desired = desired;
-        workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+        workspaces.insert(&new, None).await.unwrap();
     }
     let three = Promised { workspaces: 3, vcpus: 4, memory_mib: 1_024, disk_mib: 3_072 };
     let loads = hosts.loads().await.unwrap();
@@ -54,7 +54,7 @@ pub(crate) async fn what_is_promised_is_summed_from_the_workspaces(world: World)
 /// The database and the admission of a change must agree about it.
 pub(crate) async fn memory_is_promised_until_the_vm_is_known_to_be_gone(world: World) {
     let (hosts, workspaces) = (world.store.hosts(), world.store.workspaces());
-    let made = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let made = workspaces.insert(&world.new_workspace(), None).await.unwrap();
     let mut full = registration(&world.host);
     full.capacity.memory_mib = 512;
     hosts.register(&full).await.unwrap();
@@ -67,7 +67,7 @@ pub(crate) async fn memory_is_promised_until_the_vm_is_known_to_be_gone(world: W
         assert_eq!(promised, if live.contains(&observed) { 512 } else { 0 }, "{observed:?}");
         // There is room for this one: its own, or what is free.
         for desired in [Desired::Running, Desired::Stopped] {
-            let edit = workspaces.change(&made.id, &UNLIMITED, None, |_, wanted| {
+            let edit = workspaces.change(&made.id, None, |_, wanted| {
                 wanted.desired = desired;
                 Ok::<_, Infallible>(())
             });

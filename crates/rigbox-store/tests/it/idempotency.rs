@@ -12,7 +12,7 @@ use rigbox_types::{
     api::{service_specs::RestartPolicy, setup_scripts::RunOn},
 };
 
-use crate::kit::{Database, SECOND, UNLIMITED, World, account};
+use crate::kit::{Database, SECOND, World, account};
 
 const HASH: [u8; 32] = [1; 32];
 
@@ -84,7 +84,7 @@ pub(crate) async fn whoever_takes_over_finds_what_was_made(world: World) {
     let (workspaces, idempotency) = (world.store.workspaces(), world.store.idempotency());
     let (slow, _) = work(begin(&world).await);
     let new = world.new_workspace();
-    workspaces.insert(&new, &UNLIMITED, Some(&slow)).await.unwrap();
+    workspaces.insert(&new, Some(&slow)).await.unwrap();
     world.clock.turn(14 * SECOND);
     assert_eq!(begin(&world).await, Begin::InFlight);
     world.clock.turn(2 * SECOND);
@@ -95,7 +95,7 @@ pub(crate) async fn whoever_takes_over_finds_what_was_made(world: World) {
     assert!(matches!(late, Err(StoreError::ClaimLost)), "{late:?}");
     idempotency.abandon(&slow).await.unwrap();
     let another = world.new_workspace();
-    let late = workspaces.insert(&another, &UNLIMITED, Some(&slow)).await;
+    let late = workspaces.insert(&another, Some(&slow)).await;
     assert!(matches!(late, Err(StoreError::ClaimLost)), "{late:?}");
     let gone = workspaces.get(&another.id).await;
     assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
@@ -107,7 +107,7 @@ pub(crate) async fn whoever_takes_over_finds_what_was_made(world: World) {
 }
 
 pub(crate) async fn keys_of_two_accounts_are_two_keys(world: World) {
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     work(begin(&world).await);
     work(world.store.idempotency().begin(account(2), "key", &HASH).await.unwrap());
 }
@@ -142,9 +142,9 @@ pub(crate) async fn a_writer_that_is_alone_gives_back_what_a_former_one_held(wor
 
 pub(crate) async fn a_change_is_noted_with_its_claim(world: World) {
     let (workspaces, idempotency) = (world.store.workspaces(), world.store.idempotency());
-    let row = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let row = workspaces.insert(&world.new_workspace(), None).await.unwrap();
     let change = async |claim: &Claim, desired| {
-        let edit = workspaces.change(&row.id, &UNLIMITED, Some(claim), |_, wanted| {
+        let edit = workspaces.change(&row.id, Some(claim), |_, wanted| {
             wanted.desired = desired;
             Ok::<_, StoreError>(())
         });

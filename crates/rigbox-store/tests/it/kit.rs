@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -11,10 +12,11 @@ use std::{
 use camino::Utf8PathBuf;
 use rigbox_store::{
     Clock, Store, StoreUrl,
-    workspaces::{EnvVars, Limits, NewWorkspace, Wanted},
+    accounts::{Preferences, Profile},
+    workspaces::{EnvVars, NewWorkspace, Wanted},
 };
 use rigbox_types::{
-    AccountId, Desired, Generation, HostId, Observed, Timestamp, WorkspaceId,
+    AccountId, Desired, Generation, HostId, Observed, Quotas, Timestamp, WorkspaceId,
     api::workspaces::Idle,
     host::{Capacity, DriverName, Egress, HostRegistration, Observation, Resources, Sequence},
 };
@@ -22,10 +24,6 @@ use rigbox_types::{
 use crate::postgres::Server;
 
 pub(crate) const SECOND: i64 = 1_000_000;
-
-/// No quota.
-pub(crate) const UNLIMITED: Limits =
-    Limits { workspaces: None, vcpus: None, memory_mib: None, disk_mib: None };
 
 /// A clock that stands still until it is turned.
 pub(crate) struct TestClock(AtomicI64);
@@ -79,7 +77,7 @@ impl World {
         let clock = TestClock::new();
         let store = Store::open(&url, clock.clone()).await.unwrap();
         let account = account(1);
-        store.accounts().insert_user(account).await.unwrap();
+        store.accounts().insert_user(account, &profile("operator"), None).await.unwrap();
         let host = host(1);
         store.hosts().register(&registration(&host)).await.unwrap();
         Self { store, url, clock, account, host, database, made: AtomicU64::new(0) }
@@ -88,6 +86,22 @@ impl World {
     /// Another process of the platform.
     pub(crate) async fn another_store(&self) -> Store {
         Store::open(&self.url, self.clock.clone()).await.unwrap()
+    }
+
+    /// Makes another account without a quota.
+    pub(crate) async fn add_account(&self, n: u8) {
+        let accounts = self.store.accounts();
+        accounts.insert_user(account(n), &profile("operator"), None).await.unwrap();
+    }
+
+    /// Gives the world's account a plan and own numbers.
+    pub(crate) async fn quota(&self, plan: &str, overrides: Quotas) {
+        let edit = |_: &_, profile: &mut Profile| {
+            profile.plan = plan.parse().unwrap();
+            profile.overrides = overrides;
+            Ok::<_, Infallible>(())
+        };
+        self.store.accounts().change(self.account, edit).await.unwrap();
     }
 
     /// A workspace that can be inserted, each time another one.
@@ -117,6 +131,18 @@ pub(crate) async fn raw(url: &StoreUrl) -> sqlx::AnyConnection {
 
 pub(crate) fn account(n: u8) -> AccountId {
     AccountId::from_random([n; 16])
+}
+
+/// A profile that says nothing but the plan.
+pub(crate) fn profile(plan: &str) -> Profile {
+    Profile {
+        email: None,
+        display_name: None,
+        plan: plan.parse().unwrap(),
+        overrides: Quotas::default(),
+        disabled_at: None,
+        preferences: Preferences::default(),
+    }
 }
 
 pub(crate) fn host(n: u8) -> HostId {

@@ -18,6 +18,7 @@ mod idempotency;
 mod kit;
 mod observe;
 mod postgres;
+mod quotas;
 mod rates;
 mod samples;
 mod schema;
@@ -52,6 +53,10 @@ cases! {
     accounts:
         many_starts_at_once_make_one_operator
         a_user_is_made_once
+        an_address_belongs_to_one_account
+        an_account_and_its_first_key_are_made_together
+        an_account_from_before_there_were_plans_has_one
+        accounts_are_changed_and_listed
         a_setting_is_kept_and_the_first_one_wins;
     api_keys:
         a_key_is_found_by_its_prefix_and_known_by_its_hash
@@ -110,6 +115,13 @@ cases! {
         samples_are_read_back_in_their_order
         samples_are_forgotten_after_a_week
         samples_go_with_their_workspace;
+    quotas:
+        of_many_at_once_as_many_are_made_as_the_account_may_have
+        of_many_started_at_once_as_many_run_as_the_plan_has_memory_for
+        one_workspace_has_a_size_of_its_own
+        a_lowered_plan_takes_nothing_and_lets_nothing_grow
+        a_plan_that_is_lowered_while_many_are_made_is_never_passed_by
+        keys_are_counted_against_the_plan;
     schema:
         every_step_can_be_repeated
         an_upgrade_from_any_point_ends_like_a_fresh_start
@@ -135,7 +147,6 @@ cases! {
         a_name_is_taken_once_within_an_account
         what_it_needs_must_exist
         of_many_at_once_as_many_are_made_as_the_host_has_room_for
-        of_many_at_once_as_many_are_made_as_the_account_may_have
         of_many_started_at_once_as_many_run_as_there_is_memory_for
         what_could_never_run_is_not_made
         a_running_workspace_keeps_running_while_its_host_takes_note

@@ -11,17 +11,17 @@ use rigbox_types::{
     host::SetupResult,
 };
 
-use crate::kit::{SECOND, UNLIMITED, World, host, observation, registration};
+use crate::kit::{SECOND, World, host, observation, registration};
 
 use ObservationOutcome::{Applied, Removed, Stale, Unknown};
 
 async fn insert(world: &World) -> WorkspaceRow {
-    world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap()
+    world.store.workspaces().insert(&world.new_workspace(), None).await.unwrap()
 }
 
 async fn want(world: &World, row: &WorkspaceRow, desired: Desired) -> WorkspaceRow {
     let workspaces = world.store.workspaces();
-    let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
+    let edit = workspaces.change(&row.id, None, |_, wanted| {
         wanted.desired = desired;
         Ok::<_, Infallible>(())
     });
@@ -82,7 +82,7 @@ pub(crate) async fn a_deleted_workspace_goes_when_the_host_has_nothing_of_it(wor
     // The name is free again.
     let mut again = world.new_workspace();
     again.name = made.name;
-    workspaces.insert(&again, &UNLIMITED, None).await.unwrap();
+    workspaces.insert(&again, None).await.unwrap();
 }
 
 pub(crate) async fn a_report_is_applied_whole(world: World) {
@@ -147,7 +147,7 @@ pub(crate) async fn reports_and_changes_at_once_do_not_block_each_other(world: W
         let (store, row) = (world.store.clone(), rows[usize::try_from(n % 10).unwrap()].clone());
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
+            let edit = workspaces.change(&row.id, None, |_, wanted| {
                 wanted.creation_attempts += 1;
                 Ok::<_, StoreError>(())
             });

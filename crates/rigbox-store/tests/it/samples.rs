@@ -1,7 +1,7 @@
 use rigbox_store::samples::Sample;
 use rigbox_types::{Desired, Observed, Timestamp, WorkspaceId};
 
-use crate::kit::{SECOND, UNLIMITED, World, observation};
+use crate::kit::{SECOND, World, observation};
 
 const HOUR: i64 = 3_600 * SECOND;
 
@@ -21,7 +21,7 @@ fn sample(workspace: &WorkspaceId, at: i64) -> Sample {
 
 async fn insert(world: &World) -> WorkspaceId {
     let new = world.new_workspace();
-    world.store.workspaces().insert(&new, &UNLIMITED, None).await.unwrap().id
+    world.store.workspaces().insert(&new, None).await.unwrap().id
 }
 
 async fn times(world: &World, workspace: &WorkspaceId, from: i64) -> Vec<i64> {
@@ -64,7 +64,7 @@ pub(crate) async fn samples_go_with_their_workspace(world: World) {
     let samples = world.store.samples();
     samples.insert(&[sample(&gone, 1), sample(&kept, 1)]).await.unwrap();
     let workspaces = world.store.workspaces();
-    let edit = workspaces.change(&gone, &UNLIMITED, None, |_, wanted| {
+    let edit = workspaces.change(&gone, None, |_, wanted| {
         wanted.desired = Desired::Deleted;
         Ok::<_, ()>(())
     });

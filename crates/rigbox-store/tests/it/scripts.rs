@@ -5,7 +5,7 @@ use rigbox_store::{
 };
 use rigbox_types::{SetupScriptId, api::setup_scripts::RunOn};
 
-use crate::kit::{SECOND, UNLIMITED, World, account};
+use crate::kit::{SECOND, World, account};
 
 fn id(n: u8) -> SetupScriptId {
     SetupScriptId::from_random([n; 16])
@@ -77,7 +77,7 @@ pub(crate) async fn a_change_of_a_script_reaches_the_workspaces_that_have_it(wor
     for attached in [vec![id(1)], vec![id(2)], vec![id(2), id(1)]] {
         let mut new = world.new_workspace();
         new.wanted.setup_scripts = attached;
-        rows.push(workspaces.insert(&new, &UNLIMITED, None).await.unwrap());
+        rows.push(workspaces.insert(&new, None).await.unwrap());
     }
     let generations = async || {
         let mut generations = Vec::new();
@@ -106,7 +106,7 @@ pub(crate) async fn a_change_of_a_script_reaches_the_workspaces_that_have_it(wor
 
 pub(crate) async fn scripts_of_another_account_do_not_exist(world: World) {
     let scripts = world.store.setup_scripts();
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     scripts.insert(id(1), world.account, &script("a", 0), Adding::at_most(100)).await.unwrap();
     for missing in [
         scripts.get(account(2), id(1)).await.map(|_| ()),

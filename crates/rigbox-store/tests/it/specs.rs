@@ -5,7 +5,7 @@ use rigbox_store::{
 };
 use rigbox_types::{ServiceSpecId, api::service_specs::RestartPolicy};
 
-use crate::kit::{SECOND, UNLIMITED, World, account};
+use crate::kit::{SECOND, World, account};
 
 fn id(n: u8) -> ServiceSpecId {
     ServiceSpecId::from_random([n; 16])
@@ -59,7 +59,7 @@ pub(crate) async fn a_spec_is_kept_changed_and_forgotten(world: World) {
 
 pub(crate) async fn a_name_of_a_spec_is_taken_once(world: World) {
     let specs = world.store.service_specs();
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     specs.insert(id(1), world.account, &spec("a"), Adding::at_most(100)).await.unwrap();
     specs.insert(id(2), world.account, &spec("b"), Adding::at_most(100)).await.unwrap();
     specs.insert(id(3), account(2), &spec("a"), Adding::at_most(100)).await.unwrap();
@@ -79,8 +79,8 @@ pub(crate) async fn a_change_of_a_spec_reaches_the_workspaces_that_have_it(world
     specs.insert(id(1), world.account, &spec("a"), Adding::at_most(100)).await.unwrap();
     let mut new = world.new_workspace();
     new.wanted.service_specs = vec![id(1), id(2)];
-    let attached = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
-    let without = workspaces.insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap();
+    let attached = workspaces.insert(&new, None).await.unwrap();
+    let without = workspaces.insert(&world.new_workspace(), None).await.unwrap();
     specs.change(world.account, id(1), |spec| spec.auto_enable = false).await.unwrap();
     specs.delete(world.account, id(1)).await.unwrap();
     let row = workspaces.get(&attached.id).await.unwrap();

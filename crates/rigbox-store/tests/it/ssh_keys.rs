@@ -2,7 +2,7 @@ use futures_util::future::join_all;
 use rigbox_store::{Adding, Amount, PageRequest, Scope, StoreError, ssh_keys::SshKey};
 use rigbox_types::SshKeyId;
 
-use crate::kit::{SECOND, UNLIMITED, World, account};
+use crate::kit::{SECOND, World, account};
 
 fn id(n: u8) -> SshKeyId {
     SshKeyId::from_random([n; 16])
@@ -18,7 +18,7 @@ fn key(n: u8) -> SshKey {
 
 pub(crate) async fn a_key_is_there_once_within_its_account(world: World) {
     let keys = world.store.ssh_keys();
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     let mut made = Vec::new();
     for n in 1..4 {
         made.push(keys.insert(id(n), world.account, &key(n), Adding::at_most(10)).await.unwrap());
@@ -68,12 +68,12 @@ pub(crate) async fn of_many_keys_at_once_as_many_are_kept_as_may_be(world: World
 
 pub(crate) async fn a_change_of_keys_reaches_every_workspace_of_the_account(world: World) {
     let (keys, workspaces) = (world.store.ssh_keys(), world.store.workspaces());
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     let mut rows = Vec::new();
     for owner in [world.account, world.account, account(2)] {
         let mut new = world.new_workspace();
         new.account = owner;
-        rows.push(workspaces.insert(&new, &UNLIMITED, None).await.unwrap());
+        rows.push(workspaces.insert(&new, None).await.unwrap());
     }
     keys.insert(id(1), world.account, &key(1), Adding::at_most(10)).await.unwrap();
     keys.delete(world.account, id(1)).await.unwrap();

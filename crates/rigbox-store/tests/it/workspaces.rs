@@ -3,18 +3,18 @@ use std::{collections::BTreeMap, convert::Infallible};
 use futures_util::future::join_all;
 use rigbox_store::{
     Amount, Over, PageRequest, Scope, StoreError,
-    workspaces::{ChangeError, EnvVars, Limits, NewWorkspace, Owner, Wanted, WorkspaceRow},
+    workspaces::{ChangeError, EnvVars, NewWorkspace, Owner, Wanted, WorkspaceRow},
 };
 use rigbox_types::{
-    Desired, Generation, Observed, ServiceSpecId, SetupScriptId, Status, Timestamp,
+    Desired, Generation, Observed, Quotas, ServiceSpecId, SetupScriptId, Status, Timestamp,
     api::workspaces::{Idle, IdleMode},
     host::{Capacity, Egress, EgressMode, Resources},
 };
 
-use crate::kit::{SECOND, UNLIMITED, World, account, host, observation, registration};
+use crate::kit::{SECOND, World, account, host, observation, registration};
 
 async fn insert(world: &World) -> WorkspaceRow {
-    world.store.workspaces().insert(&world.new_workspace(), &UNLIMITED, None).await.unwrap()
+    world.store.workspaces().insert(&world.new_workspace(), None).await.unwrap()
 }
 
 fn env(name: &str, value: &str) -> EnvVars {
@@ -38,7 +38,7 @@ pub(crate) async fn a_workspace_is_read_back_as_it_was_made(world: World) {
     new.wanted.service_specs = vec![ServiceSpecId::from_random([2; 16])];
     new.wanted.creation_attempts = 5;
     new.wanted.creation_started_at = Some(Timestamp::from_micros(-1));
-    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    let made = workspaces.insert(&new, None).await.unwrap();
     assert_eq!(made.wanted, new.wanted);
     assert_eq!((&made.id, &made.name, &made.template), (&new.id, &new.name, &new.template));
     assert_eq!((made.account, &made.host, &made.image), (new.account, &new.host, &new.image));
@@ -53,14 +53,14 @@ pub(crate) async fn a_name_is_taken_once_within_an_account(world: World) {
     let workspaces = world.store.workspaces();
     let first = insert(&world).await;
     let same_name = NewWorkspace { name: first.name.clone(), ..world.new_workspace() };
-    let taken = workspaces.insert(&same_name, &UNLIMITED, None).await.unwrap_err();
+    let taken = workspaces.insert(&same_name, None).await.unwrap_err();
     assert_eq!(taken.to_string(), format!("workspace name {} is taken", first.name));
     let same_id = NewWorkspace { id: first.id.clone(), ..world.new_workspace() };
-    let taken = workspaces.insert(&same_id, &UNLIMITED, None).await.unwrap_err();
+    let taken = workspaces.insert(&same_id, None).await.unwrap_err();
     assert_eq!(taken.to_string(), format!("workspace id {} is taken", first.id));
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     let other = NewWorkspace { account: account(2), ..same_name };
-    workspaces.insert(&other, &UNLIMITED, None).await.unwrap();
+    workspaces.insert(&other, None).await.unwrap();
 }
 
 pub(crate) async fn what_it_needs_must_exist(world: World) {
@@ -69,7 +69,7 @@ pub(crate) async fn what_it_needs_must_exist(world: World) {
         NewWorkspace { host: host(9), ..world.new_workspace() },
         NewWorkspace { account: account(9), ..world.new_workspace() },
     ] {
-        let refused = workspaces.insert(&missing, &UNLIMITED, None).await;
+        let refused = workspaces.insert(&missing, None).await;
         assert!(matches!(refused, Err(StoreError::NotFound { .. })), "{refused:?}");
     }
     let missing = workspaces.get(&world.new_workspace().id).await;
@@ -77,10 +77,10 @@ pub(crate) async fn what_it_needs_must_exist(world: World) {
 }
 
 /// Inserts 100 at once, and says how many were made and what the others were told.
-async fn insert_many(world: &World, limits: Limits) -> (usize, Vec<Over>) {
+pub(crate) async fn insert_many(world: &World) -> (usize, Vec<Over>) {
     let inserts = (0..100).map(|_| {
         let (store, new) = (world.store.clone(), world.new_workspace());
-        tokio::spawn(async move { store.workspaces().insert(&new, &limits, None).await })
+        tokio::spawn(async move { store.workspaces().insert(&new, None).await })
     });
     let mut made = 0;
     let mut over = Vec::new();
@@ -98,10 +98,10 @@ pub(crate) async fn of_many_at_once_as_many_are_made_as_the_host_has_room_for(wo
     let mut registration = registration(&world.host);
     registration.capacity = Capacity { vcpus: 9, memory_mib: 512, disk_mib: 3 * 1_024 + 1_023 };
     world.store.hosts().register(&registration).await.unwrap();
-    let (made, over) = insert_many(&world, UNLIMITED).await;
+    let (made, over) = insert_many(&world).await;
     assert_eq!((made, over.len()), (3, 97));
     let (scope, what) = (Scope::Host, Amount::DiskMib);
-    let expected = Over { scope, what, limit: 4_095, used: 3_072, asked: 1_024 };
+    let expected = Over { scope, what, limit: 4_095, used: 3_072, asked: 1_024, plan: None };
     assert!(over.iter().all(|over| *over == expected), "{over:?}");
     let promised = world.store.workspaces().promised_by_host(&world.host).await.unwrap();
     assert_eq!(promised.workspaces, 3);
@@ -116,7 +116,7 @@ pub(crate) async fn of_many_started_at_once_as_many_run_as_there_is_memory_for(w
         let store = world.store.clone();
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&row.id, &UNLIMITED, None, |_, wanted| {
+            let edit = workspaces.change(&row.id, None, |_, wanted| {
                 wanted.desired = Desired::Running;
                 Ok::<_, Infallible>(())
             });
@@ -129,7 +129,8 @@ pub(crate) async fn of_many_started_at_once_as_many_run_as_there_is_memory_for(w
             Ok(_) => running += 1,
             Err(ChangeError::Store(StoreError::Over(over))) => {
                 let (scope, what) = (Scope::Host, Amount::MemoryMib);
-                let expected = Over { scope, what, limit: 2_047, used: 1_536, asked: 512 };
+                let expected =
+                    Over { scope, what, limit: 2_047, used: 1_536, asked: 512, plan: None };
                 assert_eq!(over, expected);
             }
             Err(error) => panic!("{error:?}"),
@@ -141,15 +142,16 @@ pub(crate) async fn of_many_started_at_once_as_many_run_as_there_is_memory_for(w
 pub(crate) async fn what_could_never_run_is_not_made(world: World) {
     let workspaces = world.store.workspaces();
     let mut new = world.new_workspace();
-    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    let made = workspaces.insert(&new, None).await.unwrap();
     new = world.new_workspace();
     new.wanted.resources.memory_mib = 512_001;
-    let mine = Limits { memory_mib: Some(512_000), ..UNLIMITED };
-    for (limits, scope) in [(UNLIMITED, Scope::Host), (mine, Scope::Account)] {
-        let refused = workspaces.insert(&new, &limits, None).await;
+    let mine = Quotas { max_ram_total_mb: Some(512_000), ..Quotas::default() };
+    for (own, scope) in [(Quotas::default(), Scope::Host), (mine, Scope::Account)] {
+        world.quota("operator", own).await;
+        let refused = workspaces.insert(&new, None).await;
         let Err(StoreError::Over(over)) = refused else { panic!("{refused:?}") };
         assert_eq!((over.scope, over.what, over.used), (scope, Amount::MemoryMib, 0));
-        let edit = workspaces.change(&made.id, &limits, None, |_, wanted| {
+        let edit = workspaces.change(&made.id, None, |_, wanted| {
             wanted.resources.memory_mib = 512_001;
             Ok::<_, Infallible>(())
         });
@@ -161,25 +163,12 @@ pub(crate) async fn what_could_never_run_is_not_made(world: World) {
     }
 }
 
-pub(crate) async fn of_many_at_once_as_many_are_made_as_the_account_may_have(world: World) {
-    let (made, over) = insert_many(&world, Limits { workspaces: Some(3), ..UNLIMITED }).await;
-    assert_eq!((made, over.len()), (3, 97));
-    let told =
-        Over { scope: Scope::Account, what: Amount::Workspaces, limit: 3, used: 3, asked: 1 };
-    assert!(over.iter().all(|over| *over == told), "{over:?}");
-    // Another account has its own.
-    world.store.accounts().insert_user(account(2)).await.unwrap();
-    let other = NewWorkspace { account: account(2), ..world.new_workspace() };
-    let limits = Limits { workspaces: Some(1), ..UNLIMITED };
-    world.store.workspaces().insert(&other, &limits, None).await.unwrap();
-}
-
 pub(crate) async fn a_change_has_its_own_generation_and_revision(world: World) {
     let workspaces = world.store.workspaces();
     let made = insert(&world).await;
     world.clock.turn(SECOND);
     let changed = workspaces
-        .change(&made.id, &UNLIMITED, None, |row, wanted| {
+        .change(&made.id, None, |row, wanted| {
             assert_eq!(row, &made);
             wanted.desired = Desired::Running;
             wanted.restart_generation = row.generation.next();
@@ -198,10 +187,10 @@ pub(crate) async fn an_edit_that_refuses_or_changes_nothing_writes_nothing(world
     let workspaces = world.store.workspaces();
     let made = insert(&world).await;
     world.clock.turn(SECOND);
-    let same = workspaces.change(&made.id, &UNLIMITED, None, |_, _| Ok::<_, Infallible>(())).await;
+    let same = workspaces.change(&made.id, None, |_, _| Ok::<_, Infallible>(())).await;
     assert_eq!(same.unwrap(), made);
     let refused = workspaces
-        .change(&made.id, &UNLIMITED, None, |_, wanted| {
+        .change(&made.id, None, |_, wanted| {
             wanted.force = true;
             Err("no")
         })
@@ -209,8 +198,7 @@ pub(crate) async fn an_edit_that_refuses_or_changes_nothing_writes_nothing(world
     assert!(matches!(refused, Err(ChangeError::Refused("no"))), "{refused:?}");
     assert_eq!(workspaces.get(&made.id).await.unwrap(), made);
     let missing = world.new_workspace().id;
-    let missing =
-        workspaces.change(&missing, &UNLIMITED, None, |_, _| Ok::<_, Infallible>(())).await;
+    let missing = workspaces.change(&missing, None, |_, _| Ok::<_, Infallible>(())).await;
     assert!(matches!(missing, Err(ChangeError::Store(StoreError::NotFound { .. }))), "{missing:?}");
 }
 
@@ -220,7 +208,7 @@ pub(crate) async fn no_change_is_lost_when_many_change_at_once(world: World) {
         let (store, id) = (world.store.clone(), made.id.clone());
         tokio::spawn(async move {
             let workspaces = store.workspaces();
-            let edit = workspaces.change(&id, &UNLIMITED, None, |_, wanted| {
+            let edit = workspaces.change(&id, None, |_, wanted| {
                 wanted.creation_attempts += 1;
                 Ok::<_, Infallible>(())
             });
@@ -239,15 +227,15 @@ pub(crate) async fn growing_must_fit_and_shrinking_always_does(world: World) {
     let workspaces = world.store.workspaces();
     let mut new = world.new_workspace();
     new.wanted.desired = Desired::Running;
-    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    let made = workspaces.insert(&new, None).await.unwrap();
     new = NewWorkspace { wanted: new.wanted, ..world.new_workspace() };
     new.wanted.resources.memory_mib = 128;
-    workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    workspaces.insert(&new, None).await.unwrap();
     let mut registration = registration(&world.host);
     registration.capacity = Capacity { vcpus: 2, memory_mib: 728, disk_mib: 1_000 };
     world.store.hosts().register(&registration).await.unwrap();
-    let resize = async |limits: Limits, memory_mib: u32| {
-        let edit = workspaces.change(&made.id, &limits, None, |row, wanted| {
+    let resize = async |memory_mib: u32| {
+        let edit = workspaces.change(&made.id, None, |row, wanted| {
             wanted.resources = Resources { memory_mib, ..row.wanted.resources };
             Ok::<_, Infallible>(())
         });
@@ -257,28 +245,31 @@ pub(crate) async fn growing_must_fit_and_shrinking_always_does(world: World) {
         ChangeError::Store(StoreError::Over(over)) => over,
         other => panic!("{other:?}"),
     };
-    let expected =
-        Over { scope: Scope::Host, what: Amount::MemoryMib, limit: 728, used: 640, asked: 89 };
-    assert_eq!(over(resize(UNLIMITED, 601).await.unwrap_err()), expected);
-    let mine = Limits { memory_mib: Some(678), ..UNLIMITED };
-    let expected = Over { scope: Scope::Account, limit: 678, asked: 39, ..expected };
-    assert_eq!(over(resize(mine, 551).await.unwrap_err()), expected);
+    let (scope, what) = (Scope::Host, Amount::MemoryMib);
+    let expected = Over { scope, what, limit: 728, used: 640, asked: 89, plan: None };
+    assert_eq!(over(resize(601).await.unwrap_err()), expected);
+    let mine = Quotas { max_ram_total_mb: Some(678), ..Quotas::default() };
+    world.quota("operator", mine).await;
+    let (scope, plan) = (Scope::Account, Some("operator".parse().unwrap()));
+    let expected = Over { scope, limit: 678, asked: 39, plan, ..expected };
+    assert_eq!(over(resize(551).await.unwrap_err()), expected);
     // The disk is over the host's new capacity, but does not grow.
-    assert_eq!(resize(mine, 550).await.unwrap(), 550);
-    let none = Limits { workspaces: Some(0), memory_mib: Some(0), ..UNLIMITED };
-    assert_eq!(resize(none, 128).await.unwrap(), 128);
+    assert_eq!(resize(550).await.unwrap(), 550);
+    let none = Quotas { max_vms: Some(0), max_ram_total_mb: Some(0), ..Quotas::default() };
+    world.quota("operator", none).await;
+    assert_eq!(resize(128).await.unwrap(), 128);
 }
 
 pub(crate) async fn pages_are_stable_while_workspaces_come(world: World) {
     let workspaces = world.store.workspaces();
-    world.store.accounts().insert_user(account(2)).await.unwrap();
+    world.add_account(2).await;
     let mut expected = Vec::new();
     for n in 0..9 {
         expected.push(insert(&world).await.id);
         // Pairs have the same time.
         world.clock.turn(if n % 2 == 0 { 0 } else { SECOND });
         let other = NewWorkspace { account: account(2), ..world.new_workspace() };
-        workspaces.insert(&other, &UNLIMITED, None).await.unwrap();
+        workspaces.insert(&other, None).await.unwrap();
     }
     expected.reverse();
     let mut seen = Vec::new();
@@ -313,7 +304,7 @@ pub(crate) async fn a_list_shows_no_environment(world: World) {
     // A row without environment that is written back keeps the one there is.
     let env = env("A", "b");
     for (given, kept) in [(Some(env.clone()), env.clone()), (None, env)] {
-        let edit = workspaces.change(&page.items[0].id, &UNLIMITED, None, |_, wanted| {
+        let edit = workspaces.change(&page.items[0].id, None, |_, wanted| {
             wanted.env = given;
             Ok::<_, Infallible>(())
         });
@@ -327,7 +318,7 @@ pub(crate) async fn a_clock_that_goes_back_makes_nothing_older(world: World) {
     let made = insert(&world).await;
     world.clock.turn(-3_600 * SECOND);
     let workspaces = world.store.workspaces();
-    let edit = workspaces.change(&made.id, &UNLIMITED, None, |_, wanted| {
+    let edit = workspaces.change(&made.id, None, |_, wanted| {
         wanted.desired = Desired::Running;
         Ok::<_, Infallible>(())
     });
@@ -340,11 +331,11 @@ pub(crate) async fn a_running_workspace_keeps_running_while_its_host_takes_note(
     let workspaces = world.store.workspaces();
     let mut new = world.new_workspace();
     new.wanted.desired = Desired::Running;
-    let made = workspaces.insert(&new, &UNLIMITED, None).await.unwrap();
+    let made = workspaces.insert(&new, None).await.unwrap();
     let seen = observation(&made.id, 1, Observed::Running, (1, 1));
     workspaces.observe(&world.host, &[seen]).await.unwrap();
     let change = async |edit: fn(&WorkspaceRow, &mut Wanted)| {
-        let edit = workspaces.change(&made.id, &UNLIMITED, None, |row, wanted| {
+        let edit = workspaces.change(&made.id, None, |row, wanted| {
             edit(row, wanted);
             Ok::<_, Infallible>(())
         });

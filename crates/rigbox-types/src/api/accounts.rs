@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RegionName, api::workspaces::Vm};
+use crate::{
+    AccountId, ImageName, PlanName, RegionName, Timestamp,
+    api::{change::Change, workspaces::Vm},
+};
 
 /// `GET /users/me/limits`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetUserLimitsResponse {
     /// The account's plan.
-    pub plan: String,
+    pub plan: PlanName,
     /// Whether a number of the plan was changed for this account.
     pub custom: bool,
     /// What it may use.
@@ -35,6 +38,21 @@ pub struct EffectiveLimits {
     pub max_vcpu_per_vm: u64,
     /// Virtual CPUs of all running workspaces.
     pub max_running_vcpus: u64,
+    /// Disk of one workspace, in MiB.
+    #[serde(default)]
+    pub max_disk_per_vm_mb: u64,
+    /// SSH keys.
+    #[serde(default)]
+    pub max_ssh_keys: u64,
+    /// Apps of one workspace; none for no limit.
+    #[serde(default)]
+    pub max_apps_per_vm: Option<u64>,
+    /// Snapshots of one workspace; none for no limit.
+    #[serde(default)]
+    pub max_snapshots_per_vm: Option<u64>,
+    /// AI credits a month; none for no limit.
+    #[serde(default)]
+    pub max_ai_credits_per_month: Option<u64>,
 }
 
 /// What an account uses.
@@ -48,6 +66,70 @@ pub struct LimitsUsage {
     pub total_disk_mb: u64,
     /// Memory of workspaces that run or should, in MiB.
     pub total_ram_mb: u64,
+    /// SSH keys.
+    #[serde(default)]
+    pub ssh_key_count: u64,
+    /// Apps of all workspaces; none until apps can be made.
+    #[serde(default)]
+    pub app_count: u64,
+    /// Snapshots of all workspaces; none until they can be made.
+    #[serde(default)]
+    pub snapshot_count: u64,
+    /// AI credits of this month; none until AI is switched on.
+    #[serde(default)]
+    pub ai_credits_used: u64,
+}
+
+/// `GET` and `PUT /users/me/settings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetUserSettingsResponse {
+    /// The settings in force.
+    pub settings: UserSettings,
+}
+
+/// What an account has chosen for itself, or what holds where it has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserSettings {
+    /// Whose they are.
+    pub user_id: AccountId,
+    /// For people.
+    pub display_name: Option<String>,
+    /// Where the account's picture is.
+    pub avatar_url: Option<String>,
+    /// The image of a new workspace whose maker names neither image nor template.
+    pub default_image: ImageName,
+    /// The region of a new workspace whose maker does not say.
+    pub default_region: RegionName,
+    /// Whether to tell of maintenance. Kept, while this version tells nobody.
+    pub maintenance_updates: bool,
+    /// Whether to tell of what is used. Kept, while this version tells nobody.
+    pub usage_alerts: bool,
+    /// When the account was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// `PUT /users/me/settings`: a missing field keeps its value, `null` clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUserSettingsRequest {
+    /// New name for people.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub display_name: Change<String>,
+    /// New place of the picture: an `https` address.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub avatar_url: Change<String>,
+    /// New image of new workspaces.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_image: Change<ImageName>,
+    /// New region of new workspaces.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_region: Change<RegionName>,
+    /// Whether to tell of maintenance.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub maintenance_updates: Change<bool>,
+    /// Whether to tell of what is used.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub usage_alerts: Change<bool>,
 }
 
 /// `GET /users/me/regions`.

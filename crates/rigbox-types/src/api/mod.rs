@@ -16,4 +16,5 @@ pub mod setup_scripts;
 pub mod ssh_keys;
 pub mod templates;
 pub mod terminal;
+pub mod users;
 pub mod workspaces;

@@ -4,6 +4,7 @@
 //! Invariant: one row for each [`Operation`], and no two rows with the same method and path.
 //! Does not know HTTP servers and handles nothing.
 
+mod query;
 mod table;
 
 use std::fmt;
@@ -116,6 +117,14 @@ operations! {
     TemplateList = "template_list": "Lists the templates.",
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",
+    AccountSettingsShow = "account_settings_show": "Shows what the account has chosen for itself.",
+    AccountSettingsUpdate = "account_settings_update": "Changes what the account has chosen.",
+    UserList = "user_list": "Lists the accounts, newest first; for the operator.",
+    UserCreate = "user_create": "Makes an account, and its first API key if asked; for the operator.",
+    UserShow = "user_show": "Shows an account, its limits and what it uses; for the operator.",
+    UserUpdate = "user_update":
+        "Changes an account's plan, own numbers or name, or disables it; for the operator.",
+    PlanList = "plan_list": "Lists the plans; for the operator.",
     AccountRegionsList = "account_regions_list": "Lists the regions, the default one first.",
     FeatureFlagsShow = "feature_flags_show": "Shows which parts of the product there are.",
     DashboardShow = "dashboard_show": "Shows the account at a glance.",
@@ -178,6 +187,8 @@ pub enum Method {
     Post,
     /// Changes; a missing field keeps its value.
     Put,
+    /// Changes; a missing field keeps its value, and `null` clears it.
+    Patch,
     /// Deletes.
     Delete,
 }
@@ -190,6 +201,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -304,7 +316,7 @@ impl Endpoint {
             errors: &[],
             replay: match method {
                 Method::Post => Replay::Kept,
-                Method::Get | Method::Put | Method::Delete => Replay::Never,
+                Method::Get | Method::Put | Method::Patch | Method::Delete => Replay::Never,
             },
         }
     }
@@ -319,6 +331,10 @@ impl Endpoint {
 
     const fn put(operation: Operation, path: &'static str, right: Right) -> Self {
         Self::row(operation, Method::Put, path, right)
+    }
+
+    const fn patch(operation: Operation, path: &'static str, right: Right) -> Self {
+        Self::row(operation, Method::Patch, path, right)
     }
 
     const fn delete(operation: Operation, path: &'static str, right: Right) -> Self {

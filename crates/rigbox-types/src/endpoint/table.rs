@@ -1,12 +1,18 @@
 //! The rows.
 
-use super::{Endpoint, Operation as Op, Parameter, ParameterKind, Payload, RateClass, schema_of};
+use super::{
+    Endpoint, Operation as Op, Payload, RateClass,
+    query::{
+        FILE, FILE_DELETE, FILE_WRITE, FORCE, LOG_STREAM, LOGS, PAGE, RANGE, SERVICE_LOGS, TERMINAL,
+    },
+    schema_of,
+};
 use crate::{
     Right,
     api::{
         accounts::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
-            ListRegionsResponse,
+            GetUserSettingsResponse, ListRegionsResponse, UpdateUserSettingsRequest,
         },
         api_keys::{ApiKeySecretResponse, ApiKeysResponse, CreateApiKeyRequest},
         audit::AuditResponse,
@@ -14,8 +20,7 @@ use crate::{
         events::WorkspaceEvent,
         jobs::JobStatusResponse,
         metrics::{
-            WorkspaceMetrics, WorkspaceMetricsRange, WorkspaceMetricsSeriesResponse,
-            WorkspaceMetricsSummaryResponse,
+            WorkspaceMetrics, WorkspaceMetricsSeriesResponse, WorkspaceMetricsSummaryResponse,
         },
         service_specs::{
             CreateServiceSpecRequest, ServiceSpecResponse, ServiceSpecsListResponse,
@@ -32,6 +37,10 @@ use crate::{
         },
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
+        users::{
+            CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
+            ListUsersResponse, UpdateUserRequest,
+        },
         workspaces::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
             ResizeWorkspaceRequest, ResizeWorkspaceResponse, UpdateWorkspaceEnvRequest,
@@ -41,168 +50,7 @@ use crate::{
         ExecEvent, ExecRequest, ExecResult, FileListResponse, FilePutResponse,
         GetWorkspaceLogsResponse, ListListeningPortsResponse, LogLine,
     },
-    limits,
 };
-
-const PAGE: &[Parameter] = &[
-    Parameter {
-        name: "max_results",
-        kind: ParameterKind::Number {
-            min: 1,
-            max: limits::PAGE_MAX,
-            default: limits::PAGE_DEFAULT,
-        },
-        required: false,
-        about: "Most results of this page.",
-    },
-    Parameter {
-        name: "cursor",
-        kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
-        required: false,
-        about: "`next_cursor` of the page before.",
-    },
-];
-
-const FORCE: &[Parameter] = &[Parameter {
-    name: "force",
-    kind: ParameterKind::Flag,
-    required: false,
-    about: "Also from a state that does not settle, and past steps that fail.",
-}];
-
-const PATH: Parameter = Parameter {
-    name: "path",
-    kind: ParameterKind::Text { max_len: limits::PATH_MAX_LEN },
-    required: true,
-    about: "Path in the workspace; a relative one begins in the user's home.",
-};
-
-const USER: Parameter = Parameter {
-    name: "user",
-    kind: ParameterKind::Text { max_len: 32 },
-    required: false,
-    about: "With whose rights; `developer` when missing.",
-};
-
-const FILE: &[Parameter] = &[PATH, USER];
-
-const FILE_DELETE: &[Parameter] = &[
-    PATH,
-    USER,
-    Parameter {
-        name: "recursive",
-        kind: ParameterKind::Flag,
-        required: false,
-        about: "Also a directory that is not empty, with all that is in it.",
-    },
-];
-
-const FILE_WRITE: &[Parameter] = &[
-    PATH,
-    USER,
-    Parameter {
-        name: "parents",
-        kind: ParameterKind::Flag,
-        required: false,
-        about: "Makes the directories above it that are missing.",
-    },
-    Parameter {
-        name: "mode",
-        kind: ParameterKind::Text { max_len: 5 },
-        required: false,
-        about: "Permissions in octal, such as `0644`; those of the file that is replaced, or \
-                `0644`, when missing.",
-    },
-];
-
-const RANGE: &[Parameter] = &[Parameter {
-    name: "range",
-    kind: ParameterKind::OneOf(WorkspaceMetricsRange::WORDS),
-    required: false,
-    about: "How far back it goes.",
-}];
-
-const LOG_LINES: Parameter = Parameter {
-    name: "lines",
-    kind: ParameterKind::Number {
-        min: 1,
-        max: limits::LOG_LINES_MAX,
-        default: limits::LOG_LINES_DEFAULT,
-    },
-    required: false,
-    about: "Most lines of this page.",
-};
-
-const LOG_DIRECTION: Parameter = Parameter {
-    name: "direction",
-    kind: ParameterKind::OneOf(&["newest", "oldest"]),
-    required: false,
-    about: "From which end, or to which side of the cursor.",
-};
-
-const LOG_UNIT: Parameter = Parameter {
-    name: "unit",
-    kind: ParameterKind::Text { max_len: 256 },
-    required: false,
-    about: "Only lines of this systemd unit.",
-};
-
-const LOG_SOURCE: Parameter = Parameter {
-    name: "source",
-    kind: ParameterKind::OneOf(&["journal", "console"]),
-    required: false,
-    about: "The guest's journal, or what its kernel and init wrote to the console: that can be \
-            read whatever the status, but only from one of its ends.",
-};
-
-const LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR, LOG_UNIT, LOG_SOURCE];
-
-const SERVICE_LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR];
-
-const LOG_CURSOR: Parameter = Parameter {
-    name: "cursor",
-    kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
-    required: false,
-    about: "`cursor` of the page before, or `id` of the last event.",
-};
-
-const LOG_STREAM: &[Parameter] = &[LOG_CURSOR, LOG_UNIT];
-
-const TERMINAL: &[Parameter] = &[
-    Parameter {
-        name: "cols",
-        kind: ParameterKind::Number { min: 1, max: 1000, default: 80 },
-        required: false,
-        about: "Columns of the window.",
-    },
-    Parameter {
-        name: "rows",
-        kind: ParameterKind::Number { min: 1, max: 1000, default: 24 },
-        required: false,
-        about: "Rows of the window.",
-    },
-    Parameter {
-        name: "token",
-        kind: ParameterKind::Text { max_len: 128 },
-        required: false,
-        about: "A terminal token, instead of the Authorization header.",
-    },
-    Parameter {
-        name: "session",
-        kind: ParameterKind::Text { max_len: 64 },
-        required: false,
-        about: "A session that was announced before, to attach to it again.",
-    },
-    Parameter {
-        name: "after",
-        kind: ParameterKind::Text { max_len: 20 },
-        required: false,
-        about: "With a session: how many bytes of its output were seen already.",
-    },
-];
-
-/// Longest cursor. Systemd's journal cursors are about 130 bytes.
-const CURSOR_MAX_LEN: usize = 512;
 
 const MISSING: &[ErrorCode] = &[NotFound];
 const MISSING_OR_STATE: &[ErrorCode] = &[NotFound, InvalidState, ErrorCode::Unavailable];
@@ -235,7 +83,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .errors(&[NotFound, InvalidState]),
     Endpoint::post(Op::WorkspaceRestart, "/api/v1/workspaces/{id}/restart", Right::WorkspaceWrite)
         .answers::<GetWorkspaceResponse>(200)
-        .errors(&[NotFound, InvalidState]),
+        .errors(BOOTS),
     Endpoint::post(Op::WorkspaceCancel, "/api/v1/workspaces/{id}/cancel", Right::WorkspaceWrite)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, Conflict]),
@@ -475,6 +323,36 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<CapacityResponse>(200),
     Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
         .answers::<GetUserLimitsResponse>(200),
+    Endpoint::get(Op::AccountSettingsShow, "/api/v1/users/me/settings", Right::AccountRead)
+        .answers::<GetUserSettingsResponse>(200),
+    Endpoint::put(Op::AccountSettingsUpdate, "/api/v1/users/me/settings", Right::AccountWrite)
+        .takes::<UpdateUserSettingsRequest>()
+        .answers::<GetUserSettingsResponse>(200),
+    Endpoint::get(Op::UserList, "/api/v1/users", Right::Administer)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<ListUsersResponse>(200)
+        .errors(&[ErrorCode::Forbidden]),
+    // The answer may have a key in it, so it is never kept; an address is taken once anyway.
+    Endpoint::post(Op::UserCreate, "/api/v1/users", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<CreateUserRequest>()
+        .answers::<CreateUserResponse>(201)
+        .errors(&[Conflict, ErrorCode::Forbidden])
+        .never_replayed(),
+    Endpoint::get(Op::UserShow, "/api/v1/users/{id}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<GetUserResponse>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::patch(Op::UserUpdate, "/api/v1/users/{id}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<UpdateUserRequest>()
+        .answers::<GetUserResponse>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::get(Op::PlanList, "/api/v1/plans", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<ListPlansResponse>(200)
+        .errors(&[ErrorCode::Forbidden]),
     Endpoint::get(Op::AccountRegionsList, "/api/v1/users/me/regions", Right::AccountRead)
         .answers::<ListRegionsResponse>(200),
     Endpoint::get(Op::FeatureFlagsShow, "/api/v1/feature-flags", Right::AccountRead)

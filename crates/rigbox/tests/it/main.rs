@@ -6,4 +6,5 @@
 mod down;
 mod refused;
 mod up;
+mod users;
 mod world;

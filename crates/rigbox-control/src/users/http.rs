@@ -1,0 +1,100 @@
+//! Handlers of accounts: parse, authorise, call, convert. All of them take the proof that the caller
+//! is the operator before an id is looked at, so that nobody else learns which accounts there are.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use rigbox_store::accounts::{AccountRow, PlanRow};
+use rigbox_types::{
+    AccountId,
+    api::users::{
+        CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
+        ListUsersResponse, Plan, UpdateUserRequest, User,
+    },
+};
+use secrecy::ExposeSecret as _;
+
+use super::app;
+use crate::{
+    account::limits_of,
+    control::Control,
+    error::ApiResult,
+    http::{
+        access::{ForPlatform, Id},
+        body::Document,
+        page::page_request,
+    },
+};
+
+/// Lists.
+pub(crate) async fn user_list(
+    State(control): State<Arc<Control>>,
+    about: ForPlatform,
+) -> ApiResult<Json<ListUsersResponse>> {
+    let page = control.store.accounts().list(&page_request(&about.params)).await?;
+    let users = page.items.into_iter().map(view).collect();
+    Ok(Json(ListUsersResponse { users, next_cursor: page.next_cursor }))
+}
+
+/// Makes.
+pub(crate) async fn user_create(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Document(request): Document<CreateUserRequest>,
+) -> ApiResult<(StatusCode, Json<CreateUserResponse>)> {
+    let (row, key) = app::user_create(&control, request).await?;
+    tracing::info!(account = %row.id, plan = %row.profile.plan, "account made");
+    let api_key = key.map(|key| key.text().expose_secret().to_owned());
+    Ok((StatusCode::CREATED, Json(CreateUserResponse { user: view(row), api_key })))
+}
+
+/// Shows.
+pub(crate) async fn user_show(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+) -> ApiResult<Json<GetUserResponse>> {
+    answer(&control, control.store.accounts().get(id).await?).await
+}
+
+/// Changes.
+pub(crate) async fn user_update(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+    Document(request): Document<UpdateUserRequest>,
+) -> ApiResult<Json<GetUserResponse>> {
+    let row = app::user_update(&control, id, request).await?;
+    let disabled = row.profile.disabled_at.is_some();
+    tracing::info!(account = %row.id, plan = %row.profile.plan, disabled, "account changed");
+    answer(&control, row).await
+}
+
+/// Lists the plans.
+pub(crate) async fn plan_list(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+) -> ApiResult<Json<ListPlansResponse>> {
+    let plan = |PlanRow { name, quotas }| Plan { name, limits: quotas };
+    let plans = control.store.accounts().plans().await?.into_iter().map(plan).collect();
+    Ok(Json(ListPlansResponse { plans }))
+}
+
+async fn answer(control: &Control, row: AccountRow) -> ApiResult<Json<GetUserResponse>> {
+    let limits = limits_of(control, &row).await?;
+    Ok(Json(GetUserResponse { user: view(row), limits }))
+}
+
+fn view(row: AccountRow) -> User {
+    User {
+        id: row.id,
+        email: row.profile.email,
+        display_name: row.profile.display_name,
+        standing: row.standing,
+        plan: row.profile.plan,
+        overrides: row.profile.overrides,
+        disabled_at: row.profile.disabled_at,
+        created_at: row.created_at,
+    }
+}

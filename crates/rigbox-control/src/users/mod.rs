@@ -1,0 +1,4 @@
+//! Accounts and plans, for the operator: make, list, show, change, disable.
+
+mod app;
+pub(crate) mod http;

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS accounts_by_age ON accounts (created_at, id);

@@ -1,0 +1,112 @@
+//! Accounts as the operator manages them, and the plans there are.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Email, PlanName, QuotaChanges, Quotas, Timestamp,
+    api::{accounts::GetUserLimitsResponse, change::Change},
+    authz::Standing,
+    secret::debug_shows,
+};
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    /// Its id.
+    pub id: AccountId,
+    /// The e-mail address; none for the operator's account until it has one.
+    pub email: Option<Email>,
+    /// For people.
+    pub display_name: Option<String>,
+    /// What it may do on the platform.
+    pub standing: Standing,
+    /// Its plan.
+    pub plan: PlanName,
+    /// Its own numbers; the plan's where there is none.
+    pub overrides: Quotas,
+    /// Since when its credentials are refused; none while they are not.
+    pub disabled_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// `POST /users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUserRequest {
+    /// The e-mail address, of no other account.
+    pub email: Email,
+    /// For people.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// The plan; `free` when missing.
+    #[serde(default)]
+    pub plan: Option<PlanName>,
+    /// Whether to make a first API key, too, and to show it this once.
+    #[serde(default)]
+    pub api_key: bool,
+}
+
+/// The answer to `POST /users`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateUserResponse {
+    /// The account.
+    pub user: User,
+    /// Its first API key, where one was asked for. It is kept nowhere and cannot be shown again.
+    pub api_key: Option<String>,
+}
+
+debug_shows!(CreateUserResponse: user);
+
+/// `GET /users/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetUserResponse {
+    /// The account.
+    pub user: User,
+    /// What it may use and does use.
+    pub limits: GetUserLimitsResponse,
+}
+
+/// `GET /users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListUsersResponse {
+    /// Newest first.
+    pub users: Vec<User>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+/// `PATCH /users/{id}`: a missing field keeps its value, `null` clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUserRequest {
+    /// New name for people.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub display_name: Change<String>,
+    /// Another plan; `null` gives the one that the account had at first.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub plan: Change<PlanName>,
+    /// Own numbers; `null` gives all of the plan's back.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub overrides: Change<QuotaChanges>,
+    /// Whether the account's credentials are refused.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub disabled: Change<bool>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Its name.
+    pub name: PlanName,
+    /// What an account may use; no number is no limit but the machines'.
+    pub limits: Quotas,
+}
+
+/// `GET /plans`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListPlansResponse {
+    /// By name.
+    pub plans: Vec<Plan>,
+}
