@@ -46,11 +46,15 @@ fn from_over(over: &Over) -> ApiError {
                 0 => format!("{asked} are asked for"),
                 used => format!("{used} are in use and {asked} more are asked for"),
             };
-            let message = format!(
-                "the plan {plan} allows {limit} {words} and {now}: {}, or ask whoever runs this \
-                 installation for more",
-                remedy(*what)
-            );
+            let remedy = remedy(*what);
+            let message = if is_of_plan(*what) {
+                format!(
+                    "the plan {plan} allows {limit} {words} and {now}: {remedy}, or ask whoever \
+                     runs this installation for more"
+                )
+            } else {
+                format!("an account may have {limit} {words} and {now}: {remedy}")
+            };
             ApiError::new(ErrorCode::QuotaExceeded, message).with(json!({
                 "limit": what.to_string(),
                 "maximum": limit,
@@ -70,6 +74,21 @@ fn from_over(over: &Over) -> ApiError {
             "requested": asked,
         }))
         .retry_after(FULL_RETRY_S),
+    }
+}
+
+/// Whether another plan, or a number of one's own, would help.
+fn is_of_plan(amount: Amount) -> bool {
+    match amount {
+        Amount::Workspaces
+        | Amount::Vcpus
+        | Amount::MemoryMib
+        | Amount::DiskMib
+        | Amount::WorkspaceVcpus
+        | Amount::WorkspaceMemoryMib
+        | Amount::WorkspaceDiskMib
+        | Amount::SshKeys => true,
+        Amount::ApiKeys | Amount::SetupScripts | Amount::ServiceSpecs => false,
     }
 }
 
