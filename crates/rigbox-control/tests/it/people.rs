@@ -13,6 +13,11 @@ use serde_json::{Value, json};
 
 use crate::{client::Client, world::World};
 
+/// The account of a user.
+pub(crate) fn account(number: u8) -> AccountId {
+    AccountId::from_random([number; 16])
+}
+
 /// A user with a key for everything.
 pub(crate) async fn user(world: &World, number: u8) -> Client {
     user_with(world, number, KeyScopes::full()).await
@@ -22,7 +27,7 @@ pub(crate) async fn user(world: &World, number: u8) -> Client {
 /// all of them.
 pub(crate) async fn user_with(world: &World, number: u8, scopes: KeyScopes) -> Client {
     let store = Store::open(&world.store, Arc::new(SystemClock)).await.unwrap();
-    let account = AccountId::from_random([number; 16]);
+    let account = account(number);
     let profile = Profile {
         email: None,
         display_name: None,

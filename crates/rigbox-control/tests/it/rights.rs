@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    people::{key, user},
+    people::{account, key, user},
     ssh_keys,
     world::{World, id},
 };
@@ -35,6 +35,8 @@ enum About {
     Account,
     /// One workspace.
     Workspace,
+    /// One account, as its operator sees it.
+    User,
     /// One thing of an account, below this path.
     Thing(&'static str),
 }
@@ -64,13 +66,13 @@ fn expected(right: Right, about: About) -> [[Outcome; 7]; 2] {
             [[U, Y, F, Y, N, N, Y], [U, N, N, N, N, Y, Y]]
         }
         // Only the operator, and that only with a whole key.
-        (Right::Administer, About::Account) => [[U, F, F, F, F, F, Y]; 2],
+        (Right::Administer, About::Account | About::User) => [[U, F, F, F, F, F, Y]; 2],
         (Right::Administer, About::Workspace | About::Thing(_))
-        | (Right::Public, About::Workspace | About::Thing(_))
-        | (Right::AccountRead | Right::AccountWrite, About::Workspace)
+        | (Right::Public, About::Workspace | About::User | About::Thing(_))
+        | (Right::AccountRead | Right::AccountWrite, About::Workspace | About::User)
         | (
             Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter,
-            About::Account | About::Thing(_),
+            About::Account | About::User | About::Thing(_),
         )
         | (Right::GuestRead, _) => panic!("{right:?} is no right to {about:?}"),
     }
@@ -89,8 +91,8 @@ fn about(row: &Endpoint) -> About {
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
         | ["users", "me", "limits" | "regions" | "settings"]
         | ["users"]
-        | ["users", "{id}"]
         | ["plans"] => About::Account,
+        ["users", "{id}"] => About::User,
         _ => panic!("nothing says who may call {}", row.path),
     }
 }
@@ -131,6 +133,7 @@ impl Scene {
         let noun = match about {
             About::Account => return String::new(),
             About::Workspace => return self.workspaces[whose].clone(),
+            About::User => return account(if whose == 0 { 1 } else { 2 }).to_string(),
             About::Thing(noun) => noun,
         };
         self.made = self.made.wrapping_add(1);
