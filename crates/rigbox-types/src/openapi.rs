@@ -180,7 +180,8 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Vec<&'static str>> {
         (endpoint.right != Right::Public).then_some(ErrorCode::Unauthenticated),
         // What the key is narrowed to may rule any of them out.
         (endpoint.right != Right::Public).then_some(ErrorCode::Forbidden),
-        (takes_document || !endpoint.query.is_empty()).then_some(ErrorCode::InvalidRequest),
+        (takes_document || !endpoint.query.is_empty() || endpoint.method == Method::Post)
+            .then_some(ErrorCode::InvalidRequest),
         takes_document.then_some(ErrorCode::TooLarge),
         (endpoint.method == Method::Post).then_some(ErrorCode::Conflict),
     ];

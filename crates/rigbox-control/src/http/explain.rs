@@ -4,8 +4,9 @@
 
 use rigbox_types::nearest::nearest;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::strict::{Strict, TWICE};
 use crate::error::ApiError;
 
 /// Most characters of an unknown name that are sent back.
@@ -16,16 +17,24 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::request("the body must be a JSON document, it is empty"));
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        let what = if error.is_eof() { "ends too early" } else { "is not valid" };
-        ApiError::request(format!(
-            "the body is not JSON: it {what} at line {}, column {}",
-            error.line(),
-            error.column()
-        ))
-    })?;
+    let Strict(value) = serde_json::from_slice(bytes).map_err(|error| not_read(&error))?;
+    // A list of the members' values would do for serde.
+    if !value.is_object() {
+        return Err(ApiError::field("the document", "must be an object"));
+    }
     serde_path_to_error::deserialize(value)
         .map_err(|error| explain(&error.path().to_string(), &error.inner().to_string()))
+}
+
+fn not_read(error: &serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    if let Some(name) = text.strip_prefix(TWICE) {
+        let name = name.rsplit_once(" at line ").map_or(name, |(name, _)| name);
+        return ApiError::field(&cut(name), "is there more than once");
+    }
+    let what = if error.is_eof() { "ends too early" } else { "is not valid" };
+    ApiError::request(format!("the body is not JSON: it {what} at line {line}, column {column}"))
 }
 
 /// `path` is serde's (`.` for the document itself), `said` is serde's own sentence.
@@ -120,6 +129,8 @@ mod tests {
         service_specs::CreateServiceSpecRequest, workspaces::CreateWorkspaceRequest,
     };
 
+    use serde_json::Value;
+
     use super::*;
 
     fn refused<T: DeserializeOwned>(text: &str) -> (String, Value) {
@@ -145,6 +156,21 @@ mod tests {
         let (_, details) = refused::<CreateWorkspaceRequest>(nested);
         assert_eq!(details["field"], "egress.mod");
         assert_eq!(details["nearest"], "mode");
+    }
+
+    #[test]
+    fn what_two_readers_may_read_differently_is_refused() {
+        let (message, details) = refused::<CreateWorkspaceRequest>(r#"{"name":"a","name":"b"}"#);
+        assert_eq!(message, "name: is there more than once");
+        assert_eq!(details["field"], "name");
+        let text = r#"{"name":"a","env_vars":{" at line 7":"1"," at line 7":"2"}}"#;
+        let (message, _) = refused::<CreateWorkspaceRequest>(text);
+        assert_eq!(message, " at line 7: is there more than once");
+        let (message, _) = refused::<CreateWorkspaceRequest>(r#"["a", null]"#);
+        assert_eq!(message, "the document: must be an object");
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let (message, _) = refused::<CreateWorkspaceRequest>(&deep);
+        assert!(message.starts_with("the body is not JSON"), "{message}");
     }
 
     #[test]

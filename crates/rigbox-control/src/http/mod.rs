@@ -12,3 +12,4 @@ pub(crate) mod params;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod sse;
+mod strict;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ServiceSpecId, Timestamp, api::change::Change, secret::debug_shows};
+use crate::{
+    AccountId, ServiceSpecId, Timestamp, api::change::Change, limits::EXEC_START_MAX_LEN,
+    secret::debug_shows,
+};
 
 /// When systemd starts a service again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +30,10 @@ pub enum RestartPolicy {
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceSpecRequest {
     /// A DNS label; becomes the unit's name.
+    #[schemars(with = "crate::WorkspaceName")]
     pub name: String,
     /// One line, not run through a shell.
+    #[schemars(length(min = 1, max = EXEC_START_MAX_LEN))]
     pub exec_start: String,
     /// Environment of the service.
     #[serde(default)]
@@ -57,6 +62,7 @@ pub struct UpdateServiceSpecRequest {
     #[serde(default)]
     pub name: Option<String>,
     /// New command line.
+    #[schemars(length(min = 1, max = EXEC_START_MAX_LEN))]
     #[serde(default)]
     pub exec_start: Option<String>,
     /// New environment, replaced whole; `null` empties it.

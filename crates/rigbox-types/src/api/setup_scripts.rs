@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, SetupScriptId, Timestamp, secret::debug_shows};
+use crate::{AccountId, SetupScriptId, Timestamp, limits::TITLE_MAX_LEN, secret::debug_shows};
 
 /// When a setup script runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,7 @@ pub enum RunOn {
 #[serde(deny_unknown_fields)]
 pub struct CreateSetupScriptRequest {
     /// For people.
+    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
     pub name: String,
     /// Bash.
     pub content: String,
@@ -39,6 +40,7 @@ debug_shows!(CreateSetupScriptRequest: name, run_on, script_order);
 #[serde(deny_unknown_fields)]
 pub struct UpdateSetupScriptRequest {
     /// New name.
+    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
     #[serde(default)]
     pub name: Option<String>,
     /// New content.

@@ -3,15 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, SshKeyId, Timestamp};
+use crate::{
+    AccountId, SshKeyId, Timestamp,
+    limits::{SSH_KEY_MAX_LEN, TITLE_MAX_LEN},
+};
 
 /// `POST /ssh-keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddSshKeyRequest {
     /// For people.
+    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
     pub name: String,
     /// One line, as in `id_ed25519.pub`.
+    #[schemars(length(min = 1, max = SSH_KEY_MAX_LEN))]
     pub public_key: String,
 }
 
