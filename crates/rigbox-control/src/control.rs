@@ -23,7 +23,7 @@ use crate::{
     config::SshGateway,
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
-    http::{access::ForWorkspace, entry::Places, params::Params},
+    http::{access::ForWorkspace, params::Params, places::Places},
     rates::Rates,
     source::{NoRandom, random},
     terminal::TerminalTokens,

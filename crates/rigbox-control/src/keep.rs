@@ -20,7 +20,7 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.samples().forget().await {
             tracing::warn!(%error, "old samples were not forgotten");
         }
-        if let Err(error) = control.store.audit().forget().await {
+        if let Err(error) = control.audit.forget(&control.store).await {
             tracing::warn!(%error, "old audit entries were not cut off");
         }
         if let Err(error) = control.store.rates().forget().await {

@@ -10,10 +10,11 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use rigbox_store::Store;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rigbox_store::{Store, StoreError};
 use rigbox_types::{
     AccountId, Principal,
     api::error::ErrorCode,
@@ -21,11 +22,13 @@ use rigbox_types::{
     endpoint::RateClass,
     rate::{self, Draw, Rate, RateLimits},
 };
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::{sync::Mutex as AsyncMutex, time::timeout};
 
 use crate::{
+    authn::bearer,
     error::{ApiError, ApiResult},
     source::now,
 };
@@ -36,6 +39,13 @@ const BUCKETS_MAX: usize = 16 * 1024;
 /// The share of a bucket that is drawn ahead from a shared database: one write for so many requests,
 /// and so many tokens that another control may miss for a while.
 const AHEAD: u32 = 20;
+
+/// How long a look into a shared bucket may take before this process counts alone.
+const SHARED_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Refusals of strangers that are recorded within a minute: enough to see an attack, too few to fill
+/// a disk.
+const STRANGERS: Rate = Rate { limit: 60, window_s: 60 };
 
 /// How long credentials that were good are let through to be looked at again, in microseconds.
 const TRUST: i64 = 3_600 * 1_000_000;
@@ -56,6 +66,7 @@ pub(crate) struct Rates {
     addresses: Buckets<(IpAddr, RateClass)>,
     /// Credentials that were good within [`TRUST`], by digest, and until when that counts.
     trusted: Mutex<HashMap<Digest256, i64>>,
+    strangers: Buckets<()>,
 }
 
 type Digest256 = [u8; 32];
@@ -100,6 +111,7 @@ impl Rates {
             shared: Mutex::new(HashMap::new()),
             addresses: Buckets::new(),
             trusted: Mutex::new(HashMap::new()),
+            strangers: Buckets::new(),
         }
     }
 
@@ -115,21 +127,44 @@ impl Rates {
             Principal::Key { account, .. } | Principal::Guest { account, .. } => *account,
         };
         let rate = self.limits.of(class);
-        let drawn = if store.rates().are_shared() {
-            self.draw_shared(store, account, class).await?
-        } else {
-            self.accounts.draw((account, class), rate, now().as_micros())
+        let drawn = match self.draw_shared(store, account, class).await {
+            Some(drawn) => drawn,
+            None => self.accounts.draw((account, class), rate, now().as_micros()),
         };
         left(drawn, class, rate).map(Some)
     }
 
-    /// Draws from what was drawn ahead, else from the shared bucket.
+    /// Draws from what was drawn ahead, else from the shared bucket. None where no bucket is shared,
+    /// and where the database has other worries: a look must not fail for want of a writer.
     async fn draw_shared(
         &self,
         store: &Store,
         account: AccountId,
         class: RateClass,
-    ) -> ApiResult<Draw> {
+    ) -> Option<Draw> {
+        if !store.rates().are_shared() {
+            return None;
+        }
+        let drawn = self.draw_one_at_a_time(store, account, class);
+        match timeout(SHARED_TIMEOUT, drawn).await {
+            Ok(Ok(drawn)) => Some(drawn),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a shared rate bucket cannot be reached");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("a shared rate bucket does not answer");
+                None
+            }
+        }
+    }
+
+    async fn draw_one_at_a_time(
+        &self,
+        store: &Store,
+        account: AccountId,
+        class: RateClass,
+    ) -> Result<Draw, StoreError> {
         let rate = self.limits.of(class);
         let shared = self.shared((account, class));
         let mut shared = shared.lock().await;
@@ -192,17 +227,24 @@ impl Rates {
         left(found, class, self.limits.of(class)).map(drop)
     }
 
-    /// Notes that these credentials are good.
+    /// Notes that the key in these headers is good.
     pub(crate) fn trust(&self, headers: &HeaderMap) {
         let Some(digest) = digest(headers) else { return };
         let now = now().as_micros();
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        if trusted.len() >= BUCKETS_MAX {
+        if trusted.len() >= BUCKETS_MAX && !trusted.contains_key(&digest) {
             trusted.retain(|_, until| *until > now);
+            // More good keys within the hour than are worth remembering.
+            if trusted.len() >= BUCKETS_MAX {
+                return;
+            }
         }
-        if trusted.len() < BUCKETS_MAX {
-            trusted.insert(digest, now.saturating_add(TRUST));
-        }
+        trusted.insert(digest, now.saturating_add(TRUST));
+    }
+
+    /// Whether one more refusal of a stranger is worth an entry in the record.
+    pub(crate) fn is_worth_an_entry(&self) -> bool {
+        matches!(self.strangers.draw((), STRANGERS, now().as_micros()), Draw::Passed { .. })
     }
 
     /// Counts wrong or missing credentials against their address.
@@ -225,11 +267,11 @@ impl Rates {
     }
 }
 
-/// A digest of the credentials: the key itself is kept nowhere. A key has 256 random bits, so how
-/// far a lookup of its digest comes tells nothing about it.
+/// A digest of the key, however the header spells what is around it: the key itself is kept
+/// nowhere. It has 256 random bits, so how far a lookup of its digest comes tells nothing about it.
 fn digest(headers: &HeaderMap) -> Option<Digest256> {
-    let value = headers.get(header::AUTHORIZATION)?;
-    Some(Sha256::digest(value.as_bytes()).into())
+    let key = bearer(headers).ok()?;
+    Some(Sha256::digest(key.text().expose_secret().as_bytes()).into())
 }
 
 fn left(drawn: Draw, class: RateClass, rate: Rate) -> ApiResult<Left> {
@@ -331,10 +373,14 @@ mod tests {
     fn a_guesser_is_refused_and_its_neighbour_is_not() {
         let rates = Rates::new(RateLimits::default());
         let from = IpAddr::from([192, 0, 2, 1]);
-        let of = |key: &'static str| {
-            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(key))])
+        let of = |key: String| {
+            HeaderMap::from_iter([(
+                http::header::AUTHORIZATION,
+                HeaderValue::from_str(&format!("Bearer {key}")).unwrap(),
+            )])
         };
-        let (good, wrong) = (of("Bearer rb_good"), of("Bearer rb_wrong"));
+        let key = |byte: &str| format!("rb_{}", byte.repeat(36));
+        let (good, wrong) = (of(key("01")), of(key("02")));
         rates.trust(&good);
         for _ in 0..RateLimits::default().authentication {
             rates.check_guesses(from, &wrong).unwrap();

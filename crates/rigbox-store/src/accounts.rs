@@ -14,6 +14,7 @@ use crate::{
     Page, PageRequest, StoreError,
     api_keys::{self, NewApiKey},
     engine::Engine,
+    feed::Wake,
     page::Key,
     row::{Columns, json, word},
     tx::Tx,
@@ -226,6 +227,10 @@ impl Accounts<'_> {
         let now = self.engine.now().max(before.updated_at);
         write(&mut tx, id, &profile, now).await?;
         let after = row_of(&mut tx, id).await?;
+        if after.profile.disabled_at.is_some() && before.profile.disabled_at.is_none() {
+            // Its keys are believed nowhere any more without a look.
+            tx.wake(Wake::Everything);
+        }
         tx.commit().await?;
         Ok(after)
     }

@@ -44,7 +44,8 @@ const LAST_TAKE: &str =
 
 const LAST_SET: &str = "UPDATE audit_ends SET last_hash = $1 WHERE id = 1";
 
-const ENDS: &str = "SELECT last_seq, last_hash, cut_seq, cut_hash FROM audit_ends WHERE id = 1";
+const ENDS: &str =
+    "SELECT last_seq, last_hash, cut_seq, cut_hash, cut_mac FROM audit_ends WHERE id = 1";
 
 const INSERT: &str = concat!(
     "INSERT INTO audit (",
@@ -67,12 +68,17 @@ const FOLLOW: &str = concat!(
     " FROM audit WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 );
 
-const NEWEST_BEFORE: &str =
-    "SELECT seq, hash FROM audit WHERE at < $1 AND seq < $2 ORDER BY seq DESC LIMIT 1";
+/// From the old end on, so that it looks at no more than there is to cut, and so that an entry of a
+/// clock that was wrong takes nothing younger with it.
+const FIRST_YOUNG: &str = "SELECT seq FROM audit WHERE at >= $1 ORDER BY seq LIMIT 1";
+
+const HASH_OF: &str = "SELECT hash FROM audit WHERE seq = $1";
 
 const CUT: &str = "DELETE FROM audit WHERE seq <= $1";
 
-const CUT_SET: &str = "UPDATE audit_ends SET cut_seq = $1, cut_hash = $2 WHERE id = 1";
+/// Never back, where two cut at once.
+const CUT_SET: &str = "UPDATE audit_ends SET cut_seq = $1, cut_hash = $2, cut_mac = $3 \
+     WHERE id = 1 AND cut_seq < $1";
 
 /// See the module.
 pub struct Audit<'s> {
@@ -128,6 +134,7 @@ struct Ends {
     last_hash: Vec<u8>,
     cut_seq: i64,
     cut_hash: Vec<u8>,
+    cut_mac: Vec<u8>,
 }
 
 impl Audit<'_> {
@@ -184,8 +191,7 @@ impl Audit<'_> {
     }
 
     /// Follows the chain from the oldest entry to the newest one. With `kept`, the number and hash
-    /// of an entry that somebody wrote down elsewhere, that one must still be in it, unless it is
-    /// older than what is kept.
+    /// of an entry that somebody wrote down elsewhere, that one must still be in it.
     ///
     /// # Errors
     /// As [`StoreError`].
@@ -194,10 +200,32 @@ impl Audit<'_> {
         key: &KeyHasher,
         kept: Option<(u64, &str)>,
     ) -> Result<Verdict, StoreError> {
-        let ends = self.ends().await?;
-        let (mut seq, mut hash) = (ends.cut_seq, ends.cut_hash);
+        loop {
+            let ends = self.ends().await?;
+            let verdict = self.follow(key, &ends, kept).await?;
+            let is_whole = matches!(verdict, Verdict::Whole { .. });
+            // What was cut off meanwhile is not missing.
+            if is_whole || self.ends().await?.cut_seq == ends.cut_seq {
+                return Ok(verdict);
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        key: &KeyHasher,
+        ends: &Ends,
+        kept: Option<(u64, &str)>,
+    ) -> Result<Verdict, StoreError> {
+        let (mut seq, mut hash) = (ends.cut_seq, ends.cut_hash.clone());
         let broken =
             |at: i64, what| Ok(Verdict::Broken { at_seq: u64::try_from(at).unwrap_or(0), what });
+        if seq != 0 && ends.cut_mac != cut_mac(key, seq, &hash) {
+            return broken(seq, "the entries up to this one were not cut off by the platform");
+        }
+        if kept.is_some_and(|(kept, _)| count(kept) <= seq) {
+            return broken(seq, "entries up to this one were cut off with age, the kept one too");
+        }
         if kept.is_some_and(|(kept, _)| count(kept) > ends.last_seq) {
             return broken(ends.last_seq, "entries after this one are gone");
         }
@@ -242,19 +270,29 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// As [`StoreError`].
-    pub async fn forget(&self) -> Result<(), StoreError> {
+    pub async fn forget(&self, key: &KeyHasher) -> Result<(), StoreError> {
         let kept = i64::try_from(AUDIT_KEPT.as_micros()).unwrap_or(i64::MAX);
         let before = self.engine.now().as_micros().saturating_sub(kept);
-        let last = self.ends().await?.last_seq;
-        let mut tx = self.engine.begin().await?;
+        let ends = self.ends().await?;
+        let young = sqlx::query(FIRST_YOUNG).bind(before).fetch_optional(&self.engine.read).await?;
+        let young = young.map(|row| Columns::of("audit", &row).raw("seq")).transpose()?;
         // The newest entry stays, so that the chain always has an end to go on from.
-        let query = sqlx::query(NEWEST_BEFORE).bind(before).bind(last);
-        let Some(row) = query.fetch_optional(tx.on()).await? else { return Ok(()) };
-        let columns = Columns::of("audit", &row);
-        let (seq, hash) = (columns.raw::<i64>("seq")?, columns.raw::<Vec<u8>>("hash")?);
-        sqlx::query(CUT).bind(seq).execute(tx.on()).await?;
-        sqlx::query(CUT_SET).bind(seq).bind(hash).execute(tx.on()).await?;
-        tx.commit().await
+        let target = young.unwrap_or(ends.last_seq).min(ends.last_seq) - 1;
+        let mut cut = ends.cut_seq;
+        while cut < target {
+            // Some at a time: others write between.
+            cut = target.min(cut.saturating_add(PART));
+            let mut tx = self.engine.begin().await?;
+            let row = sqlx::query(HASH_OF).bind(cut).fetch_optional(tx.on()).await?;
+            // Somebody else has cut it off.
+            let Some(row) = row else { continue };
+            let hash: Vec<u8> = Columns::of("audit", &row).raw("hash")?;
+            let mac = cut_mac(key, cut, &hash);
+            sqlx::query(CUT).bind(cut).execute(tx.on()).await?;
+            sqlx::query(CUT_SET).bind(cut).bind(hash).bind(mac).execute(tx.on()).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     async fn ends(&self) -> Result<Ends, StoreError> {
@@ -265,6 +303,7 @@ impl Audit<'_> {
             last_hash: columns.raw("last_hash")?,
             cut_seq: columns.raw("cut_seq")?,
             cut_hash: columns.raw("cut_hash")?,
+            cut_mac: columns.raw("cut_mac")?,
         })
     }
 }
@@ -298,6 +337,11 @@ fn chained(
         message.extend(text.unwrap_or_default().bytes());
     }
     Ok(key.mac(&message).to_vec())
+}
+
+/// The keyed hash of where the old end is.
+fn cut_mac(key: &KeyHasher, seq: i64, hash: &[u8]) -> Vec<u8> {
+    key.mac(&[b"cut".as_slice(), &seq.to_be_bytes(), hash].concat()).to_vec()
 }
 
 async fn insert(

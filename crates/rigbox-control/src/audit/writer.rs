@@ -1,5 +1,7 @@
 //! The queue to the record and the one task that writes.
 
+use std::sync::Arc;
+
 use rigbox_store::{Store, StoreError, api_keys::KeyHasher, audit::NewEntry};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -21,31 +23,40 @@ struct Order {
 }
 
 /// Hands entries to the writer.
-pub(crate) struct Auditor(mpsc::Sender<Order>);
+pub(crate) struct Auditor {
+    queue: mpsc::Sender<Order>,
+    key: Arc<KeyHasher>,
+}
 
 /// Writes entries.
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Order>,
-    key: KeyHasher,
+    key: Arc<KeyHasher>,
 }
 
 impl Auditor {
     pub(crate) fn new(key: KeyHasher) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LEN);
-        (Self(sender), Writer { queue, key })
+        let key = Arc::new(key);
+        (Self { queue: sender, key: Arc::clone(&key) }, Writer { queue, key })
     }
 
     /// Records a request before it is begun; returns when that is on disk.
     pub(crate) async fn received(&self, entry: NewEntry) -> ApiResult<()> {
         let (told, written) = oneshot::channel();
         let failed = || ApiError::unavailable("the audit record cannot be written", RETRY_S);
-        self.0.send(Order { entry, told: Some(told) }).await.map_err(|_| failed())?;
+        self.queue.send(Order { entry, told: Some(told) }).await.map_err(|_| failed())?;
         if written.await.unwrap_or(false) { Ok(()) } else { Err(failed()) }
+    }
+
+    /// Cuts off what is older than is kept.
+    pub(crate) async fn forget(&self, store: &Store) -> Result<(), StoreError> {
+        store.audit().forget(&self.key).await
     }
 
     /// Records an answer, soon.
     pub(crate) fn completed(&self, entry: NewEntry) {
-        if let Err(full) = self.0.try_send(Order { entry, told: None }) {
+        if let Err(full) = self.queue.try_send(Order { entry, told: None }) {
             lost(&full.into_inner().entry);
         }
     }

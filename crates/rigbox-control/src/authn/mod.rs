@@ -136,7 +136,8 @@ pub(crate) async fn check_enabled(store: &Store, account: AccountId) -> ApiResul
     Ok(())
 }
 
-fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {
+/// The key that a request brings.
+pub(crate) fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {
     let missing = || {
         ApiError::new(
             ErrorCode::Unauthenticated,

@@ -25,7 +25,7 @@ use crate::{
         agent::{Agent, document, silent},
         stream::download,
     },
-    http::{access::ForWorkspace, body::Document, entry::Place},
+    http::{access::ForWorkspace, body::Document, places::Place},
 };
 
 /// How long after a command must have ended its answer may take: a frozen guest gives none.

@@ -25,28 +25,24 @@ use rigbox_types::{
     api::error::ErrorCode,
     endpoint::{Endpoint, Method, Operation, Payload, Replay},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::{
     audit::Trail,
     control::Control,
     error::{ApiError, ApiResult},
-    http::{access::Access, idempotency, params::Params},
+    http::{
+        access::Access,
+        idempotency,
+        params::Params,
+        places::{BUSY_RETRY_S, Place},
+    },
     rates::Left,
 };
 
-/// Most requests under way whose answer is a document.
-const MAX_REQUESTS: usize = 256;
-/// Most open streams: events, logs, files, commands and terminals.
-const MAX_STREAMS: usize = 512;
 /// How long a request whose answer is a document may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// When to come again after all places were taken.
-const BUSY_RETRY_S: u32 = 1;
 /// Longest `X-Request-Id` that is taken over from a client.
 const REQUEST_ID_MAX_LEN: usize = 64;
 
@@ -54,34 +50,6 @@ const REQUEST_ID_MAX_LEN: usize = 64;
 const READ_IN_PASSING_BYTES: u64 = 4 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Bounds how much is under way.
-pub(crate) struct Places {
-    requests: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-}
-
-/// A place of a stream, for as long as the stream lasts.
-#[derive(Clone)]
-pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
-
-impl Places {
-    pub(crate) fn new() -> Self {
-        Self {
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-        }
-    }
-
-    fn take(&self, endpoint: &Endpoint) -> ApiResult<Place> {
-        let places = if is_long(endpoint) { &self.streams } else { &self.requests };
-        places
-            .clone()
-            .try_acquire_owned()
-            .map(|permit| Place(Arc::new(permit)))
-            .map_err(|_| ApiError::unavailable("too many requests are under way", BUSY_RETRY_S))
-    }
-}
 
 /// The request's id, as its answer says it.
 #[derive(Debug, Clone)]
@@ -104,7 +72,9 @@ pub(crate) async fn enter(State(gate): State<Gate>, request: Request, next: Next
     let mut trail = Trail::new(gate.endpoint, &request, seen);
     let admitted = admit(&gate, &mut trail, from, request, next).await;
     let response = admitted.unwrap_or_else(IntoResponse::into_response);
-    if let Some(entry) = trail.completed(&response) {
+    if let Some(entry) = trail.completed(&response)
+        && (entry.account.is_some() || gate.control.rates.is_worth_an_entry())
+    {
         gate.control.audit.completed(entry);
     }
     response
@@ -118,12 +88,13 @@ async fn admit(
     next: Next,
 ) -> ApiResult<Response> {
     let Gate { control, endpoint } = gate;
-    let place = control.places.take(endpoint)?;
+    let place = control.places.take(is_long(endpoint))?;
     // Who asks comes before what is asked: a stranger learns nothing of the rules.
     let (principal, left) = caller(gate, from, (request.uri(), request.headers())).await?;
     if let Some(principal) = &principal {
         trail.is_of(principal);
     }
+    let place = control.places.take_own(place, principal.as_ref(), is_long(endpoint))?;
     let params = Params::read(endpoint, request.uri())?;
     let access = Access { principal, endpoint, params };
     let key = idempotency::key(request.headers())?.filter(|_| endpoint.method == Method::Post);
@@ -173,8 +144,11 @@ async fn caller(
         }
         (found, _) => found?,
     };
-    control.rates.trust(headers);
     let left = control.rates.draw(&control.store, &principal, endpoint.rate).await?;
+    if endpoint.operation != Operation::TerminalOpen {
+        // Only there the key itself has been looked at.
+        control.rates.trust(headers);
+    }
     Ok((Some(principal), left))
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod idempotency;
 mod linger;
 pub(crate) mod page;
 pub(crate) mod params;
+pub(crate) mod places;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod sse;

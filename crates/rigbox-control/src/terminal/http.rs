@@ -29,8 +29,8 @@ use crate::{
     guest::{agent::Agent, exec::open_frames},
     http::{
         access::{Access, ForWorkspace},
-        entry::Place,
         params::Params,
+        places::Place,
     },
 };
 

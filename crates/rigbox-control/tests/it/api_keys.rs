@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Client, PATIENCE},
-    people::{key, user_with},
+    people::{account, key, user, user_with},
     world::World,
 };
 
@@ -180,6 +180,19 @@ async fn another_control_refuses_a_key_before_it_would_ask_again() {
         while status(&held).await != 401 {
             assert!(believed.elapsed() < BELIEVED, "the other control was not told");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_control_refuses_a_disabled_account_before_it_would_ask_again() {
+    let world = World::on_postgres().await;
+    let held = user(&world, 1).await.with_base(world.another_control().await.base);
+    let believed = Instant::now();
+    assert_eq!(status(&held).await, 200);
+    let path = format!("/users/{}", account(1));
+    world.api.json("PATCH", &path, json!({ "disabled": true })).await.expect(200);
+    while status(&held).await != 401 {
+        assert!(believed.elapsed() < BELIEVED, "the other control was not told");
     }
 }
 

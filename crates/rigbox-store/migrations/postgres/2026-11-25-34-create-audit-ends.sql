@@ -4,5 +4,7 @@ CREATE TABLE IF NOT EXISTS audit_ends (
     last_seq BIGINT NOT NULL,
     last_hash BYTEA NOT NULL,
     cut_seq BIGINT NOT NULL,
-    cut_hash BYTEA NOT NULL
+    cut_hash BYTEA NOT NULL,
+    -- Keyed hash of the two: only the platform cuts.
+    cut_mac BYTEA NOT NULL
 );

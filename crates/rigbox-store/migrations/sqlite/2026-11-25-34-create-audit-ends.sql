@@ -4,5 +4,7 @@ CREATE TABLE IF NOT EXISTS audit_ends (
     last_seq INTEGER NOT NULL,
     last_hash BLOB NOT NULL,
     cut_seq INTEGER NOT NULL,
-    cut_hash BLOB NOT NULL
+    cut_hash BLOB NOT NULL,
+    -- Keyed hash of the two: only the platform cuts.
+    cut_mac BLOB NOT NULL
 ) STRICT;
