@@ -57,6 +57,8 @@ const MAKE_ROOM: &str = "DELETE FROM api_keys WHERE account_id = $1 AND id NOT I
      (SELECT id FROM api_keys WHERE account_id = $1 \
      ORDER BY COALESCE(last_used_at, created_at) DESC, id DESC LIMIT $2)";
 
+const DELETE_ALL: &str = "DELETE FROM api_keys WHERE account_id = $1";
+
 const FIND: &str = concat!("SELECT ", columns!(), tables!(), "WHERE k.prefix = $1");
 
 const GET: &str =
@@ -138,6 +140,20 @@ impl ApiKeys<'_> {
         adding.admit(&mut tx, key.account, (COUNT, Amount::ApiKeys)).await?;
         write(&mut tx, key, self.engine.now()).await?;
         adding.finish(tx, key.id.to_string()).await
+    }
+
+    /// Keeps a key and forgets all others of its account, in one step.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where id or prefix is taken, [`StoreError::NotFound`] for an
+    /// unknown account.
+    pub async fn insert_alone(&self, key: &NewApiKey) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        sqlx::query(DELETE_ALL).bind(key.account.to_string()).execute(tx.on()).await?;
+        write(&mut tx, key, self.engine.now()).await?;
+        tx.wake(Wake::Everything);
+        tx.commit().await
     }
 
     /// Forgets all but the `most` keys of the account that were used last.

@@ -12,10 +12,11 @@ use hyper_util::rt::TokioIo;
 use rigbox_types::{
     api::{
         accounts::CapacityResponse,
+        api_keys::ApiKeySecretResponse,
         error::ApiErrorBody,
         users::{
-            CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
-            ListUsersResponse, UpdateUserRequest,
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
+            ListPlansResponse, ListUsersResponse, UpdateUserRequest,
         },
         workspaces::{GetWorkspaceResponse, ListWorkspacesResponse},
     },
@@ -175,6 +176,19 @@ impl Api {
         change: &UpdateUserRequest,
     ) -> Result<GetUserResponse, CallError> {
         self.call(Method::PATCH, &format!("/users/{id}"), Some(json!(change))).await
+    }
+
+    /// Makes a key for an account.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_key_create(
+        &self,
+        id: AccountId,
+        request: CreateUserKeyRequest,
+    ) -> Result<ApiKeySecretResponse, CallError> {
+        let path = format!("/users/{id}/api-keys");
+        self.call(Method::POST, &path, Some(json!(request))).await
     }
 
     /// The plans.

@@ -12,7 +12,9 @@ use rigbox_types::{
     AccountId, Email, PlanName,
     api::{
         change::Change,
-        users::{CreateUserRequest, GetUserResponse, Plan, UpdateUserRequest, User},
+        users::{
+            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, Plan, UpdateUserRequest, User,
+        },
     },
     authz::Standing,
 };
@@ -62,6 +64,16 @@ pub(crate) enum UserVerb {
         user: String,
         /// The plan.
         plan: PlanName,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make an API key for an account that has lost its own, and print it: this once.
+    NewKey {
+        /// E-mail address or id.
+        user: String,
+        /// End all its other keys at once.
+        #[arg(long)]
+        end_others: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -121,6 +133,16 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             let change = UpdateUserRequest { plan: Change::Set(plan), ..Default::default() };
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
         }
+        UserVerb::NewKey { user, end_others, common } => on_api(&common, async |api| {
+            let id = find(api, &user).await?;
+            let made = api.user_key_create(id, CreateUserKeyRequest { end_others }).await?;
+            if common.json {
+                return document(&made);
+            }
+            output::data(&made.key);
+            told_how_to_sign_in();
+            Ok(())
+        }),
         UserVerb::Disable { user, common } => {
             let change = UpdateUserRequest { disabled: Change::Set(true), ..Default::default() };
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
@@ -205,9 +227,13 @@ async fn add(api: &Api, request: &CreateUserRequest, json: bool) -> anyhow::Resu
         ["plan".to_owned(), made.user.plan.to_string()],
         ["API key".to_owned(), key],
     ]);
+    told_how_to_sign_in();
+    Ok(())
+}
+
+fn told_how_to_sign_in() {
     output::note("the key is not kept and cannot be shown again; its owner signs in with");
     output::note("  rig login --import-token -");
-    Ok(())
 }
 
 async fn list(api: &Api, json: bool) -> anyhow::Result<()> {

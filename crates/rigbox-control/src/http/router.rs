@@ -129,6 +129,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::UserList => to(filter, users::user_list),
         Op::UserCreate => to(filter, users::user_create),
         Op::UserShow => to(filter, users::user_show),
+        Op::UserKeyCreate => to(filter, users::user_key_create),
         Op::UserUpdate => to(filter, users::user_update),
         Op::PlanList => to(filter, users::plan_list),
         Op::AccountRegionsList => to(filter, account::account_regions_list),

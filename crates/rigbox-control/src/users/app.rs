@@ -2,19 +2,21 @@
 //! Invariant: the operator's account is never disabled, because nobody could enable it again.
 
 use rigbox_store::{
-    StoreError,
+    Adding, StoreError,
     accounts::{AccountRow, Preferences, Profile},
     workspaces::ChangeError,
 };
 use rigbox_types::{
     AccountId, PlanName, QuotaChanges, Quotas,
     api::{
+        api_keys::ApiKeySecretResponse,
         change::Change,
-        users::{CreateUserRequest, UpdateUserRequest},
+        users::{CreateUserKeyRequest, CreateUserRequest, UpdateUserRequest},
     },
     authz::Standing,
-    limits::QUOTA_MAX,
+    limits::{API_KEYS_MAX_COUNT, QUOTA_MAX},
 };
+use secrecy::ExposeSecret as _;
 
 use crate::{
     authn::ApiKey,
@@ -30,6 +32,8 @@ const FIRST_PLAN: &str = "free";
 const OPERATOR_PLAN: &str = "operator";
 /// The name of an account's first key.
 const FIRST_KEY: &str = "first";
+/// The name of a key that the operator has given later.
+const GIVEN_KEY: &str = "given";
 
 /// Makes an account, with a first key where one is asked for.
 pub(super) async fn user_create(
@@ -53,6 +57,26 @@ pub(super) async fn user_create(
     let row = key.as_ref().map(|(_, row)| row);
     let made = control.store.accounts().insert_user(id, &profile, row).await;
     Ok((made.map_err(explain)?, key.map(|(key, _)| key)))
+}
+
+/// Makes a key for an account that is there already.
+pub(super) async fn user_key_create(
+    control: &Control,
+    id: AccountId,
+    request: CreateUserKeyRequest,
+) -> ApiResult<ApiKeySecretResponse> {
+    let keys = control.store.api_keys();
+    // Before anything is made: a row of nobody is refused by the database as well, in other words.
+    control.store.accounts().get(id).await?;
+    let (key, row) = control.authn.new_key(id, GIVEN_KEY)?;
+    if request.end_others {
+        keys.insert_alone(&row).await?;
+        control.authn.forget_account(id);
+    } else {
+        keys.insert(&row, Adding::at_most(API_KEYS_MAX_COUNT)).await?;
+    }
+    let text = key.text().expose_secret().to_owned();
+    Ok(ApiKeySecretResponse { id: row.id, key: text, scopes: row.scopes, expires_at: None })
 }
 
 /// Changes an account; from the answer on what it adds is counted against its new numbers.

@@ -8,9 +8,12 @@ use http::StatusCode;
 use rigbox_store::accounts::{AccountRow, PlanRow};
 use rigbox_types::{
     AccountId,
-    api::users::{
-        CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
-        ListUsersResponse, Plan, UpdateUserRequest, User,
+    api::{
+        api_keys::ApiKeySecretResponse,
+        users::{
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
+            ListPlansResponse, ListUsersResponse, Plan, UpdateUserRequest, User,
+        },
     },
 };
 use secrecy::ExposeSecret as _;
@@ -69,6 +72,18 @@ pub(crate) async fn user_update(
     let disabled = row.profile.disabled_at.is_some();
     tracing::info!(account = %row.id, plan = %row.profile.plan, disabled, "account changed");
     answer(&control, row).await
+}
+
+/// Makes a key for somebody.
+pub(crate) async fn user_key_create(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+    Document(request): Document<CreateUserKeyRequest>,
+) -> ApiResult<(StatusCode, Json<ApiKeySecretResponse>)> {
+    let made = app::user_key_create(&control, id, request).await?;
+    tracing::info!(account = %id, key = %made.id, "key made for an account");
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Lists the plans.

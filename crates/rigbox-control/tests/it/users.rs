@@ -25,6 +25,27 @@ async fn create(api: &Client, name: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_lost_a_key_gets_another_and_a_thief_keeps_none() {
+    let world = World::without_host().await;
+    let (id, lost) = account(&world, "ann@example.com", "free").await;
+    let (_, other) = account(&world, "bob@example.com", "free").await;
+    let path = format!("/users/{id}/api-keys");
+    let made = world.api.json("POST", &path, json!({})).await.expect(201);
+    let given = world.api.with_key(made["key"].as_str().unwrap());
+    assert_eq!(given.get("/workspaces").await.status, 200);
+    assert_eq!(lost.get("/workspaces").await.status, 200);
+    let made = world.api.json("POST", &path, json!({ "end_others": true })).await.expect(201);
+    for ended in [&lost, &given] {
+        ended.get("/workspaces").await.refused(401, "unauthenticated");
+    }
+    world.api.with_key(made["key"].as_str().unwrap()).get("/workspaces").await.expect(200);
+    other.get("/workspaces").await.expect(200);
+    other.json("POST", &path, json!({})).await.refused(403, "forbidden");
+    let nobody = "/users/00000000-0000-4000-8000-00000000000f/api-keys";
+    world.api.json("POST", nobody, json!({})).await.refused(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_made_shown_changed_and_listed() {
     let world = World::start().await;
     let body = json!({ "email": " Ann@Example.com", "display_name": "Ann" });

@@ -95,6 +95,14 @@ pub struct UpdateUserRequest {
     pub disabled: Change<bool>,
 }
 
+/// `POST /users/{id}/api-keys`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CreateUserKeyRequest {
+    /// Whether all other keys of the account end at once; in others' hands, they could make more.
+    pub end_others: bool,
+}
+
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {

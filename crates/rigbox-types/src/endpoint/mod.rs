@@ -122,6 +122,8 @@ operations! {
     UserList = "user_list": "Lists the accounts, newest first; for the operator.",
     UserCreate = "user_create": "Makes an account, and its first API key if asked; for the operator.",
     UserShow = "user_show": "Shows an account, its limits and what it uses; for the operator.",
+    UserKeyCreate = "user_key_create":
+        "Makes an API key for an account that has lost its own; ends the others where that is asked.",
     UserUpdate = "user_update":
         "Changes an account's plan, own numbers or name, or disables it; for the operator.",
     PlanList = "plan_list": "Lists the plans; for the operator.",

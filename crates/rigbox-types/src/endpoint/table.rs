@@ -38,8 +38,8 @@ use crate::{
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
         users::{
-            CreateUserRequest, CreateUserResponse, GetUserResponse, ListPlansResponse,
-            ListUsersResponse, UpdateUserRequest,
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
+            ListPlansResponse, ListUsersResponse, UpdateUserRequest,
         },
         workspaces::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
@@ -349,6 +349,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .takes::<UpdateUserRequest>()
         .answers::<GetUserResponse>(200)
         .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::post(Op::UserKeyCreate, "/api/v1/users/{id}/api-keys", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<CreateUserKeyRequest>()
+        .answers::<ApiKeySecretResponse>(201)
+        .errors(&[NotFound, ErrorCode::QuotaExceeded])
+        .never_replayed(),
     Endpoint::get(Op::PlanList, "/api/v1/plans", Right::Administer)
         .rate(RateClass::Authentication)
         .answers::<ListPlansResponse>(200)
