@@ -6,7 +6,7 @@ use rigbox_types::nearest::nearest;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::strict::{Strict, TWICE};
+use super::strict::{Documents, Strict, TWICE};
 use crate::error::ApiError;
 
 /// Most characters of an unknown name that are sent back.
@@ -18,11 +18,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::request("the body must be a JSON document, it is empty"));
     }
     let Strict(value) = serde_json::from_slice(bytes).map_err(|error| not_read(&error))?;
-    // A list of the members' values would do for serde.
-    if !value.is_object() {
-        return Err(ApiError::field("the document", "must be an object"));
-    }
-    serde_path_to_error::deserialize(value)
+    serde_path_to_error::deserialize(Documents(value))
         .map_err(|error| explain(&error.path().to_string(), &error.inner().to_string()))
 }
 
@@ -168,6 +164,9 @@ mod tests {
         assert_eq!(message, " at line 7: is there more than once");
         let (message, _) = refused::<CreateWorkspaceRequest>(r#"["a", null]"#);
         assert_eq!(message, "the document: must be an object");
+        let text = r#"{"name":"a","egress":["open"]}"#;
+        let (message, _) = refused::<CreateWorkspaceRequest>(text);
+        assert_eq!(message, "egress: must be an object");
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let (message, _) = refused::<CreateWorkspaceRequest>(&deep);
         assert!(message.starts_with("the body is not JSON"), "{message}");
