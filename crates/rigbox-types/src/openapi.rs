@@ -151,6 +151,11 @@ fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator, error: &Schem
             }),
         );
     }
+    if !endpoint.query.is_empty() {
+        // Said by the HTTP server itself, without a document.
+        let head = "the path with its query, or a field, is longer than any that is taken";
+        by_status.insert("431".to_owned(), json!({ "description": head }));
+    }
     let success = match &endpoint.answer {
         Payload::WebSocket => json!({ "description": "the connection is a WebSocket now" }),
         body => {
