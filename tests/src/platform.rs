@@ -99,8 +99,9 @@ impl Platform {
             }
         }
         let template = if options.template.is_empty() { "tiny" } else { &options.template };
+        // Whoever measures asks more often than an address may.
         let config = format!(
-            "[api]\nlisten = \"127.0.0.1:{port}\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
+            "[rates]\nopen = 1000000\n[api]\nlisten = \"127.0.0.1:{port}\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
              [first]\nworkspace = {:?}\ntemplate = {template:?}\n",
             options.first
         );
