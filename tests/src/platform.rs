@@ -99,9 +99,8 @@ impl Platform {
             }
         }
         let template = if options.template.is_empty() { "tiny" } else { &options.template };
-        // Whoever measures asks more often than an address may.
         let config = format!(
-            "[rates]\nopen = 1000000\n[api]\nlisten = \"127.0.0.1:{port}\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
+            "[api]\nlisten = \"127.0.0.1:{port}\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
              [first]\nworkspace = {:?}\ntemplate = {template:?}\n",
             options.first
         );
