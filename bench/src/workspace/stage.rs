@@ -81,8 +81,10 @@ impl Stage {
         let url = self.platform.url();
         let listen = url.strip_prefix("http://").context("the API's address")?;
         let driver = &options.driver;
+        // What is measured asks more often than an address may.
         let config = format!(
-            "[api]\nlisten = {listen:?}\n[host]\ndriver = {driver:?}\npool_gib = {SPARE_GIB}\n\
+            "[rates]\nopen = 1000000\n[api]\nlisten = {listen:?}\n\
+             [host]\ndriver = {driver:?}\npool_gib = {SPARE_GIB}\n\
              [images]\nready = [\"tiny\"]\n[first]\nworkspace = \"\"\n"
         );
         let path = self.data.join("rigbox.toml");
