@@ -1,6 +1,6 @@
 //! How fast one may ask: by account and class once it is known who asks, by address before.
-//! Owns the buckets of this process. Invariants: bounded in memory; what is refused costs neither a
-//! look into the database nor a hash; where several controls share a database they share the
+//! Owns the buckets of this process. Invariants: bounded in memory; what an address
+//! is refused costs no look into the database; where several controls share a database they share the
 //! buckets of accounts, from which each draws a few tokens ahead. The operator's account has no
 //! limits but the machine's.
 //! Does not know what is asked.

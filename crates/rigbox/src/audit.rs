@@ -1,6 +1,6 @@
 //! `rigbox audit`: verifies and exports the record of who asked for what. Reads the database itself,
 //! beside a running control or without one: an auditor need not trust what control says. Changes
-//! nothing.
+//! no entry; opening the database brings its schema up to this program's, as control does.
 
 use std::{process::ExitCode, str::FromStr};
 
