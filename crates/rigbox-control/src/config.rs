@@ -28,6 +28,8 @@ pub struct Config {
     pub ssh: SshGateway,
     /// How fast accounts and addresses may ask.
     pub rates: RateLimits,
+    /// Proxies whose word on their clients' addresses is taken.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

@@ -23,7 +23,7 @@ use crate::{
     config::SshGateway,
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
-    http::{access::ForWorkspace, params::Params, places::Places},
+    http::{access::ForWorkspace, params::Params, places::Places, proxies::Proxies},
     rates::Rates,
     source::{NoRandom, random},
     terminal::TerminalTokens,
@@ -35,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) api_url: String,
     pub(crate) ssh: SshGateway,
     pub(crate) rates: RateLimits,
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// How callers are known and recorded, and we to hosts.
@@ -54,6 +55,7 @@ pub(crate) struct Control {
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
     pub(crate) rates: Rates,
+    pub(crate) proxies: Proxies,
     /// The OpenAPI document, made when it is first asked for.
     pub(crate) openapi: OnceLock<String>,
     pub(crate) shutdown: CancellationToken,
@@ -77,6 +79,7 @@ impl Control {
         Ok(Self {
             store,
             rates: Rates::new(config.rates),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
             config,
             authn: known.authn,
             audit: known.auditor,

@@ -99,6 +99,7 @@ pub async fn run(
         api_url: config.api_url,
         ssh: config.ssh,
         rates: config.rates,
+        trusted_proxies: config.trusted_proxies,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
     let known = Known { authn, auditor, host_auth: config.host_auth };

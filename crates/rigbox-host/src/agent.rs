@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, DataLock, Drivers, Layout,
     admission::{self, Ledger},
-    cgroup::{Cgroups, IoLimit},
+    cgroup::Cgroups,
     clock, control,
     disk::Disks,
     host::Host,
@@ -128,9 +128,8 @@ pub(crate) async fn open(
     let disks = Disks::open(&layout, &config.disk)
         .await
         .map_err(HostError::part("open the storage for disks"))?;
-    let io = IoLimit { device: disks.device(), limits: config.limits.clone() };
-    let cgroups =
-        Cgroups::open(layout.cgroup(), io).map_err(HostError::part("find the cgroups"))?;
+    let cgroups = Cgroups::open(layout.cgroup(), disks.device())
+        .map_err(HostError::part("find the cgroups"))?;
     let cidr = address::choose(&layout, &config.network)
         .await
         .map_err(HostError::part("choose addresses"))?;

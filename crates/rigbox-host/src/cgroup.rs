@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::WorkspaceId;
 use rigbox_vmm::IoLimits;
 
-use crate::{config, record::CgroupNote, trouble::StepError};
+use crate::{record::CgroupNote, trouble::StepError};
 
 use hierarchy::{Controller, Hierarchies, Version};
 
@@ -42,14 +42,8 @@ type Values<'a> = &'a [(&'a str, String)];
 pub(crate) struct Cgroups {
     hierarchies: Hierarchies,
     parent: String,
-    io: IoLimit,
-}
-
-/// How fast the disks' device may be used by one workspace.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct IoLimit {
-    pub(crate) device: Option<u64>,
-    pub(crate) limits: config::Limits,
+    /// The disks' device, where it can be limited.
+    device: Option<u64>,
 }
 
 /// A cgroup that could not be made, changed or removed.
@@ -88,14 +82,14 @@ impl From<CgroupError> for StepError {
 
 impl Cgroups {
     /// Finds the controllers. Fails where one that protects the others is missing.
-    pub(crate) fn open(parent: String, io: IoLimit) -> Result<Self, CgroupError> {
+    pub(crate) fn open(parent: String, device: Option<u64>) -> Result<Self, CgroupError> {
         let hierarchies = Hierarchies::read().map_err(failed("read", "/proc/self/mountinfo"))?;
         for controller in [Controller::Cpu, Controller::Memory, Controller::Pids] {
             if hierarchies.of(controller).is_none() {
                 return Err(CgroupError::NoController { controller: controller.name() });
             }
         }
-        Ok(Self { hierarchies, parent, io })
+        Ok(Self { hierarchies, parent, device })
     }
 
     /// Makes the cgroup of a workspace, or sets other limits.
@@ -117,8 +111,7 @@ impl Cgroups {
         }
         self.limit_cpu(workspace, limits)?;
         self.limit_memory(workspace, limits)?;
-        self.set(workspace, Controller::Pids, &[("pids.max", PIDS_MAX.to_string())])?;
-        self.limit_io(workspace)
+        self.set(workspace, Controller::Pids, &[("pids.max", PIDS_MAX.to_string())])
     }
 
     /// Moves a process in. Memory that it has already is not moved, so it is put in early.
@@ -232,17 +225,14 @@ impl Cgroups {
         self.set_either(workspace, Controller::Memory, (&one, &two))
     }
 
-    fn limit_io(&self, workspace: &WorkspaceId) -> Result<(), CgroupError> {
-        let Some(device) = self.io.device else { return Ok(()) };
-        let (one, two) = io_values(device, &self.io.limits.io());
-        if one.is_empty() {
-            return Ok(());
-        }
+    /// Sets how fast the disks' device may be used: what a VM that boots again had goes.
+    pub(crate) fn limit_io(&self, workspace: &WorkspaceId, limits: &IoLimits) {
+        let Some(device) = self.device else { return };
+        let (one, two) = io_values(device, limits);
         // Partitions have no limit of their own in some kernels; the VMM limits the disk as well.
         if let Err(error) = self.set_either(workspace, Controller::Io, (&one, &two)) {
             tracing::warn!(%workspace, error = %StepError::from(error).chain(), "disk not limited");
         }
-        Ok(())
     }
 
     fn set_either(
@@ -275,22 +265,23 @@ impl Cgroups {
     }
 }
 
-/// What limits the disk, in version 1 and in version 2.
-fn io_values(device: u64, limits: &IoLimits) -> (Vec<Value>, [Value; 1]) {
+/// What limits the disk, in version 1 and in version 2. A limit that is none takes a former one away.
+fn io_values(device: u64, limits: &IoLimits) -> ([Value; 4], [Value; 1]) {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    let mut one = Vec::new();
-    let mut words = vec![device.clone()];
-    if let Some(bps) = limits.disk_bps {
-        one.push(("blkio.throttle.read_bps_device", format!("{device} {bps}")));
-        one.push(("blkio.throttle.write_bps_device", format!("{device} {bps}")));
-        words.extend([format!("rbps={bps}"), format!("wbps={bps}")]);
-    }
-    if let Some(iops) = limits.disk_iops {
-        one.push(("blkio.throttle.read_iops_device", format!("{device} {iops}")));
-        one.push(("blkio.throttle.write_iops_device", format!("{device} {iops}")));
-        words.extend([format!("riops={iops}"), format!("wiops={iops}")]);
-    }
-    (one, [("io.max", words.join(" "))])
+    // 0 is how version 1 writes no limit.
+    let old = |limit: Option<u64>| format!("{device} {}", limit.unwrap_or(0));
+    let new =
+        |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |limit| limit.to_string());
+    let (bps, iops) = (limits.disk_bps, limits.disk_iops);
+    let one = [
+        ("blkio.throttle.read_bps_device", old(bps)),
+        ("blkio.throttle.write_bps_device", old(bps)),
+        ("blkio.throttle.read_iops_device", old(iops)),
+        ("blkio.throttle.write_iops_device", old(iops)),
+    ];
+    let (bps, iops) = (new(bps), new(iops));
+    let two = format!("{device} rbps={bps} wbps={bps} riops={iops} wiops={iops}");
+    (one, [("io.max", two)])
 }
 
 fn failed(

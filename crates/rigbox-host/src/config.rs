@@ -5,7 +5,7 @@ use std::{fs, io, net::Ipv4Addr, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_fabric::Address;
-use rigbox_types::{HostId, RegionName};
+use rigbox_types::{HostId, RegionName, host::Speed};
 use rigbox_vmm::{DriverChoice, DriverConfig, IoLimits};
 use serde::Deserialize;
 
@@ -165,14 +165,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Those that the VMM enforces.
+    /// What a workspace may use whose plan allows `speed`: the lower of each two numbers.
     #[must_use]
-    pub fn io(&self) -> IoLimits {
-        let limit = |value: Option<u64>| value.filter(|value| *value > 0);
+    pub fn with(&self, speed: Speed) -> IoLimits {
+        let lower = |own: Option<u64>, plan: Option<u64>| {
+            [own.filter(|own| *own > 0), plan].into_iter().flatten().min()
+        };
         IoLimits {
-            disk_bps: limit(self.disk_bps),
-            disk_iops: limit(self.disk_iops),
-            net_bps: limit(self.net_bps),
+            disk_bps: lower(self.disk_bps, speed.disk_bps),
+            disk_iops: lower(self.disk_iops, speed.disk_iops),
+            net_bps: lower(self.net_bps, speed.net_bps),
         }
     }
 }
@@ -319,6 +321,18 @@ mod tests {
         let config: Config = toml::from_str(LEAST).unwrap();
         assert_eq!(config.dial_path(), "/d/run/host/dial.sock");
         assert_eq!(config.times, Times::default());
+    }
+
+    #[test]
+    fn the_lower_of_the_host_s_and_the_plan_s_limit_holds() {
+        let own = Limits { disk_bps: Some(200), disk_iops: Some(0), net_bps: None };
+        let plan = Speed { disk_bps: Some(300), disk_iops: Some(40), net_bps: Some(5) };
+        let both = IoLimits { disk_bps: Some(200), disk_iops: Some(40), net_bps: Some(5) };
+        assert_eq!(own.with(plan), both);
+        let slower = Speed { disk_bps: Some(100), ..plan };
+        assert_eq!(own.with(slower).disk_bps, Some(100));
+        let none = IoLimits { disk_bps: Some(200), ..IoLimits::default() };
+        assert_eq!(own.with(Speed::default()), none);
     }
 
     #[test]

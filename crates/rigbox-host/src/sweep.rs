@@ -210,7 +210,7 @@ pub(crate) async fn leftovers(layout: &Layout, first_uid: u32) -> Vec<String> {
         Ok(false) => {}
         Err(error) => all.push(StepError::from(error).chain()),
     }
-    let parent = crate::cgroup::Cgroups::open(layout.cgroup(), crate::cgroup::IoLimit::default());
+    let parent = crate::cgroup::Cgroups::open(layout.cgroup(), None);
     match parent.map(|cgroups| cgroups.is_there()) {
         Ok(true) => all.push(format!("cgroup {}", layout.cgroup())),
         Ok(false) => {}

@@ -16,6 +16,7 @@ use crate::{
     engine::Engine,
     feed::Wake,
     page::Key,
+    plans,
     row::{Columns, json, word},
     tx::Tx,
     workspaces::ChangeError,
@@ -57,10 +58,6 @@ const WRITE_PROFILE: &str = "INSERT INTO profiles \
      preferences = excluded.preferences, updated_at = excluded.updated_at";
 
 const EMAIL_TAKEN: &str = "SELECT account_id FROM profiles WHERE email = $1 AND account_id <> $2";
-
-const PLANS: &str = "SELECT name, quotas FROM plans ORDER BY name";
-
-const PLAN: &str = "SELECT name, quotas FROM plans WHERE name = $1";
 
 const LIST: &str = "accounts";
 
@@ -117,15 +114,6 @@ pub struct Preferences {
     pub maintenance_updates: Option<bool>,
     /// Whether it wants to be told of what it uses.
     pub usage_alerts: Option<bool>,
-}
-
-/// A plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanRow {
-    /// Its name.
-    pub name: PlanName,
-    /// Its numbers.
-    pub quotas: Quotas,
 }
 
 impl Accounts<'_> {
@@ -234,19 +222,6 @@ impl Accounts<'_> {
         tx.commit().await?;
         Ok(after)
     }
-
-    /// All plans, by name. There are as many as an operator makes: a few.
-    ///
-    /// # Errors
-    /// As [`StoreError`].
-    pub async fn plans(&self) -> Result<Vec<PlanRow>, StoreError> {
-        let rows = sqlx::query(PLANS).fetch_all(&self.engine.read).await?;
-        let read = |row| {
-            let columns = Columns::of("plans", row);
-            Ok(PlanRow { name: columns.parsed("name")?, quotas: columns.json("quotas")? })
-        };
-        rows.iter().map(read).collect()
-    }
 }
 
 /// An account within a transaction that holds the counter: its numbers stay until the end.
@@ -261,10 +236,7 @@ async fn write(
     profile: &Profile,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let plan = sqlx::query(PLAN).bind(profile.plan.as_str()).fetch_optional(tx.on()).await?;
-    if plan.is_none() {
-        return Err(StoreError::not_found("plan", &profile.plan));
-    }
+    plans::row_of(tx, &profile.plan).await?;
     if let Some(email) = &profile.email {
         let query = sqlx::query(EMAIL_TAKEN).bind(email.as_str()).bind(id.to_string());
         if query.fetch_optional(tx.on()).await?.is_some() {

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod plans;
 pub mod rates;
 pub mod samples;
 pub mod service_specs;
@@ -81,6 +82,12 @@ impl Store {
     #[must_use]
     pub fn accounts(&self) -> accounts::Accounts<'_> {
         accounts::Accounts { engine: &self.engine }
+    }
+
+    /// What accounts may use.
+    #[must_use]
+    pub fn plans(&self) -> plans::Plans<'_> {
+        plans::Plans { engine: &self.engine }
     }
 
     /// API keys.

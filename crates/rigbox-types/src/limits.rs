@@ -66,6 +66,8 @@ pub const API_KEY_SCOPES_MAX_COUNT: usize = 32;
 pub const SETUP_SCRIPTS_MAX_COUNT: u64 = 256;
 /// Most service specs of an account: several for each workspace of a machine.
 pub const SERVICE_SPECS_MAX_COUNT: u64 = 256;
+/// Most plans of an installation: all of them are one short list.
+pub const PLANS_MAX_COUNT: usize = 100;
 /// Largest number of a plan, and of an account's own ones: beyond any fleet, and whole in JSON.
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 /// Longest `exec_start` of a service spec, in bytes.

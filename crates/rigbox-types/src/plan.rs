@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::change::Change;
+use crate::{api::change::Change, host::Speed};
 
 macro_rules! quotas {
     ($($(#[$doc:meta])* $name:ident,)+) => {
@@ -35,6 +35,9 @@ macro_rules! quotas {
             pub fn changed(self, changes: QuotaChanges) -> Self {
                 Self { $($name: changes.$name.or_keep_optional(self.$name),)+ }
             }
+
+            /// The names of all numbers.
+            pub const NAMES: &[&str] = &[$(stringify!($name),)+];
 
             /// The numbers by their names.
             #[must_use]
@@ -79,6 +82,12 @@ quotas! {
     max_ssh_keys,
     /// AI credits a month.
     max_ai_credits_per_month,
+    /// Reads, and writes, of one workspace's disk, in megabytes (1,000,000 bytes) a second.
+    max_disk_mb_per_s_per_vm,
+    /// Reads, and writes, of one workspace's disk a second.
+    max_disk_iops_per_vm,
+    /// Each way of one workspace's network, in megabits (1,000,000 bits) a second.
+    max_network_mbit_per_s_per_vm,
 }
 
 impl Quotas {
@@ -93,6 +102,17 @@ impl Quotas {
         all.max_disk_total_mb = all.max_disk_total_mb.or_else(|| times(all.max_disk_per_vm_mb));
         all.max_running_vcpus = all.max_running_vcpus.or_else(|| times(all.max_vcpu_per_vm));
         all
+    }
+
+    /// How fast one workspace may be, as its host enforces it.
+    #[must_use]
+    pub fn speed(&self) -> Speed {
+        let times = |value: Option<u64>, unit: u64| Some(value?.saturating_mul(unit));
+        Speed {
+            disk_bps: times(self.max_disk_mb_per_s_per_vm, 1_000_000),
+            disk_iops: self.max_disk_iops_per_vm,
+            net_bps: times(self.max_network_mbit_per_s_per_vm, 1_000_000 / 8),
+        }
     }
 
     /// Whether no number is there.
@@ -118,7 +138,19 @@ mod tests {
         max_snapshots_per_vm: None,
         max_ssh_keys: Some(5),
         max_ai_credits_per_month: None,
+        max_disk_mb_per_s_per_vm: Some(100),
+        max_disk_iops_per_vm: None,
+        max_network_mbit_per_s_per_vm: Some(8),
     };
+
+    #[test]
+    fn a_host_is_told_of_speed_in_bytes() {
+        let expected =
+            Speed { disk_bps: Some(100_000_000), disk_iops: None, net_bps: Some(1_000_000) };
+        assert_eq!(PLAN.speed(), expected);
+        let huge = Quotas { max_disk_mb_per_s_per_vm: Some(u64::MAX), ..PLAN };
+        assert_eq!(huge.speed().disk_bps, Some(u64::MAX));
+    }
 
     #[test]
     fn totals_follow_from_what_one_workspace_may_have() {

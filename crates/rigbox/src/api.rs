@@ -15,12 +15,14 @@ use rigbox_types::{
         api_keys::ApiKeySecretResponse,
         error::ApiErrorBody,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, UpdateUserRequest,
+            CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
+            GetUserResponse, ListPlansResponse, ListUsersResponse, PlanResponse, UpdatePlanRequest,
+            UpdateUserRequest,
         },
-        workspaces::{GetWorkspaceResponse, ListWorkspacesResponse},
+        workspaces::{GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse},
     },
     id::{AccountId, WorkspaceId},
+    name::PlanName,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -197,6 +199,37 @@ impl Api {
     /// As [`CallError`].
     pub(crate) async fn plans(&self) -> Result<ListPlansResponse, CallError> {
         self.call(Method::GET, "/plans", None).await
+    }
+
+    /// Adds a plan.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn plan_create(
+        &self,
+        request: &CreatePlanRequest,
+    ) -> Result<PlanResponse, CallError> {
+        self.call(Method::POST, "/plans", Some(json!(request))).await
+    }
+
+    /// Changes a plan.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn plan_update(
+        &self,
+        name: &PlanName,
+        request: &UpdatePlanRequest,
+    ) -> Result<PlanResponse, CallError> {
+        self.call(Method::PATCH, &format!("/plans/{name}"), Some(json!(request))).await
+    }
+
+    /// Deletes a plan.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn plan_delete(&self, name: &PlanName) -> Result<MessageResponse, CallError> {
+        self.call(Method::DELETE, &format!("/plans/{name}"), None).await
     }
 
     async fn call<T: DeserializeOwned>(

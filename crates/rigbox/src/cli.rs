@@ -13,9 +13,10 @@ use crate::{
     control, doctor, down, host,
     layout::{DEFAULT_DATA, Install, Layout},
     output,
+    plan::{self, PlanVerb},
     status::{self, Form},
     up::{self, Up},
-    user::{self, PlanVerb, UserVerb},
+    user::{self, UserVerb},
 };
 
 /// A cloud of your own workspaces, each of them a micro-VM, on this machine.
@@ -83,7 +84,7 @@ enum Verb {
         #[command(subcommand)]
         verb: UserVerb,
     },
-    /// Look at the plans.
+    /// List, add, change and delete plans.
     Plan {
         #[command(subcommand)]
         verb: PlanVerb,
@@ -221,7 +222,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             with_platform(&place, None, |up, _| audit::export(up))
         }
         Verb::User { verb } => user::user(verb),
-        Verb::Plan { verb } => user::plan(&verb),
+        Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},

@@ -34,6 +34,9 @@ pub(crate) struct ControlFile {
     pub(crate) ssh_port: u16,
     /// How fast accounts and addresses may ask.
     pub(crate) rates: RateLimits,
+    /// Proxies whose word on their clients' addresses is taken.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     /// Where clients reach the API.
     pub(crate) api_url: String,
     /// Where it listens, where no socket is handed over.
@@ -158,6 +161,7 @@ fn config(
         api_url: file.api_url,
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
         rates: file.rates,
+        trusted_proxies: file.trusted_proxies,
     })
 }
 

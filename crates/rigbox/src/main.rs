@@ -15,6 +15,7 @@ mod layout;
 mod listen;
 mod logs;
 mod output;
+mod plan;
 mod process;
 mod role;
 mod state;

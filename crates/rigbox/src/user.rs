@@ -1,5 +1,5 @@
-//! `rigbox user` and `rigbox plan`: whoever installed the platform gives people accounts, changes
-//! their plans and closes them, over the API and with the operator's own key.
+//! `rigbox user`: whoever installed the platform gives people accounts, changes their plans and closes
+//! them, over the API and with the operator's own key.
 //! Invariant: an account's first key is printed once, on standard output, and written nowhere.
 //! Decides nothing: what may be done is the API's to say.
 
@@ -13,7 +13,7 @@ use rigbox_types::{
     api::{
         change::Change,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, Plan, UpdateUserRequest, User,
+            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, UpdateUserRequest, User,
         },
     },
     authz::Standing,
@@ -26,6 +26,7 @@ use crate::{
     api::{Api, CallError},
     cli::{Place, with_platform},
     files, output,
+    plan::Numbers,
     state::State,
     up::Up,
 };
@@ -67,6 +68,18 @@ pub(crate) enum UserVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Give an account numbers of its own over those of its plan.
+    #[command(after_help = "Examples:
+  rigbox user set-limits ann@example.com max_vms=5 max_ssh_keys=50
+  rigbox user set-limits ann@example.com max_vms=none    # the plan's again")]
+    SetLimits {
+        /// E-mail address or id.
+        user: String,
+        #[command(flatten)]
+        numbers: Numbers,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Make an API key for an account that has lost its own, and print it: this once.
     NewKey {
         /// E-mail address or id.
@@ -93,16 +106,6 @@ pub(crate) enum UserVerb {
     },
 }
 
-/// What to do with plans.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PlanVerb {
-    /// List the plans and their numbers.
-    Ls {
-        #[command(flatten)]
-        common: Common,
-    },
-}
-
 /// What all of these commands take.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
@@ -110,7 +113,7 @@ pub(crate) struct Common {
     place: Place,
     /// Answer in JSON.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Does what was asked with accounts.
@@ -131,6 +134,11 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
         }),
         UserVerb::SetPlan { user, plan, common } => {
             let change = UpdateUserRequest { plan: Change::Set(plan), ..Default::default() };
+            on_api(&common, async |api| update(api, &user, &change, common.json).await)
+        }
+        UserVerb::SetLimits { user, numbers, common } => {
+            let overrides = Change::Set(numbers.changes()?);
+            let change = UpdateUserRequest { overrides, ..Default::default() };
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
         }
         UserVerb::NewKey { user, end_others, common } => on_api(&common, async |api| {
@@ -154,24 +162,8 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does what was asked with plans.
-///
-/// # Errors
-/// As [`user`].
-pub(crate) fn plan(verb: &PlanVerb) -> anyhow::Result<ExitCode> {
-    let PlanVerb::Ls { common } = verb;
-    on_api(common, async |api| {
-        let answer = api.plans().await?;
-        if common.json {
-            return document(&answer);
-        }
-        table(&plan_rows(&answer.plans));
-        Ok(())
-    })
-}
-
 /// Calls the API of the platform that runs here, as the operator.
-fn on_api(
+pub(crate) fn on_api(
     common: &Common,
     act: impl AsyncFnOnce(&Api) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
@@ -299,22 +291,6 @@ fn state(user: &User) -> &'static str {
     }
 }
 
-/// One line a number, one column a plan.
-fn plan_rows(plans: &[Plan]) -> Vec<Vec<String>> {
-    let first = plans.first().map(|plan| plan.limits.named()).unwrap_or_default();
-    let heads = plans.iter().map(|plan| plan.name.to_string().to_uppercase());
-    let mut rows = vec![std::iter::once("LIMIT".to_owned()).chain(heads).collect::<Vec<_>>()];
-    for (name, _) in first {
-        let numbers = plans.iter().map(|plan| {
-            let named = plan.limits.named();
-            let number = named.iter().find(|(known, _)| *known == name).and_then(|(_, n)| *n);
-            number.map_or_else(|| "-".to_owned(), |number| number.to_string())
-        });
-        rows.push(std::iter::once(name.to_owned()).chain(numbers).collect());
-    }
-    rows
-}
-
 /// The account with this id or address.
 async fn find(api: &Api, user: &str) -> anyhow::Result<AccountId> {
     if let Ok(id) = user.parse() {
@@ -340,13 +316,14 @@ async fn all(api: &Api) -> anyhow::Result<Vec<User>> {
     Ok(users)
 }
 
-fn document(answer: &impl Serialize) -> anyhow::Result<()> {
+/// Prints a document of the API.
+pub(crate) fn document(answer: &impl Serialize) -> anyhow::Result<()> {
     output::data(&serde_json::to_string_pretty(answer)?);
     Ok(())
 }
 
 /// Columns as wide as what is in them.
-fn table(rows: &[impl AsRef<[String]>]) {
+pub(crate) fn table(rows: &[impl AsRef<[String]>]) {
     let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();
     let width = |n: usize| {
         let widths = rows.iter().filter_map(|row| row.as_ref().get(n));

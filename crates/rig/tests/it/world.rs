@@ -159,7 +159,9 @@ pub(crate) fn limits() -> Value {
         "limits": {"max_vms": 10, "max_ram_per_vm_mb": 4096, "max_ram_total_mb": 8192,
                    "max_disk_total_mb": 102400, "max_vcpu_per_vm": 4, "max_running_vcpus": 8,
                    "max_disk_per_vm_mb": 10240, "max_ssh_keys": 20, "max_apps_per_vm": 5,
-                   "max_snapshots_per_vm": null, "max_ai_credits_per_month": 250},
+                   "max_snapshots_per_vm": null, "max_ai_credits_per_month": 250,
+                   "max_disk_mb_per_s_per_vm": 100, "max_disk_iops_per_vm": 2000,
+                   "max_network_mbit_per_s_per_vm": null},
         "usage": {"workspace_count": 2, "running_vcpus": 1, "total_disk_mb": 8192,
                   "total_ram_mb": 512, "ssh_key_count": 3, "app_count": 0,
                   "snapshot_count": 0, "ai_credits_used": 0}

@@ -104,5 +104,8 @@ fn effective(quotas: &Quotas, loads: &[HostLoad]) -> EffectiveLimits {
         max_apps_per_vm: quotas.max_apps_per_vm,
         max_snapshots_per_vm: quotas.max_snapshots_per_vm,
         max_ai_credits_per_month: quotas.max_ai_credits_per_month,
+        max_disk_mb_per_s_per_vm: quotas.max_disk_mb_per_s_per_vm,
+        max_disk_iops_per_vm: quotas.max_disk_iops_per_vm,
+        max_network_mbit_per_s_per_vm: quotas.max_network_mbit_per_s_per_vm,
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
-use http::StatusCode;
 use rigbox_store::api_keys::ApiKeyRow;
 use rigbox_types::{
     ApiKeyId,
@@ -20,6 +19,7 @@ use crate::{
     http::{
         access::{Access, ForAccount, Id},
         body::Document,
+        made::Made,
         page::page_request,
     },
 };
@@ -41,11 +41,11 @@ pub(crate) async fn api_key_create(
     Extension(access): Extension<Access>,
     about: ForAccount,
     Document(request): Document<CreateApiKeyRequest>,
-) -> ApiResult<(StatusCode, Json<ApiKeySecretResponse>)> {
+) -> ApiResult<Made<ApiKeySecretResponse>> {
     let who = access.principal()?;
     let made = app::api_key_create(&control, &about.account, who, request).await?;
     tracing::info!(api_key = %made.id, scopes = %made.scopes, "API key made");
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok(Made::at("/api-keys", made.id, made))
 }
 
 /// Gives one another secret.

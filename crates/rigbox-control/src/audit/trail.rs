@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ::http::{Request, Response};
+use ::http::{Request, Response, StatusCode, header};
 use rigbox_store::audit::NewEntry;
 use rigbox_types::{
     AccountId, Principal, Right,
@@ -12,6 +12,9 @@ use rigbox_types::{
 
 /// Longest path that is kept, in bytes: an operation's path with ids of any kind fits.
 const TARGET_MAX_LEN: usize = 256;
+
+/// The code of a request that nobody waited for.
+const ABANDONED: &str = "abandoned";
 
 /// Goes with a refused answer: why.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,8 @@ pub(crate) struct Trail {
     account: Option<AccountId>,
     address: Option<String>,
     target: String,
+    /// Whether an entry says that it has begun, and none that it has ended.
+    open: bool,
 }
 
 impl Trail {
@@ -41,7 +46,7 @@ impl Trail {
         // Without the query, which may hold a token. Paths are ASCII, so any cut is one.
         let target = request.uri().path().chars().take(TARGET_MAX_LEN).collect();
         let (actor, address) = ("anonymous".to_owned(), from.map(|from| from.to_string()));
-        Self { endpoint, request_id, actor, account: None, address, target }
+        Self { endpoint, request_id, actor, account: None, address, target, open: false }
     }
 
     /// Notes who asks.
@@ -60,12 +65,26 @@ impl Trail {
     }
 
     /// The entry before anything is done.
-    pub(crate) fn received(&self) -> NewEntry {
+    pub(crate) fn received(&mut self) -> NewEntry {
+        self.open = true;
         self.entry(AuditStage::Received, None, None)
     }
 
+    /// The entry of a request whose client went away before there was an answer: what it asked for
+    /// may have been done. None where nothing says that it has begun.
+    pub(crate) fn abandoned(&self) -> Option<NewEntry> {
+        self.open.then(|| self.entry(AuditStage::Completed, None, Some(ABANDONED.to_owned())))
+    }
+
     /// The entry of the answer; none for a look that was allowed.
-    pub(crate) fn completed<B>(&self, response: &Response<B>) -> Option<NewEntry> {
+    pub(crate) fn completed<B>(&mut self, response: &Response<B>) -> Option<NewEntry> {
+        self.open = false;
+        if response.status() == StatusCode::CREATED
+            && let Some(made) = response.headers().get(header::LOCATION)
+            && let Ok(made) = made.to_str()
+        {
+            made.clone_into(&mut self.target);
+        }
         let refusal = response.extensions().get::<Refusal>().copied();
         let matters = refusal.is_some_and(|refusal| {
             refusal.denied

@@ -16,10 +16,21 @@ const BATCH_MAX: usize = 128;
 const PENDING_MAX: usize = 4_096;
 /// When to come again where the record cannot be written.
 const RETRY_S: u32 = 2;
+/// When to come again where the disk is full.
+const FULL_RETRY_S: u32 = 60;
 
 struct Order {
     entry: NewEntry,
-    told: Option<oneshot::Sender<bool>>,
+    told: Option<oneshot::Sender<Written>>,
+}
+
+/// How it went with an entry.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    Yes,
+    /// The database's disk is full.
+    Full,
+    No,
 }
 
 /// Hands entries to the writer.
@@ -46,7 +57,15 @@ impl Auditor {
         let (told, written) = oneshot::channel();
         let failed = || ApiError::unavailable("the audit record cannot be written", RETRY_S);
         self.queue.send(Order { entry, told: Some(told) }).await.map_err(|_| failed())?;
-        if written.await.unwrap_or(false) { Ok(()) } else { Err(failed()) }
+        match written.await.unwrap_or(Written::No) {
+            Written::Yes => Ok(()),
+            Written::Full => {
+                let text = "the disk of the platform's database is full: nothing is changed that \
+                            the audit record could not hold";
+                Err(ApiError::unavailable(text, FULL_RETRY_S))
+            }
+            Written::No => Err(failed()),
+        }
     }
 
     /// Cuts off what is older than is kept.
@@ -89,6 +108,11 @@ impl Writer {
         let kept = pending.len();
         pending.extend(orders.iter().map(|order| order.entry.clone()));
         let written = store.audit().append(pending, &self.key).await;
+        let outcome = match &written {
+            Ok(()) => Written::Yes,
+            Err(StoreError::DiskFull(_)) => Written::Full,
+            Err(_) => Written::No,
+        };
         if let Err(error) = &written {
             note(error);
             pending.truncate(kept);
@@ -100,7 +124,7 @@ impl Writer {
             pending.clear();
         }
         for told in orders.drain(..).filter_map(|order| order.told) {
-            if told.send(written.is_ok()).is_err() {
+            if told.send(outcome).is_err() {
                 tracing::debug!("a client went away before its request was begun");
             }
         }

@@ -20,7 +20,7 @@ use crate::{
     error::{ApiError, ApiResult},
     guest::{console, lines::Lines},
     http::{
-        access::{ForWorkspace, Name},
+        access::{ForWorkspace, NameOf},
         params::Params,
         sse,
     },
@@ -42,7 +42,7 @@ pub(crate) async fn workspace_logs(
 pub(crate) async fn workspace_service_logs(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
-    Name(name): Name,
+    NameOf(name): NameOf<String>,
 ) -> ApiResult<Json<GetWorkspaceLogsResponse>> {
     let known = super::services::specs(&control, &about.row).await?;
     if !known.iter().any(|row| row.spec.name == name) {

@@ -13,7 +13,7 @@ use rigbox_types::{
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
-    http::access::{ForWorkspace, Name},
+    http::access::{ForWorkspace, NameOf},
 };
 
 /// State of a unit that nobody can be asked about.
@@ -32,7 +32,7 @@ pub(crate) async fn workspace_services_list(
 pub(crate) async fn workspace_service_show(
     State(control): State<Arc<Control>>,
     about: ForWorkspace,
-    Name(name): Name,
+    NameOf(name): NameOf<String>,
 ) -> ApiResult<Json<WorkspaceService>> {
     let mut services = services(&control, &about).await?.into_iter();
     let found = services.find(|service| service.name == name);

@@ -40,6 +40,7 @@ pub(super) async fn assignment(
         force: wanted.force,
         image,
         resources: wanted.resources,
+        speed: control.store.accounts().get(account).await?.quotas.speed(),
         egress: wanted.egress,
         guest: GuestSetup {
             name,

@@ -167,9 +167,9 @@ impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for JobId<T> {
 }
 
 /// The segment `{name}` of a path.
-pub(crate) struct Name(pub(crate) String);
+pub(crate) struct NameOf<T>(pub(crate) T);
 
-impl FromRequestParts<Arc<Control>> for Name {
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for NameOf<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {

@@ -23,7 +23,7 @@ use crate::{
     setup_scripts::http as setup_scripts,
     ssh_keys::http as ssh_keys,
     terminal::http as terminal,
-    users::http as users,
+    users::{http as users, plans},
     workspaces::{events, http as workspaces, jobs},
 };
 
@@ -67,6 +67,7 @@ where
 }
 
 /// The handler of each operation.
+#[expect(clippy::too_many_lines, reason = "one line an operation, and none can be forgotten")]
 fn route(operation: Op, filter: MethodFilter) -> Route {
     match operation {
         Op::WorkspaceList => to(filter, workspaces::workspace_list),
@@ -131,7 +132,10 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::UserShow => to(filter, users::user_show),
         Op::UserKeyCreate => to(filter, users::user_key_create),
         Op::UserUpdate => to(filter, users::user_update),
-        Op::PlanList => to(filter, users::plan_list),
+        Op::PlanList => to(filter, plans::plan_list),
+        Op::PlanCreate => to(filter, plans::plan_create),
+        Op::PlanUpdate => to(filter, plans::plan_update),
+        Op::PlanDelete => to(filter, plans::plan_delete),
         Op::AccountRegionsList => to(filter, account::account_regions_list),
         Op::FeatureFlagsShow => to(filter, account::feature_flags_show),
         Op::DashboardShow => to(filter, account::dashboard_show),

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use rigbox_store::{
     service_specs::{ServiceSpec, ServiceSpecRow},
     workspaces::EnvVars,
@@ -28,6 +27,7 @@ use crate::{
         access::{ForAccount, Id},
         body::Document,
         idempotency::Once,
+        made::Made,
         page::page_request,
     },
     source::random,
@@ -51,7 +51,7 @@ pub(crate) async fn service_spec_create(
     about: ForAccount,
     once: Once,
     Document(request): Document<CreateServiceSpecRequest>,
-) -> ApiResult<(StatusCode, Json<ServiceSpecResponse>)> {
+) -> ApiResult<Made<ServiceSpecResponse>> {
     let spec = ServiceSpec {
         name: request.name,
         exec_start: request.exec_start,
@@ -65,11 +65,11 @@ pub(crate) async fn service_spec_create(
     let (specs, account) = (control.store.service_specs(), *about.account.target());
     if let Some(id) = once.made::<ServiceSpecId>() {
         // An attempt that was cut off had made it already.
-        return Ok((StatusCode::CREATED, Json(view(specs.get(account, id).await?))));
+        return Ok(Made::at("/service-specs", id, view(specs.get(account, id).await?)));
     }
     let id = ServiceSpecId::from_random(random().map_err(ApiError::internal)?);
     let row = specs.insert(id, account, &spec, once.adding(SERVICE_SPECS_MAX_COUNT)).await?;
-    Ok((StatusCode::CREATED, Json(view(row))))
+    Ok(Made::at("/service-specs", id, view(row)))
 }
 
 /// Shows.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use rigbox_store::setup_scripts::{SetupScript, SetupScriptRow};
 use rigbox_types::{
     SetupScriptId,
@@ -24,6 +23,7 @@ use crate::{
         access::{ForAccount, Id},
         body::Document,
         idempotency::Once,
+        made::Made,
         page::page_request,
     },
     source::random,
@@ -47,12 +47,12 @@ pub(crate) async fn setup_script_create(
     about: ForAccount,
     once: Once,
     Document(request): Document<CreateSetupScriptRequest>,
-) -> ApiResult<(StatusCode, Json<SetupScriptResponse>)> {
+) -> ApiResult<Made<SetupScriptResponse>> {
     check(Some(&request.name), Some(&request.content))?;
     let (scripts, account) = (control.store.setup_scripts(), *about.account.target());
     if let Some(id) = once.made::<SetupScriptId>() {
         // An attempt that was cut off had made it already.
-        return Ok((StatusCode::CREATED, Json(view(scripts.get(account, id).await?))));
+        return Ok(Made::at("/setup-scripts", id, view(scripts.get(account, id).await?)));
     }
     let id = SetupScriptId::from_random(random().map_err(ApiError::internal)?);
     let script = SetupScript {
@@ -62,7 +62,7 @@ pub(crate) async fn setup_script_create(
         order: request.script_order.unwrap_or_default(),
     };
     let row = scripts.insert(id, account, &script, once.adding(SETUP_SCRIPTS_MAX_COUNT)).await?;
-    Ok((StatusCode::CREATED, Json(view(row))))
+    Ok(Made::at("/setup-scripts", id, view(row)))
 }
 
 /// Shows.

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use rigbox_store::{
     feed::Wake,
     ssh_keys::{SshKey, SshKeyRow},
@@ -31,6 +30,7 @@ use crate::{
         access::{ForAccount, ForWorkspace, Id},
         body::Document,
         idempotency::Once,
+        made::Made,
         page::page_request,
     },
     source::random,
@@ -61,13 +61,13 @@ pub(crate) async fn ssh_key_create(
     about: ForAccount,
     once: Once,
     Document(request): Document<AddSshKeyRequest>,
-) -> ApiResult<(StatusCode, Json<api::SshKey>)> {
+) -> ApiResult<Made<api::SshKey>> {
     check_title("name", &request.name)?;
     let parsed = key::parse(&request.public_key)?;
     let (keys, account) = (control.store.ssh_keys(), *about.account.target());
     if let Some(id) = once.made::<SshKeyId>() {
         // An attempt that was cut off had added it already.
-        return Ok((StatusCode::CREATED, Json(view(keys.get(account, id).await?))));
+        return Ok(Made::at("/ssh-keys", id, view(keys.get(account, id).await?)));
     }
     let id = SshKeyId::from_random(random().map_err(ApiError::internal)?);
     let key = SshKey {
@@ -77,7 +77,7 @@ pub(crate) async fn ssh_key_create(
     };
     let most = u64::try_from(SSH_KEYS_MAX_COUNT).unwrap_or(u64::MAX);
     let row = keys.insert(id, account, &key, once.adding(most)).await?;
-    Ok((StatusCode::CREATED, Json(view(row))))
+    Ok(Made::at("/ssh-keys", id, view(row)))
 }
 
 /// Deletes.

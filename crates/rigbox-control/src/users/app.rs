@@ -7,17 +7,18 @@ use rigbox_store::{
     workspaces::ChangeError,
 };
 use rigbox_types::{
-    AccountId, PlanName, QuotaChanges, Quotas,
+    AccountId, PlanName, Quotas,
     api::{
         api_keys::ApiKeySecretResponse,
         change::Change,
         users::{CreateUserKeyRequest, CreateUserRequest, UpdateUserRequest},
     },
     authz::Standing,
-    limits::{API_KEYS_MAX_COUNT, QUOTA_MAX},
+    limits::API_KEYS_MAX_COUNT,
 };
 use secrecy::ExposeSecret as _;
 
+use super::plans::check_numbers;
 use crate::{
     authn::ApiKey,
     control::Control,
@@ -27,9 +28,9 @@ use crate::{
 };
 
 /// The plan of an account whose maker does not say.
-const FIRST_PLAN: &str = "free";
+pub(super) const FIRST_PLAN: &str = "free";
 /// The plan of whoever installed the platform.
-const OPERATOR_PLAN: &str = "operator";
+pub(super) const OPERATOR_PLAN: &str = "operator";
 /// The name of an account's first key.
 const FIRST_KEY: &str = "first";
 /// The name of a key that the operator has given later.
@@ -86,7 +87,7 @@ pub(super) async fn user_update(
     request: UpdateUserRequest,
 ) -> ApiResult<AccountRow> {
     check_name(request.display_name.value().map(String::as_str))?;
-    check_overrides(request.overrides.value())?;
+    request.overrides.value().map_or(Ok(()), |own| check_numbers("overrides", own))?;
     let edit = move |row: &AccountRow, profile: &mut Profile| apply(request, row, profile);
     let row = control.store.accounts().change(id, edit).await.map_err(|error| match error {
         ChangeError::Refused(refusal) => refusal,
@@ -133,16 +134,6 @@ fn first_plan(standing: Standing) -> PlanName {
 
 fn check_name(name: Option<&str>) -> Result<(), Invalid> {
     name.map_or(Ok(()), |name| check_title("display_name", name))
-}
-
-fn check_overrides(changes: Option<&QuotaChanges>) -> Result<(), Invalid> {
-    for (name, value) in changes.map(QuotaChanges::set).unwrap_or_default() {
-        if value > QUOTA_MAX {
-            let rule = format!("must be from 0 to {QUOTA_MAX}, or null for the plan's");
-            return Err(Invalid::new(format!("overrides.{name}"), rule));
-        }
-    }
-    Ok(())
 }
 
 /// A plan that does not exist is a mistake of the document, not of the path.

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
-use rigbox_store::accounts::{AccountRow, PlanRow};
+use rigbox_store::accounts::AccountRow;
 use rigbox_types::{
     AccountId,
     api::{
         api_keys::ApiKeySecretResponse,
         users::{
             CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, Plan, UpdateUserRequest, User,
+            ListUsersResponse, UpdateUserRequest, User,
         },
     },
 };
@@ -26,6 +25,7 @@ use crate::{
     http::{
         access::{ForPlatform, Id},
         body::Document,
+        made::Made,
         page::page_request,
     },
 };
@@ -45,11 +45,11 @@ pub(crate) async fn user_create(
     State(control): State<Arc<Control>>,
     _: ForPlatform,
     Document(request): Document<CreateUserRequest>,
-) -> ApiResult<(StatusCode, Json<CreateUserResponse>)> {
+) -> ApiResult<Made<CreateUserResponse>> {
     let (row, key) = app::user_create(&control, request).await?;
     tracing::info!(account = %row.id, plan = %row.profile.plan, "account made");
     let api_key = key.map(|key| key.text().expose_secret().to_owned());
-    Ok((StatusCode::CREATED, Json(CreateUserResponse { user: view(row), api_key })))
+    Ok(Made::at("/users", row.id, CreateUserResponse { user: view(row), api_key }))
 }
 
 /// Shows.
@@ -80,20 +80,10 @@ pub(crate) async fn user_key_create(
     _: ForPlatform,
     Id(id): Id<AccountId>,
     Document(request): Document<CreateUserKeyRequest>,
-) -> ApiResult<(StatusCode, Json<ApiKeySecretResponse>)> {
+) -> ApiResult<Made<ApiKeySecretResponse>> {
     let made = app::user_key_create(&control, id, request).await?;
     tracing::info!(account = %id, key = %made.id, "key made for an account");
-    Ok((StatusCode::CREATED, Json(made)))
-}
-
-/// Lists the plans.
-pub(crate) async fn plan_list(
-    State(control): State<Arc<Control>>,
-    _: ForPlatform,
-) -> ApiResult<Json<ListPlansResponse>> {
-    let plan = |PlanRow { name, quotas }| Plan { name, limits: quotas };
-    let plans = control.store.accounts().plans().await?.into_iter().map(plan).collect();
-    Ok(Json(ListPlansResponse { plans }))
+    Ok(Made::at("/api-keys", made.id, made))
 }
 
 async fn answer(control: &Control, row: AccountRow) -> ApiResult<Json<GetUserResponse>> {

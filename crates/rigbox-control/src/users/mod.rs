@@ -2,3 +2,4 @@
 
 mod app;
 pub(crate) mod http;
+pub(crate) mod plans;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use rigbox_store::workspaces::{Owner, WorkspaceRow};
 use rigbox_types::{
     Status, WorkspaceId,
@@ -24,6 +23,7 @@ use crate::{
         access::{ForAccount, ForWorkspace},
         body::Document,
         idempotency::Once,
+        made::Made,
         page::page_request,
     },
     source::now,
@@ -49,7 +49,7 @@ pub(crate) async fn workspace_create(
     about: ForAccount,
     once: Once,
     Document(request): Document<CreateWorkspaceRequest>,
-) -> ApiResult<(StatusCode, Json<GetWorkspaceResponse>)> {
+) -> ApiResult<Made<GetWorkspaceResponse>> {
     let row = match once.made::<WorkspaceId>() {
         // An attempt that was cut off had made it already.
         Some(id) => control.workspace(&id).await?,
@@ -59,7 +59,7 @@ pub(crate) async fn workspace_create(
         }
     };
     tracing::info!(workspace = %row.id, host = %row.host, "workspace created");
-    Ok((StatusCode::CREATED, answer(&control, &row)))
+    Ok(Made::at("/workspaces", row.id.clone(), answer(&control, &row).0))
 }
 
 /// Shows.

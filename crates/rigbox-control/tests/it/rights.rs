@@ -92,7 +92,7 @@ fn about(row: &Endpoint) -> About {
         | ["users", "me", "limits" | "regions" | "settings"]
         | ["users"]
         | ["plans"] => About::Account,
-        ["users", "{id}"] | ["users", "{id}", "api-keys"] => About::User,
+        ["users", "{id}"] | ["users", "{id}", "api-keys"] | ["plans", "{name}"] => About::User,
         _ => panic!("nothing says who may call {}", row.path),
     }
 }

@@ -208,6 +208,8 @@ async fn who_is_over_the_plan_is_told_what_is_and_what_to_do() {
         "max_disk_total_mb": 8_192, "max_vcpu_per_vm": 1, "max_running_vcpus": 2,
         "max_disk_per_vm_mb": 4_096, "max_ssh_keys": 5, "max_apps_per_vm": 5,
         "max_snapshots_per_vm": 3, "max_ai_credits_per_month": 250,
+        "max_disk_mb_per_s_per_vm": 100, "max_disk_iops_per_vm": 2_000,
+        "max_network_mbit_per_s_per_vm": 100,
     });
     assert_eq!(limits["limits"], expected);
     assert_eq!(limits["usage"]["workspace_count"], 2);

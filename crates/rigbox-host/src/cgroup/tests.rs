@@ -1,4 +1,7 @@
+use rigbox_types::host::Speed;
+
 use super::*;
+use crate::config;
 
 /// The cgroup of one test; gone afterwards.
 struct World(Cgroups);
@@ -6,7 +9,7 @@ struct World(Cgroups);
 impl World {
     fn new(name: &str) -> Self {
         let parent = format!("rigbox-test-{}-{name}", std::process::id());
-        Self(Cgroups::open(parent, IoLimit::default()).unwrap())
+        Self(Cgroups::open(parent, None).unwrap())
     }
 }
 
@@ -68,7 +71,7 @@ fn a_process_that_is_not_in_the_cgroup_any_more_is_not_ended() {
 #[test]
 fn one_workspace_does_not_take_the_whole_disk_in_either_version() {
     let device = rustix::fs::makedev(8, 1);
-    let (one, two) = io_values(device, &config::Limits::default().io());
+    let (one, two) = io_values(device, &config::Limits::default().with(Speed::default()));
     let written: Vec<String> = one.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let expected = [
         "blkio.throttle.read_bps_device 8:1 200000000",
@@ -79,6 +82,8 @@ fn one_workspace_does_not_take_the_whole_disk_in_either_version() {
     assert_eq!(written, expected);
     let line = "8:1 rbps=200000000 wbps=200000000 riops=5000 wiops=5000";
     assert_eq!(two, [("io.max", line.to_owned())]);
-    let off = config::Limits { disk_bps: Some(0), disk_iops: Some(0), net_bps: Some(0) };
-    assert_eq!(io_values(device, &off.io()).0, []);
+    // What a VM had before goes when the next one has no limit.
+    let (one, two) = io_values(device, &IoLimits { disk_bps: Some(7), ..IoLimits::default() });
+    assert_eq!(one[2], ("blkio.throttle.read_iops_device", "8:1 0".to_owned()));
+    assert_eq!(two, [("io.max", "8:1 rbps=7 wbps=7 riops=max wiops=max".to_owned())]);
 }

@@ -11,17 +11,29 @@ const BURST_MIN_BYTES: u64 = 128 * 1024;
 /// How long a packet may wait in the queue before it is dropped.
 const LATENCY: &str = "100ms";
 
-/// Limits the tap (towards the guest) and the veth (towards the world).
-pub(crate) async fn limit(namespace: &Namespace, bytes_per_second: u64) -> Result<(), NetError> {
-    let rate = format!("{bytes_per_second}bps");
-    let burst = (bytes_per_second / BURST_DIVISOR).max(BURST_MIN_BYTES).to_string();
+/// Limits the tap (towards the guest) and the veth (towards the world), or takes their limit away.
+pub(crate) async fn limit(
+    namespace: &Namespace,
+    bytes_per_second: Option<u64>,
+) -> Result<(), NetError> {
     for device in [TAP, UPLINK] {
-        let words = [
-            "qdisc", "replace", "dev", device, "root", "tbf", "rate", &rate, "burst", &burst,
-            "latency", LATENCY,
-        ];
+        let words = qdisc(device, bytes_per_second);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let tc = Run::new("tc", &words).within(namespace.fd());
         tc.output().await.map_err(NetError::tool("limit", device))?;
     }
     Ok(())
+}
+
+fn qdisc(device: &str, bytes_per_second: Option<u64>) -> Vec<String> {
+    let words = match bytes_per_second {
+        None => format!("qdisc del dev {device} root"),
+        Some(rate) => {
+            let burst = (rate / BURST_DIVISOR).max(BURST_MIN_BYTES);
+            format!(
+                "qdisc replace dev {device} root tbf rate {rate}bps burst {burst} latency {LATENCY}"
+            )
+        }
+    };
+    words.split(' ').map(str::to_owned).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rigbox_types::{
     AccountId, Desired, Generation, Timestamp, WorkspaceId,
-    host::{Assignment, DriverName, Egress as Policy, GuestSetup, Resources},
+    host::{Assignment, DriverName, Egress as Policy, GuestSetup, Resources, Speed},
 };
 use rigbox_vmm::{IoLimits, KernelKind, KernelSpec, MacAddr, ProcessId, VmSpec};
 
@@ -29,6 +29,7 @@ pub(crate) fn assignment(desired: Desired) -> Assignment {
         force: false,
         image: "tiny".parse().unwrap(),
         resources: Resources { vcpus: 1, memory_mib: 256, disk_mib: 1024 },
+        speed: Speed::default(),
         egress: Policy::default(),
         guest: GuestSetup {
             name: "sample".parse().unwrap(),

@@ -116,7 +116,8 @@ impl Workspace {
             let relays = Relays::start(workspace, &namespace, &egress, &self.host.upstreams)
                 .await
                 .map_err(NetError::file("start relays in", path.clone()))?;
-            Ok::<_, NetError>(Attached { namespace, relays, egress: egress.clone() })
+            let net_bps = self.record.vm.as_ref().and_then(|vm| vm.spec.limits.net_bps);
+            Ok::<_, NetError>(Attached { namespace, relays, egress: egress.clone(), net_bps })
         };
         match ready.await.map_err(StepError::from) {
             Ok(network) => self.live.network = Some(network),

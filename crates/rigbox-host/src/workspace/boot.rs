@@ -11,13 +11,15 @@ use rigbox_vmm::{GateError, KernelSpec, ProcessGate, ProcessId, VmSpec, VmmError
 
 use super::Workspace;
 use crate::{
-    Layout, durable,
+    Layout,
+    cgroup::CgroupError,
+    durable,
     fault::{self, Point},
     host::Host,
     image::{self, ImageError},
     layout::netns_path,
     metrics::count,
-    net::{GUEST_MAC, TAP},
+    net::{self, GUEST_MAC, TAP},
     record::{Record, VmNote},
     task::blocking,
     trouble::StepError,
@@ -45,7 +47,19 @@ impl Workspace {
             StepError::caused(FailureCode::HostError, "the workspace could not be started", error)
         })?;
         let (cgroups, workspace) = (self.host.cgroups.clone(), spec.workspace.clone());
-        blocking(move || cgroups.clear(&workspace)).await?;
+        let limits = spec.limits;
+        blocking(move || {
+            cgroups.clear(&workspace)?;
+            cgroups.limit_io(&workspace, &limits);
+            Ok::<_, CgroupError>(())
+        })
+        .await?;
+        if let Some(network) = &mut self.live.network
+            && network.net_bps != limits.net_bps
+        {
+            net::shape::limit(&network.namespace, limits.net_bps).await?;
+            network.net_bps = limits.net_bps;
+        }
         let gate = Gate::new(self.host.clone(), self.record.clone());
         let booted = driver.boot(&spec, &gate).await;
         self.record = gate.into_record();
@@ -84,7 +98,7 @@ impl Workspace {
             gid: uid,
             console: layout.console(workspace),
             hostname: assignment.guest.name.clone(),
-            limits: self.host.config.limits.io(),
+            limits: self.host.config.limits.with(assignment.speed),
         })
     }
 }

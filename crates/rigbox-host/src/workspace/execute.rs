@@ -160,15 +160,12 @@ impl Workspace {
         fault::point(Point::NetworkMakeBefore);
         let egress = assignment.egress.clone();
         let namespace = self.host.pool.make(slot, uid, &egress).await?;
-        if let Some(net_bps) = self.host.config.limits.io().net_bps {
-            crate::net::shape::limit(&namespace, net_bps).await?;
-        }
         let workspace = &self.record.workspace;
         let relays = Relays::start(workspace, &namespace, &egress, &self.host.upstreams)
             .await
             .map_err(NetError::file("start relays of", workspace.as_str()))?;
         fault::point(Point::NetworkMakeAfter);
-        self.live.network = Some(Attached { namespace, relays, egress });
+        self.live.network = Some(Attached { namespace, relays, egress, net_bps: None });
         Ok(())
     }
 

@@ -70,6 +70,8 @@ pub(super) struct Attached {
     pub(super) relays: Relays,
     /// The policy whose rules are set.
     pub(super) egress: Policy,
+    /// How fast it may be, in bytes a second each way.
+    pub(super) net_bps: Option<u64>,
 }
 
 impl Live {

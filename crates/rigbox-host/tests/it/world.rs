@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_fabric::{Client, ClientAuth};
 use rigbox_types::{
     AccountId, Desired, Generation, Timestamp, WorkspaceId,
-    host::{Assignment, Egress, GuestSetup, Resources},
+    host::{Assignment, Egress, GuestSetup, Resources, Speed},
 };
 use tokio::time::{sleep, timeout};
 
@@ -258,6 +258,7 @@ pub(crate) fn assignment(n: u8, desired: Desired) -> Assignment {
         force: false,
         image: "tiny".parse().unwrap(),
         resources: Resources { vcpus: 1, memory_mib: 64, disk_mib: 12 },
+        speed: Speed::default(),
         egress: Egress::default(),
         guest: GuestSetup {
             name: format!("test-{n}").parse().unwrap(),

@@ -63,6 +63,7 @@ both! {
     "2026-11-25-33-audit-by-account"
     "2026-11-25-34-create-audit-ends"
     "2026-11-25-35-start-audit-ends"
+    "2026-11-28-01-speed-of-plans"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

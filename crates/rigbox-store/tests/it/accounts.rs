@@ -6,6 +6,7 @@ use rigbox_store::{
     PageRequest, StoreError,
     accounts::Profile,
     api_keys::{KeyHasher, NewApiKey},
+    plans::PlanRow,
     workspaces::ChangeError,
 };
 use rigbox_types::{ApiKeyId, Quotas, Timestamp, authz::Standing};
@@ -102,11 +103,41 @@ pub(crate) async fn an_account_from_before_there_were_plans_has_one(world: World
     let user = accounts.get(account(8)).await.unwrap();
     assert_eq!(user.profile, profile("free"));
     assert_eq!((user.quotas.max_vms, user.quotas.max_disk_total_mb), (Some(2), Some(8_192)));
-    let plans = accounts.plans().await.unwrap();
+    let plans = world.store.plans().list().await.unwrap();
     let names: Vec<_> = plans.iter().map(|plan| plan.name.as_str()).collect();
     assert_eq!(names, ["free", "operator", "pro"]);
     let pro = Quotas::effective(plans[2].quotas, Quotas::default());
     assert_eq!((pro.max_ram_total_mb, pro.max_running_vcpus), (Some(40_960), Some(40)));
+}
+
+pub(crate) async fn a_plan_is_made_changed_and_deleted_once_nobody_has_it(world: World) {
+    let plans = world.store.plans();
+    let gold = PlanRow {
+        name: "gold".parse().unwrap(),
+        quotas: Quotas { max_vms: Some(3), ..Quotas::default() },
+    };
+    plans.insert(&gold).await.unwrap();
+    let again = plans.insert(&gold).await;
+    assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
+    let accounts = world.store.accounts();
+    accounts.insert_user(account(3), &profile("gold"), None).await.unwrap();
+    let more = |quotas| Quotas { max_vms: Some(4), ..quotas };
+    let changed = plans.change(&gold.name, more).await.unwrap();
+    assert_eq!(changed.quotas.max_vms, Some(4));
+    assert_eq!(accounts.get(account(3)).await.unwrap().quotas.max_vms, Some(4));
+    let used = plans.delete(&gold.name).await;
+    assert!(matches!(used, Err(StoreError::Conflict { .. })), "{used:?}");
+    let leave = accounts.change(account(3), |_, profile| {
+        profile.plan = "free".parse().unwrap();
+        Ok::<_, Infallible>(())
+    });
+    leave.await.unwrap();
+    plans.delete(&gold.name).await.unwrap();
+    for missing in
+        [plans.delete(&gold.name).await, plans.change(&gold.name, more).await.map(|_| ())]
+    {
+        assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+    }
 }
 
 pub(crate) async fn accounts_are_changed_and_listed(world: World) {

@@ -57,6 +57,7 @@ cases! {
         an_account_and_its_first_key_are_made_together
         an_account_from_before_there_were_plans_has_one
         accounts_are_changed_and_listed
+        a_plan_is_made_changed_and_deleted_once_nobody_has_it
         a_setting_is_kept_and_the_first_one_wins;
     api_keys:
         a_key_is_found_by_its_prefix_and_known_by_its_hash

@@ -53,6 +53,17 @@ pub struct EffectiveLimits {
     /// AI credits a month; none for no limit.
     #[serde(default)]
     pub max_ai_credits_per_month: Option<u64>,
+    /// Reads, and writes, of one workspace's disk, in megabytes (1,000,000 bytes) a second; none for
+    /// no limit but the host's.
+    #[serde(default)]
+    pub max_disk_mb_per_s_per_vm: Option<u64>,
+    /// Reads, and writes, of one workspace's disk a second; none for no limit but the host's.
+    #[serde(default)]
+    pub max_disk_iops_per_vm: Option<u64>,
+    /// Each way of one workspace's network, in megabits (1,000,000 bits) a second; none for no limit
+    /// but the host's.
+    #[serde(default)]
+    pub max_network_mbit_per_s_per_vm: Option<u64>,
 }
 
 /// What an account uses.

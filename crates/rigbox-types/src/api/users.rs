@@ -118,3 +118,30 @@ pub struct ListPlansResponse {
     /// By name.
     pub plans: Vec<Plan>,
 }
+
+/// `POST /plans`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePlanRequest {
+    /// Its name.
+    pub name: PlanName,
+    /// Its numbers; one that is missing is no limit but the machines'.
+    #[serde(default)]
+    pub limits: QuotaChanges,
+}
+
+/// `PATCH /plans/{name}`: a missing number keeps its value, `null` takes the limit away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdatePlanRequest {
+    /// The numbers to change.
+    #[serde(default)]
+    pub limits: QuotaChanges,
+}
+
+/// `POST /plans` and `PATCH /plans/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanResponse {
+    /// The plan as it is now.
+    pub plan: Plan,
+}

@@ -127,6 +127,10 @@ operations! {
     UserUpdate = "user_update":
         "Changes an account's plan, own numbers or name, or disables it; for the operator.",
     PlanList = "plan_list": "Lists the plans; for the operator.",
+    PlanCreate = "plan_create": "Adds a plan; for the operator.",
+    PlanUpdate = "plan_update":
+        "Changes a plan's numbers; what is over a lowered one stays and cannot grow; for the operator.",
+    PlanDelete = "plan_delete": "Deletes a plan that no account has; for the operator.",
     AccountRegionsList = "account_regions_list": "Lists the regions, the default one first.",
     FeatureFlagsShow = "feature_flags_show": "Shows which parts of the product there are.",
     DashboardShow = "dashboard_show": "Shows the account at a glance.",

@@ -38,8 +38,9 @@ use crate::{
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, UpdateUserRequest,
+            CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
+            GetUserResponse, ListPlansResponse, ListUsersResponse, PlanResponse, UpdatePlanRequest,
+            UpdateUserRequest,
         },
         workspaces::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
@@ -359,6 +360,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .rate(RateClass::Authentication)
         .answers::<ListPlansResponse>(200)
         .errors(&[ErrorCode::Forbidden]),
+    Endpoint::post(Op::PlanCreate, "/api/v1/plans", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<CreatePlanRequest>()
+        .answers::<PlanResponse>(201)
+        .errors(&[Conflict, ErrorCode::Forbidden]),
+    Endpoint::patch(Op::PlanUpdate, "/api/v1/plans/{name}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<UpdatePlanRequest>()
+        .answers::<PlanResponse>(200)
+        .errors(&[NotFound, Conflict, ErrorCode::Forbidden]),
+    Endpoint::delete(Op::PlanDelete, "/api/v1/plans/{name}", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(&[NotFound, Conflict, ErrorCode::Forbidden]),
     Endpoint::get(Op::AccountRegionsList, "/api/v1/users/me/regions", Right::AccountRead)
         .answers::<ListRegionsResponse>(200),
     Endpoint::get(Op::FeatureFlagsShow, "/api/v1/feature-flags", Right::AccountRead)

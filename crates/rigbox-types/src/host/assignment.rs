@@ -30,6 +30,9 @@ pub struct Assignment {
     pub image: ImageName,
     /// What the VM gets at its next boot.
     pub resources: Resources,
+    /// How fast the VM may be from its next boot on. An older control says nothing of it.
+    #[serde(default)]
+    pub speed: Speed,
     /// What the workspace may reach.
     pub egress: Egress,
     /// What the guest is told at each boot, and again whenever it changes.
@@ -45,6 +48,18 @@ pub struct Resources {
     pub memory_mib: u32,
     /// Disk in MiB.
     pub disk_mib: u32,
+}
+
+/// How fast a VM may use what it shares with others, by its account's plan; none is no limit of the
+/// plan, and the host's own limits hold beside these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Bytes read, and bytes written, a second on its disk.
+    pub disk_bps: Option<u64>,
+    /// Reads, and writes, a second on its disk.
+    pub disk_iops: Option<u64>,
+    /// Bytes a second, each way, on its network.
+    pub net_bps: Option<u64>,
 }
 
 /// What a workspace may reach, on top of the floor that no setting lifts.

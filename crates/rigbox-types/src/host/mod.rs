@@ -5,7 +5,7 @@ mod assignment;
 mod observation;
 
 pub use assignment::{
-    AssignedScript, AssignedService, Assignment, Egress, EgressMode, GuestSetup, Resources,
+    AssignedScript, AssignedService, Assignment, Egress, EgressMode, GuestSetup, Resources, Speed,
     WatchEvent,
 };
 pub use observation::{

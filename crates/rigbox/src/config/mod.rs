@@ -7,6 +7,7 @@ mod load;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use camino::Utf8PathBuf;
+use ipnet::IpNet;
 use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,8 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// Proxies whose word on their clients' addresses is taken.
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 /// The SSH gateway.
@@ -171,7 +174,7 @@ impl Default for Config {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), trusted_proxies: Vec::new() }
     }
 }
 

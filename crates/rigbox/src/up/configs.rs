@@ -50,6 +50,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
+        trusted_proxies: up.config.api.trusted_proxies.clone(),
         api_url: format!("http://{api}"),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),

@@ -58,4 +58,21 @@ fn accounts_are_given_changed_and_disabled_from_the_machine() {
     let row = plans.lines().find(|line| line.starts_with("max_vms")).unwrap();
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!(cells, ["max_vms", "2", "-", "10"]);
+
+    let added = done(&world, &["plan", "add", "team", "max_vms=7", "max_ssh_keys=9"]);
+    assert!(added.contains("TEAM") && added.contains("max_vms"), "{added}");
+    done(&world, &["user", "set-plan", "ann@example.com", "team"]);
+    done(&world, &["plan", "set", "team", "max_vms=8", "max_ssh_keys=none"]);
+    let changed = done(&world, &["user", "set-limits", "ann@example.com", "max_disk_per_vm_mb=1"]);
+    assert!(changed.contains("0 of 8"), "{changed}");
+    let typo = refused(&world, &["plan", "set", "team", "max_vm=8"]);
+    assert!(typo.contains("did you mean max_vms?"), "{typo}");
+    let used = refused(&world, &["plan", "rm", "team"]);
+    assert!(used.contains("give them another one first"), "{used}");
+    done(&world, &["user", "set-plan", "ann@example.com", "free"]);
+    done(&world, &["plan", "rm", "team"]);
+    let kept = refused(&world, &["plan", "rm", "free"]);
+    assert!(kept.contains("so it stays"), "{kept}");
+    let kept = refused(&world, &["plan", "set", "operator", "max_vms=1"]);
+    assert!(kept.contains("the machines' limits"), "{kept}");
 }
