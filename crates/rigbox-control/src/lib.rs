@@ -14,8 +14,10 @@ mod error;
 mod guest;
 mod hosts;
 mod http;
+mod identity;
 mod keep;
 mod metrics;
+mod pages;
 mod rates;
 mod service_specs;
 mod setup_scripts;
@@ -29,20 +31,21 @@ mod workspaces;
 use std::{sync::Arc, time::Duration};
 
 use rigbox_fabric::{BindError, Listener, serve, task};
-use rigbox_store::{OpenError, Store, StoreError, SystemClock, api_keys::HasherError};
+use rigbox_store::{OpenError, Store, StoreError, api_keys::HasherError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use config::{Config, SshGateway};
-pub use rigbox_store::StoreUrl;
+pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
 
 use crate::{
     audit::Auditor,
     authn::Authenticator,
     control::{Control, Facts, Known},
+    identity::cookies::Cookies,
 };
 
 /// How long tasks may take to end once both listeners have.
@@ -82,7 +85,7 @@ pub async fn run(
     public: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let store = Store::open(&config.store, Arc::new(SystemClock)).await?;
+    let store = Store::open(&config.store, config.clock).await?;
     if let Some(key_file) = &config.admin_key_file {
         let found = bootstrap(&store, &config.secrets, key_file).await?;
         if matches!(found, Bootstrap::Made(_)) {
@@ -92,7 +95,7 @@ pub async fn run(
     store.idempotency().release().await?;
     // Before a key is believed, so that the end of none is missed.
     let wakes = store.feed().subscribe();
-    let authn = Authenticator::new(authn::hasher(&config.secrets)?);
+    let authn = Authenticator::new(authn::hasher(&config.secrets)?, Cookies::new(&config.api_url));
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts {
         region: config.region,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::{SshGateway, StoreUrl};
+use rigbox_control::{SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -151,6 +151,7 @@ fn config(
 ) -> anyhow::Result<rigbox_control::Config> {
     Ok(rigbox_control::Config {
         store: parse_url(&file.database, database.as_ref())?,
+        clock: std::sync::Arc::new(SystemClock),
         secrets: file.secrets,
         admin_key_file: Some(file.admin_key_file),
         internal: file.internal.parse().context("internal")?,

@@ -1,10 +1,18 @@
 //! Control with a database of its own and one host, for one test.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Config, SshGateway, run};
+use rigbox_control::{Clock, Config, SshGateway, SystemClock, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
-use rigbox_types::rate::RateLimits;
+use rigbox_types::{Timestamp, rate::RateLimits};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -24,12 +32,30 @@ const PLENTY: RateLimits = RateLimits {
     open: 1_000_000,
 };
 
+/// The machine's clock, which tests turn on.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.0.load(Ordering::SeqCst);
+        Timestamp::from_micros(SystemClock.now().as_micros() + ahead)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn turn(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
 /// See the module.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) api: Client,
     pub(crate) host: Host,
     pub(crate) store: StoreUrl,
+    pub(crate) clock: Arc<TestClock>,
     /// What holds the database, where that is no file.
     _server: Option<Server>,
     pub(crate) rates: RateLimits,
@@ -80,8 +106,10 @@ impl World {
         let (shutdown, end) = (CancellationToken::new(), CancellationToken::new());
         let file = || format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
         let store = server.as_ref().map_or_else(file, Server::url);
+        let clock = Arc::new(TestClock::default());
+        let database = (store.clone(), clock.clone());
         let (base, control) =
-            start_control(&path, store.clone(), internal(&path), (rates, &shutdown)).await;
+            start_control(&path, database, internal(&path), (rates, &shutdown)).await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
@@ -90,6 +118,7 @@ impl World {
             api,
             host,
             store,
+            clock,
             _server: server,
             rates,
             shutdown,
@@ -100,7 +129,7 @@ impl World {
 
     /// Another control on the same data, with the same caller.
     pub(crate) async fn another_control(&self) -> Client {
-        let (path, store) = (self.path(), self.store.clone());
+        let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let internal = Address::Unix(path.join("c2.sock"));
         let (base, _) = start_control(&path, store, internal, (self.rates, &self.end)).await;
         Client::new(base, self.api.key.clone())
@@ -120,7 +149,7 @@ impl World {
     /// Starts control again on the same data.
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
-        let (path, store) = (self.path(), self.store.clone());
+        let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let (base, control) =
             start_control(&path, store, internal(&path), (self.rates, &self.shutdown)).await;
         self.api.base = base;
@@ -172,7 +201,7 @@ async fn read_key(dir: &Utf8Path) -> String {
 /// Starts control and waits until it answers.
 async fn start_control(
     dir: &Utf8Path,
-    store: StoreUrl,
+    (store, clock): (StoreUrl, Arc<TestClock>),
     internal: Address,
     (rates, shutdown): (RateLimits, &CancellationToken),
 ) -> (String, JoinHandle<()>) {
@@ -180,6 +209,7 @@ async fn start_control(
     let base = format!("http://{}", listener.local_addr().unwrap());
     let config = Config {
         store,
+        clock,
         secrets: dir.join("secrets"),
         admin_key_file: Some(dir.join("admin.key")),
         internal,

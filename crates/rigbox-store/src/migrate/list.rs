@@ -64,6 +64,14 @@ both! {
     "2026-11-25-34-create-audit-ends"
     "2026-11-25-35-start-audit-ends"
     "2026-11-28-01-speed-of-plans"
+    "2026-11-28-10-create-passwords"
+    "2026-11-28-11-create-sessions"
+    "2026-11-28-12-sessions-by-account"
+    "2026-11-28-13-create-throttles"
+    "2026-11-28-14-create-links"
+    "2026-11-28-15-create-device-codes"
+    "2026-11-28-16-create-second-factors"
+    "2026-11-28-17-create-recovery-codes"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {
