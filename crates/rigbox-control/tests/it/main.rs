@@ -26,6 +26,7 @@ mod postgres;
 mod rates;
 mod restart;
 mod rights;
+mod schemathesis;
 mod scripts;
 mod ssh_keys;
 mod terminal;
