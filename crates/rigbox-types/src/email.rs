@@ -21,6 +21,12 @@ const LABEL_MAX_LEN: usize = 63;
 /// What may stand before the `@` besides letters, digits and dots (RFC 5322); no quoted forms.
 const LOCAL_SIGNS: &[u8] = b"!#$%&'*+/=?^_`{|}~-";
 
+/// The form of an address, for the API's document; see [`is_local`] and [`is_domain`]. The length of
+/// what is before the `@` is said beside it.
+const PATTERN: &str = "^ *[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@\
+    [A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\
+    (\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+ *$";
+
 /// An e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -79,7 +85,16 @@ fn is_domain(text: &str) -> bool {
     text.contains('.') && text.split('.').all(label)
 }
 
-text_type!(Email, "e-mail address", "^[^@ ]+@[^@ ]+\\.[^@ ]+$");
+text_type!(
+    Email,
+    json_schema!({
+        "type": "string",
+        "maxLength": EMAIL_MAX_LEN,
+        "pattern": PATTERN,
+        "allOf": [{ "pattern": format!("^ *[^@]{{1,{LOCAL_MAX_LEN}}}@") }],
+        "description": "e-mail address",
+    })
+);
 
 #[cfg(test)]
 mod tests {

@@ -81,6 +81,11 @@ macro_rules! prefixed_id {
 /// Conversions and schema of a newtype over text that parses with `FromStr`.
 macro_rules! text_type {
     ($name:ident, $what:literal, $pattern:expr) => {
+        text_type!($name, json_schema!({
+            "type": "string", "pattern": $pattern, "description": $what,
+        }));
+    };
+    ($name:ident, $schema:expr) => {
         impl TryFrom<String> for $name {
             type Error = <Self as FromStr>::Err;
 
@@ -113,7 +118,7 @@ macro_rules! text_type {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $what })
+                $schema
             }
         }
     };

@@ -20,6 +20,7 @@ pub mod rate;
 pub mod scope;
 mod secret;
 pub mod state;
+pub mod text;
 pub mod time;
 
 pub use authz::{Authorised, Credential, Principal, Right};

@@ -50,7 +50,7 @@ pub const IDEMPOTENCY_HOURS: u32 = 24;
 pub const PATH_MAX_LEN: usize = 4095;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_MAX_LEN: usize = 255;
-/// Longest name that is for people only, in bytes.
+/// Longest name that is for people only, in characters.
 pub const TITLE_MAX_LEN: usize = 128;
 /// Longest address of an account's picture, in bytes.
 pub const AVATAR_URL_MAX_LEN: usize = 2048;

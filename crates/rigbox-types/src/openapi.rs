@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Right,
+    AccountId, ApiKeyId, Right, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId, WorkspaceName,
     api::error::{ApiErrorBody, ErrorCode},
-    endpoint::{ENDPOINTS, Endpoint, Method, Parameter, ParameterKind, Payload, Replay},
+    endpoint::{COUNT_MAX, ENDPOINTS, Endpoint, Method, Parameter, ParameterKind, Payload, Replay},
     limits,
+    text::NO_NUL,
 };
 
 /// The whole document.
@@ -76,7 +77,7 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator, error: &Schem
         "tags": [tag(endpoint)],
         "x-rigbox-right": endpoint.right,
         "x-rigbox-rate-class": endpoint.rate,
-        "parameters": parameters(endpoint),
+        "parameters": parameters(endpoint, generator),
         "responses": responses(endpoint, generator, error),
     });
     if let Some(members) = object.as_object_mut() {
@@ -99,12 +100,11 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         .unwrap_or(path)
 }
 
-fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+fn parameters(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Vec<Value> {
     let in_path = endpoint.path.split('/').filter_map(|segment| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-        Some(json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string" },
-        }))
+        let schema = path_schema(endpoint, name, generator);
+        Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
     });
     let in_query = endpoint.query.iter().map(|parameter| {
         json!({
@@ -121,15 +121,43 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "in": "header",
             "required": false,
             "description": "The same key and body give the first answer again.",
-            "schema": { "type": "string", "maxLength": limits::IDEMPOTENCY_KEY_MAX_LEN },
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": limits::IDEMPOTENCY_KEY_MAX_LEN,
+                // Blanks around a value are not part of it.
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+            },
         })
     });
     in_path.chain(in_query).chain(key).collect()
 }
 
+/// What a segment of the path must be to name anything.
+fn path_schema(endpoint: &Endpoint, name: &str, generator: &mut SchemaGenerator) -> Schema {
+    match (name, tag(endpoint)) {
+        ("job_id", _) => generator.subschema_for::<SetupScriptId>(),
+        ("name", "workspaces") => generator.subschema_for::<WorkspaceName>(),
+        ("id", "workspaces" | "terminal") => generator.subschema_for::<WorkspaceId>(),
+        ("id", "setup-scripts") => generator.subschema_for::<SetupScriptId>(),
+        ("id", "service-specs") => generator.subschema_for::<ServiceSpecId>(),
+        ("id", "ssh-keys") => generator.subschema_for::<SshKeyId>(),
+        ("id", "api-keys") => generator.subschema_for::<ApiKeyId>(),
+        ("id", "users") => generator.subschema_for::<AccountId>(),
+        _ => json_schema!({ "type": "string" }),
+    }
+}
+
 fn parameter_schema(parameter: &Parameter) -> Value {
     match parameter.kind {
-        ParameterKind::Text { max_len } => json!({ "type": "string", "maxLength": max_len }),
+        ParameterKind::Text { max_len } if parameter.required => {
+            json!({ "type": "string", "minLength": 1, "maxLength": max_len, "description": NO_NUL })
+        }
+        ParameterKind::Text { max_len } => {
+            json!({ "type": "string", "maxLength": max_len, "description": NO_NUL })
+        }
+        ParameterKind::Octal => json!({ "type": "string", "pattern": "^([0-7]{3,5})?$" }),
+        ParameterKind::Count => json!({ "type": "integer", "minimum": 0, "maximum": COUNT_MAX }),
         ParameterKind::Number { min, max, default } => {
             json!({ "type": "integer", "minimum": min, "maximum": max, "default": default })
         }

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{api::change::Change, host::Speed};
+use crate::{api::change::Change, host::Speed, limits::QUOTA_MAX};
 
 macro_rules! quotas {
     ($($(#[$doc:meta])* $name:ident,)+) => {
@@ -21,6 +21,7 @@ macro_rules! quotas {
         #[serde(deny_unknown_fields)]
         pub struct QuotaChanges {
             $($(#[$doc])* #[serde(default, skip_serializing_if = "Change::is_keep")]
+            #[schemars(range(max = QUOTA_MAX))]
             pub $name: Change<u64>,)+
         }
 

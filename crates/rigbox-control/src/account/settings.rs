@@ -14,15 +14,15 @@ use rigbox_types::{
         accounts::{GetUserSettingsResponse, UpdateUserSettingsRequest, UserSettings},
         workspaces::CreateWorkspaceRequest,
     },
-    limits::AVATAR_URL_MAX_LEN,
+    text::PictureUrl,
 };
 
 use super::{app, templates};
 use crate::{
     control::Control,
-    error::{ApiError, ApiResult, Invalid},
+    error::{ApiError, ApiResult},
     http::{access::ForAccount, body::Document},
-    validate::text::check_title,
+    validate::text::{check_title, in_field},
     workspaces::check_known,
 };
 
@@ -73,7 +73,7 @@ async fn check(control: &Control, request: &UpdateUserSettingsRequest) -> ApiRes
         check_title("display_name", name)?;
     }
     if let Some(url) = request.avatar_url.value() {
-        check_url("avatar_url", url)?;
+        in_field("avatar_url", PictureUrl::check(url))?;
     }
     if let Some(image) = request.default_image.value() {
         check_known(control, "default_image", image).await?;
@@ -83,17 +83,6 @@ async fn check(control: &Control, request: &UpdateUserSettingsRequest) -> ApiRes
     {
         let rule = "there is no such region: see GET /users/me/regions";
         return Err(ApiError::field("default_region", rule));
-    }
-    Ok(())
-}
-
-/// A dashboard shows it, so it is nothing that could end a piece of HTML or run as a script.
-fn check_url(field: &str, url: &str) -> Result<(), Invalid> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte);
-    let host = url.strip_prefix("https://").unwrap_or_default();
-    if host.is_empty() || url.len() > AVATAR_URL_MAX_LEN || !url.bytes().all(plain) {
-        let rule = format!("must be an https address of at most {AVATAR_URL_MAX_LEN} bytes");
-        return Err(Invalid::new(field, rule));
     }
     Ok(())
 }

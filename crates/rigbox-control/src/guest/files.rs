@@ -60,7 +60,6 @@ pub(crate) async fn workspace_file_write(
     about: ForWorkspace,
     request: Request,
 ) -> ApiResult<Json<FilePutResponse>> {
-    check_mode(&about.params)?;
     let query = query(&about.params, &["path", "user", "mode", "parents"])?;
     let agent = control.agent(&about, "write a file").await?;
     let length = request.headers().get(header::CONTENT_LENGTH).cloned();
@@ -102,17 +101,6 @@ pub(crate) async fn workspace_file_list(
         list.truncated = true;
     }
     Ok(Json(list))
-}
-
-fn check_mode(params: &Params) -> ApiResult<()> {
-    let octal =
-        |mode: &str| mode.len() >= 3 && mode.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    match params.text("mode") {
-        Some(mode) if !octal(mode) => {
-            Err(ApiError::field("mode", "must be permissions in octal, such as 0644"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The named parameters, encoded again for the agent.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::extract::Query;
 use http::Uri;
 use rigbox_types::{
-    endpoint::{Endpoint, ParameterKind},
+    endpoint::{COUNT_MAX, Endpoint, ParameterKind},
     nearest::nearest,
 };
 use serde_json::json;
@@ -62,7 +62,11 @@ impl Params {
         let parameter = self.endpoint?.query.iter().find(|parameter| parameter.name == name)?;
         match parameter.kind {
             ParameterKind::Number { default, .. } => Some(default),
-            ParameterKind::Text { .. } | ParameterKind::Flag | ParameterKind::OneOf(_) => None,
+            ParameterKind::Text { .. }
+            | ParameterKind::Count
+            | ParameterKind::Octal
+            | ParameterKind::Flag
+            | ParameterKind::OneOf(_) => None,
         }
     }
 }
@@ -80,18 +84,31 @@ fn check(name: &str, kind: &ParameterKind, value: &str) -> Result<(), ApiError> 
         }
         ParameterKind::Number { min, max, .. } => {
             // `+5` parses as a number in Rust, but `+` is a space in a query anyway.
-            let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
             match value.parse::<u32>() {
-                Ok(number) if digits && (*min..=*max).contains(&number) => return Ok(()),
+                Ok(number) if is_digits(value) && (*min..=*max).contains(&number) => return Ok(()),
                 _ => format!("must be a whole number from {min} to {max}"),
             }
         }
+        ParameterKind::Count => match value.parse::<u64>() {
+            Ok(number) if is_digits(value) && number <= COUNT_MAX => return Ok(()),
+            _ => "must be a number of bytes".to_owned(),
+        },
+        ParameterKind::Octal if value.is_empty() || is_octal(value) => return Ok(()),
+        ParameterKind::Octal => "must be permissions in octal, such as 0644".to_owned(),
         ParameterKind::Flag if matches!(value, "true" | "false") => return Ok(()),
         ParameterKind::Flag => "must be true or false".to_owned(),
         ParameterKind::OneOf(words) if words.contains(&value) => return Ok(()),
         ParameterKind::OneOf(words) => format!("must be one of {}", words.join(", ")),
     };
     Err(ApiError::field(name, rule))
+}
+
+fn is_digits(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_octal(value: &str) -> bool {
+    (3..=5).contains(&value.len()) && value.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
 }
 
 fn unknown(endpoint: &Endpoint, name: &str) -> ApiError {

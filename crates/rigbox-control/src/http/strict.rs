@@ -83,6 +83,17 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
+/// A number that is whole, though it is written with a fraction or an exponent: JSON has one kind of
+/// number, and its schemas call `2.0` an integer.
+fn whole(number: &Number) -> Option<i64> {
+    let value = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0)?;
+    // Beyond this a double does not hold every whole number.
+    (value.abs() <= WHOLE_MAX).then(|| format!("{value:.0}").parse().ok())?
+}
+
+/// 2^53.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// A value of which documents are read, at any depth.
 pub(super) struct Documents(pub(super) Value);
 
@@ -106,6 +117,10 @@ impl<'de> Deserializer<'de> for Documents {
                 let members = members.into_iter().map(|(name, value)| (name, Documents(value)));
                 visitor.visit_map(MapDeserializer::new(members))
             }
+            Value::Number(number) => match whole(&number) {
+                Some(whole) => visitor.visit_i64(whole),
+                None => Value::Number(number).deserialize_any(visitor),
+            },
             plain => plain.deserialize_any(visitor),
         }
     }

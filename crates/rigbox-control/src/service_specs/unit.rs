@@ -6,9 +6,8 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use rigbox_types::{
-    WorkspaceName,
-    api::service_specs::RestartPolicy,
-    limits::{EXEC_START_MAX_LEN, PATH_MAX_LEN},
+    WorkspaceName, api::service_specs::RestartPolicy, limits::EXEC_START_MAX_LEN,
+    text::EnvironmentFile,
 };
 
 use crate::{
@@ -35,7 +34,8 @@ pub(crate) fn check(parts: &UnitParts<'_>) -> Result<(), Invalid> {
     parts.name.parse::<WorkspaceName>().map_err(|error| Invalid::new("name", error.to_string()))?;
     check_exec_start(parts.exec_start)?;
     env::check("env_vars", parts.env_vars)?;
-    parts.environment_file.map_or(Ok(()), check_environment_file)
+    let file = parts.environment_file.map_or(Ok(()), EnvironmentFile::check);
+    text::in_field("environment_file", file)
 }
 
 /// The unit file.
@@ -142,16 +142,6 @@ fn is_balanced(line: &str) -> bool {
         }
     }
     quote.is_none()
-}
-
-fn check_environment_file(path: &str) -> Result<(), Invalid> {
-    text::check_line("environment_file", path)?;
-    let plain = !path.contains(['"', '\'', '\\', '*', '?', '[']);
-    if !path.starts_with('/') || path.len() > PATH_MAX_LEN || !plain || path.trim() != path {
-        let rule = "must be an absolute path without quotes, backslashes and wildcards";
-        return Err(Invalid::new("environment_file", rule));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -111,12 +111,7 @@ async fn shell(agent: &Agent, params: &Params) -> ApiResult<Shell> {
     if !is_session(session) {
         return Err(ApiError::not_found("terminal session"));
     }
-    let after: u64 = match params.text("after") {
-        Some(after) => {
-            after.parse().map_err(|_| ApiError::field("after", "must be a number of bytes"))?
-        }
-        None => 0,
-    };
+    let after = params.text("after").unwrap_or("0");
     let path = format!("/exec/{session}/attach?after={after}");
     let stream = open_frames(agent, &path, None).await?;
     // The window may have another size than when the session was left.

@@ -1,19 +1,13 @@
 //! What a workspace may reach. The floor that no setting lifts is the host's affair; here only the
 //! form of the allow-list is checked.
 
-use std::net::IpAddr;
-
 use rigbox_types::{
     host::{Egress, EgressMode},
     limits::EGRESS_MAX_ENTRIES,
+    text::{HostPattern, NetworkText},
 };
 
 use crate::error::Invalid;
-
-/// Longest DNS name.
-const NAME_MAX_LEN: usize = 253;
-/// Longest DNS label.
-const LABEL_MAX_LEN: usize = 63;
 
 /// Checks an egress policy.
 pub(crate) fn check(egress: &Egress) -> Result<(), Invalid> {
@@ -26,52 +20,18 @@ pub(crate) fn check(egress: &Egress) -> Result<(), Invalid> {
         return Err(Invalid::new("egress.mode", "must be allow where hosts or cidrs are listed"));
     }
     for (n, host) in egress.hosts.iter().enumerate() {
-        let name = host.strip_prefix("*.").unwrap_or(host);
-        if !is_name(name) {
+        if !HostPattern::is(host) {
             let rule = "must be a lower-case DNS name, or *. and one";
             return Err(Invalid::new(format!("egress.hosts[{n}]"), rule));
         }
     }
     for (n, cidr) in egress.cidrs.iter().enumerate() {
-        if !is_network(cidr) {
+        if !NetworkText::is(cidr) {
             let rule = "must be a network such as 203.0.113.0/24, without bits beyond its length";
             return Err(Invalid::new(format!("egress.cidrs[{n}]"), rule));
         }
     }
     Ok(())
-}
-
-fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= LABEL_MAX_LEN
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    // An all-numeric last label would be an address, which belongs into `cidrs`.
-    let numeric = text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
-    text.len() <= NAME_MAX_LEN && !numeric && text.split('.').all(is_label)
-}
-
-fn is_network(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
-    let (Ok(address), Ok(length), true) =
-        (address.parse::<IpAddr>(), length.parse::<u32>(), digits)
-    else {
-        return false;
-    };
-    match address {
-        IpAddr::V4(address) => {
-            let beyond = u32::MAX.checked_shr(length).unwrap_or(0);
-            length <= 32 && address.to_bits() & beyond == 0
-        }
-        IpAddr::V6(address) => {
-            let beyond = u128::MAX.checked_shr(length).unwrap_or(0);
-            length <= 128 && address.to_bits() & beyond == 0
-        }
-    }
 }
 
 #[cfg(test)]

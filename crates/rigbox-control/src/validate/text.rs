@@ -1,46 +1,26 @@
-//! Names for people, scripts and paths.
+//! Names for people, scripts and paths: the rules are those of `types::text`, here they get the name
+//! of the field.
 
-use rigbox_types::limits::{SETUP_SCRIPT_MAX_BYTES, TITLE_MAX_LEN};
+use rigbox_types::text::{self, InvalidText, Script, Title};
 
 use crate::error::Invalid;
 
-/// A name for people: one line, not empty.
+/// A name for people.
 pub(crate) fn check_title(field: &str, text: &str) -> Result<(), Invalid> {
-    if text.trim().is_empty() || text.len() > TITLE_MAX_LEN {
-        return Err(Invalid::new(field, format!("must have 1 to {TITLE_MAX_LEN} bytes")));
-    }
-    check_line(field, text)
+    in_field(field, Title::check(text))
 }
 
-/// Text of one line: nothing that could end it or hide what it says.
+/// Text of one line.
 pub(crate) fn check_line(field: &str, text: &str) -> Result<(), Invalid> {
-    if text.chars().any(char::is_control) {
-        return Err(Invalid::new(field, "may not contain line ends or other control characters"));
-    }
-    Ok(())
+    in_field(field, text::check_line(text))
 }
 
-/// A script: any text without NUL, which bash could not read.
+/// A script.
 pub(crate) fn check_script(field: &str, text: &str) -> Result<(), Invalid> {
-    if text.len() > SETUP_SCRIPT_MAX_BYTES {
-        let rule = format!("may have at most {SETUP_SCRIPT_MAX_BYTES} bytes");
-        return Err(Invalid::new(field, rule));
-    }
-    if text.contains('\0') {
-        return Err(Invalid::new(field, "may not contain NUL"));
-    }
-    Ok(())
+    in_field(field, Script::check(text))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_one_line_that_says_something() {
-        assert_eq!(check_title("name", "Install Postgres 17 – ä"), Ok(()));
-        for text in ["", "  ", "a\nb", "a\0", "a\u{1b}[31m", &"a".repeat(TITLE_MAX_LEN + 1)] {
-            assert!(check_title("name", text).is_err(), "{text:?}");
-        }
-    }
+/// The same refusal, of a field.
+pub(crate) fn in_field(field: &str, checked: Result<(), InvalidText>) -> Result<(), Invalid> {
+    checked.map_err(|refusal| Invalid::new(field, refusal.to_string()))
 }

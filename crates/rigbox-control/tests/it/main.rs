@@ -28,6 +28,7 @@ mod postgres;
 mod rates;
 mod restart;
 mod rights;
+mod schemathesis;
 mod scripts;
 mod sessions;
 mod sign_in;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, ImageName, PlanName, RegionName, Timestamp,
     api::{change::Change, workspaces::Vm},
+    text::{PictureUrl, Title},
 };
 
 /// `GET /users/me/limits`.
@@ -125,9 +126,11 @@ pub struct UserSettings {
 pub struct UpdateUserSettingsRequest {
     /// New name for people.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<Title>")]
     pub display_name: Change<String>,
     /// New place of the picture: an `https` address.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<PictureUrl>")]
     pub avatar_url: Change<String>,
     /// New image of new workspaces.
     #[serde(default, skip_serializing_if = "Change::is_keep")]

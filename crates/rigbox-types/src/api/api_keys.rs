@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiKeyId, KeyScopes, Timestamp, secret::debug_shows};
+use crate::{ApiKeyId, KeyScopes, Timestamp, secret::debug_shows, text::Title};
 
 /// `POST /api-keys`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CreateApiKeyRequest {
     /// For people.
+    #[schemars(with = "Option<Title>")]
     pub name: Option<String>,
     /// From when on it is refused; never when missing.
     pub expires_at: Option<Timestamp>,

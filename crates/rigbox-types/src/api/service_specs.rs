@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ServiceSpecId, Timestamp, api::change::Change, limits::EXEC_START_MAX_LEN,
+    AccountId, ServiceSpecId, Timestamp,
+    api::change::Change,
     secret::debug_shows,
+    text::{CommandLine, Environment, EnvironmentFile, Script},
 };
 
 /// When systemd starts a service again.
@@ -33,13 +35,15 @@ pub struct CreateServiceSpecRequest {
     #[schemars(with = "crate::WorkspaceName")]
     pub name: String,
     /// One line, not run through a shell.
-    #[schemars(length(min = 1, max = EXEC_START_MAX_LEN))]
+    #[schemars(with = "CommandLine")]
     pub exec_start: String,
     /// Environment of the service.
     #[serde(default)]
+    #[schemars(with = "Option<Environment>")]
     pub env_vars: Option<BTreeMap<String, String>>,
     /// A file of more environment, inside the workspace.
     #[serde(default)]
+    #[schemars(with = "Option<EnvironmentFile>")]
     pub environment_file: Option<String>,
     /// When systemd starts it again.
     #[serde(default)]
@@ -49,6 +53,7 @@ pub struct CreateServiceSpecRequest {
     pub auto_enable: bool,
     /// Bash that runs before the service first starts.
     #[serde(default)]
+    #[schemars(with = "Option<Script>")]
     pub setup_script: Option<String>,
 }
 
@@ -59,17 +64,20 @@ debug_shows!(CreateServiceSpecRequest: name, restart_policy, auto_enable);
 #[serde(deny_unknown_fields)]
 pub struct UpdateServiceSpecRequest {
     /// New name.
+    #[schemars(with = "Option<crate::WorkspaceName>")]
     #[serde(default)]
     pub name: Option<String>,
     /// New command line.
-    #[schemars(length(min = 1, max = EXEC_START_MAX_LEN))]
+    #[schemars(with = "Option<CommandLine>")]
     #[serde(default)]
     pub exec_start: Option<String>,
     /// New environment, replaced whole; `null` empties it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<Environment>")]
     pub env_vars: Change<BTreeMap<String, String>>,
     /// New environment file; `null` or empty removes it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<EnvironmentFile>")]
     pub environment_file: Change<String>,
     /// New restart policy.
     #[serde(default)]
@@ -79,6 +87,7 @@ pub struct UpdateServiceSpecRequest {
     pub auto_enable: Option<bool>,
     /// New setup script; `null` or empty removes it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<Script>")]
     pub setup_script: Change<String>,
 }
 

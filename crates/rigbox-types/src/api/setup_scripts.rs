@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, SetupScriptId, Timestamp, limits::TITLE_MAX_LEN, secret::debug_shows};
+use crate::{
+    AccountId, SetupScriptId, Timestamp,
+    secret::debug_shows,
+    text::{Script, Title},
+};
 
 /// When a setup script runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,9 +25,10 @@ pub enum RunOn {
 #[serde(deny_unknown_fields)]
 pub struct CreateSetupScriptRequest {
     /// For people.
-    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
+    #[schemars(with = "Title")]
     pub name: String,
     /// Bash.
+    #[schemars(with = "Script")]
     pub content: String,
     /// When it runs.
     #[serde(default)]
@@ -40,10 +45,11 @@ debug_shows!(CreateSetupScriptRequest: name, run_on, script_order);
 #[serde(deny_unknown_fields)]
 pub struct UpdateSetupScriptRequest {
     /// New name.
-    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
+    #[schemars(with = "Option<Title>")]
     #[serde(default)]
     pub name: Option<String>,
     /// New content.
+    #[schemars(with = "Option<Script>")]
     #[serde(default)]
     pub content: Option<String>,
     /// New time.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, SshKeyId, Timestamp,
-    limits::{SSH_KEY_MAX_LEN, TITLE_MAX_LEN},
+    text::{PublicKeyLine, Title},
 };
 
 /// `POST /ssh-keys`.
@@ -13,10 +13,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct AddSshKeyRequest {
     /// For people.
-    #[schemars(length(min = 1, max = TITLE_MAX_LEN))]
+    #[schemars(with = "Title")]
     pub name: String,
     /// One line, as in `id_ed25519.pub`.
-    #[schemars(length(min = 1, max = SSH_KEY_MAX_LEN))]
+    #[schemars(with = "PublicKeyLine")]
     pub public_key: String,
 }
 

@@ -8,6 +8,7 @@ use crate::{
     api::{accounts::GetUserLimitsResponse, change::Change},
     authz::Standing,
     secret::debug_shows,
+    text::Title,
 };
 
 /// An account.
@@ -41,6 +42,7 @@ pub struct CreateUserRequest {
     pub email: Email,
     /// For people.
     #[serde(default)]
+    #[schemars(with = "Option<Title>")]
     pub display_name: Option<String>,
     /// The plan; `free` when missing.
     #[serde(default)]
@@ -85,6 +87,7 @@ pub struct ListUsersResponse {
 pub struct UpdateUserRequest {
     /// New name for people.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(with = "Change<Title>")]
     pub display_name: Change<String>,
     /// Another plan; `null` gives the one that the account had at first.
     #[serde(default, skip_serializing_if = "Change::is_keep")]

@@ -9,7 +9,9 @@ use crate::{
     AccountId, Failure, Generation, HostId, ImageName, RegionName, ServiceSpecId, SetupScriptId,
     Status, TemplateId, Timestamp, WorkspaceId, WorkspaceName,
     host::{Egress, SetupResult},
+    limits::{DISK_MAX_MB, DISK_MIN_MB, RAM_MAX_MB, RAM_MIN_MB, SETUP_MAX_COUNT, VCPU_MAX},
     secret::debug_shows,
+    text::Environment,
 };
 
 /// `POST /workspaces`. The template supplies what is missing.
@@ -26,24 +28,31 @@ pub struct CreateWorkspaceRequest {
     pub image: Option<ImageName>,
     /// Memory in MiB.
     #[serde(default)]
+    #[schemars(range(min = RAM_MIN_MB, max = RAM_MAX_MB))]
     pub ram_mb: Option<u32>,
     /// Virtual CPUs.
     #[serde(default)]
+    #[schemars(range(min = 1, max = VCPU_MAX))]
     pub vcpu_count: Option<u8>,
     /// Disk in MiB.
     #[serde(default)]
+    #[schemars(range(min = DISK_MIN_MB, max = DISK_MAX_MB))]
     pub disk_size_mb: Option<u32>,
     /// Environment of the workspace.
     #[serde(default)]
+    #[schemars(with = "Option<Environment>")]
     pub env_vars: Option<BTreeMap<String, String>>,
     /// Scripts to run, in their own order.
     #[serde(default)]
+    #[schemars(length(max = SETUP_MAX_COUNT))]
     pub setup_script_ids: Option<Vec<SetupScriptId>>,
     /// Services to run.
     #[serde(default)]
+    #[schemars(length(max = SETUP_MAX_COUNT))]
     pub service_spec_ids: Option<Vec<ServiceSpecId>>,
     /// Apps of the catalog to install; must be empty until the catalog has any.
     #[serde(default)]
+    #[schemars(length(max = 0))]
     pub catalog_ids: Option<Vec<String>>,
     /// Where it runs; the default region when missing.
     #[serde(default)]
@@ -181,12 +190,15 @@ pub struct ListWorkspacesResponse {
 pub struct ResizeWorkspaceRequest {
     /// Memory in MiB.
     #[serde(default)]
+    #[schemars(range(min = RAM_MIN_MB, max = RAM_MAX_MB))]
     pub ram_mb: Option<u32>,
     /// Virtual CPUs.
     #[serde(default)]
+    #[schemars(range(min = 1, max = VCPU_MAX))]
     pub vcpu_count: Option<u8>,
     /// Disk in MiB; only grows.
     #[serde(default)]
+    #[schemars(range(min = DISK_MIN_MB, max = DISK_MAX_MB))]
     pub disk_size_mb: Option<u32>,
 }
 
@@ -204,6 +216,7 @@ pub struct ResizeWorkspaceResponse {
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorkspaceEnvRequest {
     /// The whole environment.
+    #[schemars(with = "Environment")]
     pub env_vars: BTreeMap<String, String>,
 }
 

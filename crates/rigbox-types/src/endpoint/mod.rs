@@ -258,6 +258,9 @@ pub struct Parameter {
     pub about: &'static str,
 }
 
+/// Largest [`ParameterKind::Count`]: what every reader of JSON has whole.
+pub const COUNT_MAX: u64 = (1 << 53) - 1;
+
 /// What a query parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
@@ -275,6 +278,10 @@ pub enum ParameterKind {
         /// When missing.
         default: u32,
     },
+    /// A position in bytes, from 0 to [`COUNT_MAX`].
+    Count,
+    /// Permissions in octal, such as `0644`; empty is like missing.
+    Octal,
     /// `true` or `false`; `false` when missing.
     Flag,
     /// One of these words; the first one when missing.

@@ -67,7 +67,7 @@ pub(super) const FILE_WRITE: &[Parameter] = &[
     },
     Parameter {
         name: "mode",
-        kind: ParameterKind::Text { max_len: 5 },
+        kind: ParameterKind::Octal,
         required: false,
         about: "Permissions in octal, such as `0644`; those of the file that is replaced, or \
                 `0644`, when missing.",
@@ -154,7 +154,7 @@ pub(super) const TERMINAL: &[Parameter] = &[
     },
     Parameter {
         name: "after",
-        kind: ParameterKind::Text { max_len: 20 },
+        kind: ParameterKind::Count,
         required: false,
         about: "With a session: how many bytes of its output were seen already.",
     },

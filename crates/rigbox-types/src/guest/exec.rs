@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     Timestamp,
     limits::{ENV_MAX_COUNT, ENV_NAME_MAX_LEN, ENV_VALUE_MAX_LEN, EXEC_TIMEOUT_MAX_S},
+    text::{CommandEnvironment, ShortText, Word},
 };
 
 /// Most words of a command.
@@ -37,22 +38,27 @@ pub const AFTER_PARAM: &str = "after";
 #[serde(deny_unknown_fields)]
 pub struct ExecRequest {
     /// Program and arguments; no shell in between.
+    #[schemars(with = "Vec<Word>", length(min = 1, max = COMMAND_MAX_WORDS))]
     pub command: Vec<String>,
     /// Working directory; the user's home when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ShortText>")]
     pub cwd: Option<String>,
     /// Added to the environment of the workspace.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    #[schemars(with = "Option<CommandEnvironment>")]
     pub env: BTreeMap<String, String>,
     /// Who runs it; `developer` when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ShortText>")]
     pub user: Option<String>,
     /// Text for its standard input, which then ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = STDIN_MAX_BYTES))]
     pub stdin: Option<String>,
     /// Ended after this many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = EXEC_TIMEOUT_MAX_S))]
     pub timeout_s: Option<u32>,
     /// Answer with lines as output comes instead of one document at the end.
     #[serde(default, deserialize_with = "or_default")]

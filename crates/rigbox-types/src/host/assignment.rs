@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Desired, Generation, ImageName, RegionName, Revision, SetupScriptId, Timestamp,
-    WorkspaceId, WorkspaceName, api::service_specs::RestartPolicy, api::setup_scripts::RunOn,
+    WorkspaceId, WorkspaceName,
+    api::service_specs::RestartPolicy,
+    api::setup_scripts::RunOn,
+    limits::EGRESS_MAX_ENTRIES,
     secret::debug_shows,
+    text::{HostPattern, NetworkText},
 };
 
 /// The whole desired side of one workspace, as its host must know it.
@@ -65,15 +69,21 @@ pub struct Speed {
 /// What a workspace may reach, on top of the floor that no setting lifts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "if" = { "properties": { "mode": { "const": "allow" } }, "required": ["mode"] },
+    "else" = { "properties": { "hosts": { "maxItems": 0 }, "cidrs": { "maxItems": 0 } } }
+))]
 pub struct Egress {
     /// Which of the three policies.
     #[serde(default)]
     pub mode: EgressMode,
     /// Names that `allow` lets through; `*.example.com` is every name below.
     #[serde(default)]
+    #[schemars(with = "Vec<HostPattern>", length(max = EGRESS_MAX_ENTRIES))]
     pub hosts: Vec<String>,
     /// Networks that `allow` lets through, such as `203.0.113.0/24`.
     #[serde(default)]
+    #[schemars(with = "Vec<NetworkText>", length(max = EGRESS_MAX_ENTRIES))]
     pub cidrs: Vec<String>,
 }
 
