@@ -13,9 +13,6 @@ use rigbox_types::{
 /// Longest path that is kept, in bytes: an operation's path with ids of any kind fits.
 const TARGET_MAX_LEN: usize = 256;
 
-/// The code of a request that nobody waited for.
-const ABANDONED: &str = "abandoned";
-
 /// Goes with a refused answer: why.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refusal {
@@ -33,8 +30,6 @@ pub(crate) struct Trail {
     account: Option<AccountId>,
     address: Option<String>,
     target: String,
-    /// Whether an entry says that it has begun, and none that it has ended.
-    open: bool,
 }
 
 impl Trail {
@@ -50,7 +45,7 @@ impl Trail {
             false => request.uri().path().chars().take(TARGET_MAX_LEN).collect(),
         };
         let (actor, address) = ("anonymous".to_owned(), from.map(|from| from.to_string()));
-        Self { endpoint, request_id, actor, account: None, address, target, open: false }
+        Self { endpoint, request_id, actor, account: None, address, target }
     }
 
     /// Notes who asks.
@@ -71,20 +66,12 @@ impl Trail {
     }
 
     /// The entry before anything is done.
-    pub(crate) fn received(&mut self) -> NewEntry {
-        self.open = true;
+    pub(crate) fn received(&self) -> NewEntry {
         self.entry(AuditStage::Received, None, None)
-    }
-
-    /// The entry of a request whose client went away before there was an answer: what it asked for
-    /// may have been done. None where nothing says that it has begun.
-    pub(crate) fn abandoned(&self) -> Option<NewEntry> {
-        self.open.then(|| self.entry(AuditStage::Completed, None, Some(ABANDONED.to_owned())))
     }
 
     /// The entry of the answer; none for a look that was allowed.
     pub(crate) fn completed<B>(&mut self, response: &Response<B>) -> Option<NewEntry> {
-        self.open = false;
         if response.status() == StatusCode::CREATED
             && let Some(made) = response.headers().get(header::LOCATION)
             && let Ok(made) = made.to_str()

@@ -77,33 +77,18 @@ pub(crate) async fn enter(State(gate): State<Gate>, request: Request, next: Next
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let id = request.extensions().get::<RequestId>().map(RequestId::as_str);
     let seen = (id.unwrap_or_default().to_owned(), from);
-    let trail = Trail::new(gate.endpoint, &request, seen);
-    let mut record = Record { control: &gate.control, trail };
-    let admitted = AssertUnwindSafe(admit(&gate, &mut record.trail, from, request, next));
+    let mut trail = Trail::new(gate.endpoint, &request, seen);
+    let admitted = AssertUnwindSafe(admit(&gate, &mut trail, from, request, next));
     let response = match admitted.catch_unwind().await {
         Ok(admitted) => admitted.unwrap_or_else(IntoResponse::into_response),
         Err(panic) => ApiError::internal(panic_text(&*panic)).into_response(),
     };
-    if let Some(entry) = record.trail.completed(&response)
+    if let Some(entry) = trail.completed(&response)
         && (entry.account.is_some() || gate.control.rates.is_worth_an_entry())
     {
         gate.control.audit.completed(entry);
     }
     response
-}
-
-/// What is recorded of a request, also when it is dropped because its client went away.
-struct Record<'c> {
-    control: &'c Control,
-    trail: Trail,
-}
-
-impl Drop for Record<'_> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.trail.abandoned() {
-            self.control.audit.completed(entry);
-        }
-    }
 }
 
 async fn admit(

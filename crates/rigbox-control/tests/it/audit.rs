@@ -30,9 +30,11 @@ async fn a_change_is_recorded_before_and_after_and_a_look_is_not() {
     assert_eq!(received["status"], Value::Null);
     assert_eq!(completed["stage"], "completed");
     assert_eq!(completed["status"], 201);
+    assert_eq!(received["target"], "/api/v1/workspaces");
+    // What was made is named once it is there.
+    assert_eq!(completed["target"], format!("/api/v1/workspaces/{id}"));
     for entry in [received, completed] {
         assert_eq!(entry["request_id"], request_id);
-        assert_eq!(entry["target"], "/api/v1/workspaces");
         assert_eq!(entry["address"], "127.0.0.1");
         assert!(entry["actor"].as_str().unwrap().starts_with("key:"), "{entry}");
         assert!(entry["account"].is_string(), "{entry}");

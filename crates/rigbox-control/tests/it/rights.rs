@@ -37,6 +37,8 @@ enum About {
     Workspace,
     /// One account, as its operator sees it.
     User,
+    /// A plan.
+    Plan,
     /// One thing of an account, below this path.
     Thing(&'static str),
 }
@@ -68,13 +70,18 @@ fn expected(right: Right, about: About) -> [[Outcome; 7]; 2] {
             [[U, Y, F, Y, N, N, Y], [U, N, N, N, N, Y, Y]]
         }
         // Only the operator, and that only with a whole key.
-        (Right::Administer, About::Account | About::User) => [[U, F, F, F, F, F, Y]; 2],
+        (Right::Administer, About::Account | About::User | About::Plan) => {
+            [[U, F, F, F, F, F, Y]; 2]
+        }
         (Right::Administer, About::Workspace | About::Thing(_))
-        | (Right::Public, About::Workspace | About::User | About::Thing(_))
-        | (Right::AccountRead | Right::AccountWrite, About::Workspace | About::User)
+        | (Right::Public, About::Workspace | About::User | About::Plan | About::Thing(_))
+        | (
+            Right::AccountRead | Right::AccountWrite,
+            About::Workspace | About::User | About::Plan,
+        )
         | (
             Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter,
-            About::Account | About::User | About::Thing(_),
+            About::Account | About::User | About::Plan | About::Thing(_),
         )
         | (Right::GuestRead, _) => panic!("{right:?} is no right to {about:?}"),
     }
@@ -97,9 +104,8 @@ fn about(row: &Endpoint) -> About {
         | ["auth", "session" | "sessions"]
         | ["users"]
         | ["plans"] => About::Account,
-        ["users", "{id}"]
-        | ["users", "{id}", "api-keys" | "sign-in-link"]
-        | ["plans", "{name}"] => About::User,
+        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link"] => About::User,
+        ["plans", "{name}"] => About::Plan,
         _ => panic!("nothing says who may call {}", row.path),
     }
 }
@@ -146,9 +152,15 @@ impl Scene {
                 return session(world, if whose == 0 { 1 } else { 2 }).await.0;
             }
             About::Thing(noun) => noun,
+            About::Plan => "/plans",
         };
         self.made = self.made.wrapping_add(1);
         let name = format!("n{}", self.made);
+        if about == About::Plan {
+            // Only the operator makes one.
+            self.callers[6].json("POST", noun, json!({ "name": name })).await.expect(201);
+            return name;
+        }
         let body = match noun {
             "/setup-scripts" => json!({ "name": name, "content": "" }),
             "/service-specs" => json!({ "name": name, "exec_start": "/bin/true" }),
@@ -163,7 +175,8 @@ impl Scene {
 
 /// Sends a request and looks how it ends; a stream is not read.
 async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) -> Outcome {
-    let path = row.path.replace("{id}", object).replace("{name}", "x").replace("{job_id}", OTHER);
+    let name = if about == About::Plan { object } else { "x" };
+    let path = row.path.replace("{id}", object).replace("{name}", name).replace("{job_id}", OTHER);
     let required = row.query.iter().filter(|parameter| parameter.required);
     let query: Vec<_> = required.map(|parameter| format!("{}=x", parameter.name)).collect();
     // An empty document: whoever may see the object is told what is missing, or changes nothing.
