@@ -25,6 +25,5 @@ pub struct ListeningPort {
     /// The process.
     pub pid: Option<u32>,
     /// Whether an app publishes it. The guest does not know: control fills it in.
-    #[serde(default)]
     pub already_exposed: bool,
 }
