@@ -7,16 +7,20 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod bindings;
 pub mod clock;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod people;
 pub mod rates;
 pub mod samples;
 pub mod service_specs;
 pub mod settings;
 pub mod setup_scripts;
 pub mod ssh_keys;
+pub mod tags;
+pub mod throttles;
 pub mod workspaces;
 
 mod adding;
@@ -117,6 +121,30 @@ impl Store {
     #[must_use]
     pub fn audit(&self) -> audit::Audit<'_> {
         audit::Audit { engine: &self.engine }
+    }
+
+    /// Roles that accounts were given on things of others.
+    #[must_use]
+    pub fn bindings(&self) -> bindings::Bindings<'_> {
+        bindings::Bindings { engine: &self.engine }
+    }
+
+    /// Tags of things.
+    #[must_use]
+    pub fn tags(&self) -> tags::Tags<'_> {
+        tags::Tags { engine: &self.engine }
+    }
+
+    /// Lookups of people.
+    #[must_use]
+    pub fn people(&self) -> people::People<'_> {
+        people::People { engine: &self.engine }
+    }
+
+    /// Profiles of request rates.
+    #[must_use]
+    pub fn throttles(&self) -> throttles::Throttles<'_> {
+        throttles::Throttles { engine: &self.engine }
     }
 
     /// Token buckets of rate limits.

@@ -1,4 +1,5 @@
-//! Keys that end in another process of the platform: the store's feed tells of them.
+//! Keys that end, and request rates that change, in another process of the platform: the store's feed
+//! tells of them.
 //! Invariant: a wake-up that is missed costs no more than the age that the cache allows.
 
 use std::sync::Arc;
@@ -12,7 +13,11 @@ pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
     while let Some(wake) = wakes.next().await {
         match wake {
             Wake::ApiKey(id) => control.forget_key(Some(id)),
-            Wake::Everything => control.forget_key(None),
+            Wake::Access(account) => control.rates.forget_profile(Some(account)),
+            Wake::Everything => {
+                control.forget_key(None);
+                control.rates.forget_profile(None);
+            }
             Wake::Workspace { .. } => {}
         }
     }

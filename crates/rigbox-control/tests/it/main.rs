@@ -6,6 +6,7 @@
     reason = "tests fail loudly: a panic there is the report"
 )]
 
+mod access_control;
 mod agent;
 mod api_keys;
 mod audit;
@@ -19,14 +20,17 @@ mod idempotency;
 mod internal;
 mod life;
 mod metrics;
+mod neighbours;
 mod pages;
 mod people;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]
 mod postgres;
 mod rates;
 mod restart;
+mod revoked;
 mod rights;
 mod scripts;
+mod sharing;
 mod ssh_keys;
 mod terminal;
 mod users;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rigbox_types::{ApiKeyId, HostId, WorkspaceId};
+use rigbox_types::{AccountId, ApiKeyId, HostId, WorkspaceId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgListener;
 use tokio::{
@@ -40,6 +40,8 @@ pub enum Wake {
     },
     /// This API key is gone, or its secret is another one.
     ApiKey(ApiKeyId),
+    /// What this account may reach, or how fast it may ask, is not what it was.
+    Access(AccountId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -47,6 +49,9 @@ pub enum Wake {
 /// Begins what is sent about an API key. Programs from before there was such a wake-up take it for
 /// [`Wake::Everything`].
 const API_KEY: &str = "api-key";
+
+/// Begins what is sent about what an account may reach.
+const ACCESS: &str = "access";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -148,6 +153,7 @@ impl fmt::Display for Wake {
         match self {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
+            Self::Access(account) => write!(f, "{ACCESS} {account}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -155,9 +161,11 @@ impl fmt::Display for Wake {
 
 /// Reads what another process has sent.
 fn parse(text: &str) -> Option<Wake> {
-    let (workspace, host) = text.split_once(' ')?;
-    if workspace == API_KEY {
-        return host.parse().ok().map(Wake::ApiKey);
+    match text.split_once(' ')? {
+        (API_KEY, id) => id.parse().ok().map(Wake::ApiKey),
+        (ACCESS, account) => account.parse().ok().map(Wake::Access),
+        (workspace, host) => {
+            Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
+        }
     }
-    Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
 }

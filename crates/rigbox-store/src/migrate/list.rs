@@ -63,6 +63,14 @@ both! {
     "2026-11-25-33-audit-by-account"
     "2026-11-25-34-create-audit-ends"
     "2026-11-25-35-start-audit-ends"
+    "2026-11-28-20-create-bindings"
+    "2026-11-28-21-bindings-by-resource"
+    "2026-11-28-22-create-role-presets"
+    "2026-11-28-23-first-role-presets"
+    "2026-11-28-24-create-tags"
+    "2026-11-28-25-create-throttle-presets"
+    "2026-11-28-26-first-throttle-presets"
+    "2026-11-28-27-create-throttles"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {
