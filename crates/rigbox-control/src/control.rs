@@ -18,6 +18,7 @@ use rigbox_types::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access_control::Permits,
     audit::Auditor,
     authn::{Authenticator, Presented, check_enabled},
     config::SshGateway,
@@ -56,6 +57,7 @@ pub(crate) struct Control {
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
+    pub(crate) permits: Permits,
     pub(crate) rates: Rates,
     pub(crate) proxies: Proxies,
     /// The OpenAPI document, made when it is first asked for.
@@ -89,6 +91,7 @@ impl Control {
             hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),
+            permits: Permits::new(),
             openapi: OnceLock::new(),
             shutdown,
             start,

@@ -4,6 +4,7 @@
 //! authorised by its row of the endpoint table; control never dials a host to change anything.
 //! Does not run a VM, speak SQL or know how a host works.
 
+mod access_control;
 mod account;
 mod api_keys;
 mod audit;
@@ -94,7 +95,7 @@ pub async fn run(
     }
     store.idempotency().release().await?;
     // Before a key is believed, so that the end of none is missed.
-    let wakes = store.feed().subscribe();
+    let (wakes, ends) = (store.feed().subscribe(), store.feed().subscribe());
     let authn = Authenticator::new(authn::hasher(&config.secrets)?, Cookies::new(&config.api_url));
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts {
@@ -113,6 +114,7 @@ pub async fn run(
     let keep = task::spawn("control.keep", keep::run(control.clone()));
     let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
     let revoke = task::spawn("control.revoke", authn::revoke(control.clone(), wakes));
+    let permits = task::spawn("control.permits", access_control::watch(control.clone(), ends));
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve(internal, hosts::http::router(control), shutdown),
@@ -123,7 +125,8 @@ pub async fn run(
         tracing::warn!("housekeeping did not end in time");
     }
     store.close().await;
-    if tokio::time::timeout(DRAIN, revoke).await.is_err() {
+    let fed = async { tokio::join!(revoke, permits) };
+    if tokio::time::timeout(DRAIN, fed).await.is_err() {
         tracing::warn!("the feed of the store did not end in time");
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! How fast one may ask: by account and class once it is known who asks, by address before.
 //! Owns the buckets of this process. Invariants: bounded in memory; what an address
 //! is refused costs no look into the database; where several controls share a database they share the
-//! buckets of accounts, from which each draws a few tokens ahead. The operator's account has no
-//! limits but the machine's.
+//! buckets of accounts, from which each draws a few tokens ahead; an account that was given a profile
+//! has its numbers from the next request on, here at once and elsewhere as soon as the feed tells, or
+//! after [`PROFILE_MAX_AGE`]. The operator's account has no limits but the machine's.
 //! Does not know what is asked.
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,7 +21,7 @@ use rigbox_types::{
     api::error::ErrorCode,
     authz::Standing,
     endpoint::RateClass,
-    rate::{self, Draw, Rate, RateLimits},
+    rate::{self, Draw, Rate, RateLimits, RateProfile},
 };
 use serde_json::json;
 use tokio::{sync::Mutex as AsyncMutex, time::timeout};
@@ -39,6 +40,9 @@ const AHEAD: u32 = 20;
 
 /// How long a look into a shared bucket may take before this process counts alone.
 const SHARED_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long it is believed which profile an account has.
+const PROFILE_MAX_AGE: Duration = Duration::from_secs(5);
 
 /// Refusals of strangers that are recorded within a minute: enough to see an attack, too few to fill
 /// a disk.
@@ -60,6 +64,7 @@ pub(crate) struct Rates {
     accounts: Buckets<Of>,
     /// What this process knows of shared buckets.
     shared: Mutex<HashMap<Of, Arc<AsyncMutex<Shared>>>>,
+    profiles: Mutex<Profiles>,
     addresses: Buckets<(IpAddr, RateClass)>,
     /// Credentials that were good within [`TRUST`], by digest, and until when that counts.
     trusted: Mutex<HashMap<Digest256, i64>>,
@@ -68,6 +73,14 @@ pub(crate) struct Rates {
 
 /// What a credential is remembered by: it is kept nowhere itself.
 type Digest256 = [u8; 32];
+
+/// Profiles of accounts that asked a moment ago.
+#[derive(Default)]
+struct Profiles {
+    known: HashMap<AccountId, (Instant, RateProfile)>,
+    /// Counts how often something was forgotten: what was read before that is not kept.
+    forgotten: u64,
+}
 
 /// A shared bucket, as far as this process knows it. One request at a time looks into the database;
 /// those behind it take of what it drew.
@@ -107,6 +120,7 @@ impl Rates {
             limits,
             accounts: Buckets::new(),
             shared: Mutex::new(HashMap::new()),
+            profiles: Mutex::default(),
             addresses: Buckets::new(),
             trusted: Mutex::new(HashMap::new()),
             strangers: Buckets::new(),
@@ -124,26 +138,61 @@ impl Rates {
             Principal::Key { standing: Standing::Operator, .. } => return Ok(None),
             Principal::Key { account, .. } | Principal::Guest { account, .. } => *account,
         };
-        let rate = self.limits.of(class);
-        let drawn = match self.draw_shared(store, account, class).await {
+        let rate = self.limits_of(store, account).await.of(class);
+        let drawn = match self.draw_shared(store, (account, class), rate).await {
             Some(drawn) => drawn,
             None => self.accounts.draw((account, class), rate, now().as_micros()),
         };
         left(drawn, class, rate).map(Some)
     }
 
+    /// The numbers of an account. Where the database has other worries they are the platform's.
+    async fn limits_of(&self, store: &Store, account: AccountId) -> RateLimits {
+        let forgotten = {
+            let profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+            match profiles.known.get(&account) {
+                Some((since, profile)) if since.elapsed() < PROFILE_MAX_AGE => {
+                    return self.limits.with(*profile);
+                }
+                _ => profiles.forgotten,
+            }
+        };
+        let profile = match store.rate_profiles().get(account).await {
+            Ok(found) => found.map(|(_, rules)| rules).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the request rates of an account cannot be read");
+                return self.limits;
+            }
+        };
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if profiles.known.len() >= BUCKETS_MAX {
+            profiles.known.retain(|_, (since, _)| since.elapsed() < PROFILE_MAX_AGE);
+        }
+        if profiles.forgotten == forgotten && profiles.known.len() < BUCKETS_MAX {
+            profiles.known.insert(account, (Instant::now(), profile));
+        }
+        self.limits.with(profile)
+    }
+
+    /// Believes no longer which profile an account has, nor what was drawn ahead by its numbers; of
+    /// all accounts where none is named.
+    pub(crate) fn forget_profile(&self, account: Option<AccountId>) {
+        let stays = |of: &AccountId| account.is_some_and(|account| account != *of);
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        profiles.forgotten = profiles.forgotten.wrapping_add(1);
+        profiles.known.retain(|of, _| stays(of));
+        drop(profiles);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|(of, _), _| stays(of));
+    }
+
     /// Draws from what was drawn ahead, else from the shared bucket. None where no bucket is shared,
     /// and where the database has other worries: a look must not fail for want of a writer.
-    async fn draw_shared(
-        &self,
-        store: &Store,
-        account: AccountId,
-        class: RateClass,
-    ) -> Option<Draw> {
+    async fn draw_shared(&self, store: &Store, of: Of, rate: Rate) -> Option<Draw> {
         if !store.rates().are_shared() {
             return None;
         }
-        let drawn = self.draw_one_at_a_time(store, account, class);
+        let drawn = self.draw_one_at_a_time(store, of, rate);
         match timeout(SHARED_TIMEOUT, drawn).await {
             Ok(Ok(drawn)) => Some(drawn),
             Ok(Err(error)) => {
@@ -160,10 +209,9 @@ impl Rates {
     async fn draw_one_at_a_time(
         &self,
         store: &Store,
-        account: AccountId,
-        class: RateClass,
+        (account, class): Of,
+        rate: Rate,
     ) -> Result<Draw, StoreError> {
-        let rate = self.limits.of(class);
         let shared = self.shared((account, class));
         let mut shared = shared.lock().await;
         let now = now().as_micros();

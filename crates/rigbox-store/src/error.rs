@@ -92,6 +92,10 @@ pub enum Amount {
     SetupScripts,
     /// Service specs.
     ServiceSpecs,
+    /// Roles that were given on one thing.
+    BindingsOfResource,
+    /// Roles that were given to one account.
+    BindingsOfPrincipal,
 }
 
 /// A limit that what was asked for does not fit into.
@@ -135,6 +139,8 @@ impl fmt::Display for Amount {
             Self::ApiKeys => "api_keys",
             Self::SetupScripts => "setup_scripts",
             Self::ServiceSpecs => "service_specs",
+            Self::BindingsOfResource => "bindings_of_resource",
+            Self::BindingsOfPrincipal => "bindings_of_principal",
         })
     }
 }

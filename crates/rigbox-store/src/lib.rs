@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod bindings;
 pub mod clock;
 pub mod device_codes;
 pub mod feed;
@@ -14,6 +15,8 @@ pub mod hosts;
 pub mod idempotency;
 pub mod passwords;
 pub mod plans;
+pub mod people;
+pub mod rate_profiles;
 pub mod rates;
 pub mod samples;
 pub mod second_factors;
@@ -22,6 +25,7 @@ pub mod sessions;
 pub mod settings;
 pub mod setup_scripts;
 pub mod ssh_keys;
+pub mod tags;
 pub mod throttles;
 pub mod workspaces;
 
@@ -166,6 +170,30 @@ impl Store {
     #[must_use]
     pub fn audit(&self) -> audit::Audit<'_> {
         audit::Audit { engine: &self.engine }
+    }
+
+    /// Roles that accounts were given on things of others.
+    #[must_use]
+    pub fn bindings(&self) -> bindings::Bindings<'_> {
+        bindings::Bindings { engine: &self.engine }
+    }
+
+    /// Tags of things.
+    #[must_use]
+    pub fn tags(&self) -> tags::Tags<'_> {
+        tags::Tags { engine: &self.engine }
+    }
+
+    /// Lookups of people.
+    #[must_use]
+    pub fn people(&self) -> people::People<'_> {
+        people::People { engine: &self.engine }
+    }
+
+    /// Profiles of request rates.
+    #[must_use]
+    pub fn rate_profiles(&self) -> rate_profiles::RateProfiles<'_> {
+        rate_profiles::RateProfiles { engine: &self.engine }
     }
 
     /// Token buckets of rate limits.

@@ -14,9 +14,13 @@ mod insert;
 mod observe;
 pub(crate) mod row;
 
+use std::collections::BTreeMap;
+
 use rigbox_types::{AccountId, HostId, WorkspaceId, WorkspaceName};
 
-use crate::{Page, PageRequest, StoreError, engine::Engine, page::Key, row::Columns};
+use crate::{
+    Page, PageRequest, StoreError, bindings::Bindings, engine::Engine, page::Key, row::Columns,
+};
 
 pub use admit::Promised;
 pub(crate) use attached::{Attachment, Fate, touch_attached};
@@ -48,7 +52,19 @@ const LIST_OF_ALL: &str = concat!(
      ORDER BY created_at DESC, id DESC LIMIT $3"
 );
 
+/// Those that were given one by one: as many as an account may be given roles.
+const LIST_GIVEN: &str = concat!(
+    "SELECT ",
+    row::columns!("NULL AS env"),
+    " FROM workspaces WHERE id IN (SELECT resource_id FROM bindings \
+     WHERE principal_id = $1 AND resource_kind = 'workspace') \
+     AND account_id <> $1 AND (created_at, id) < ($2, $3) \
+     ORDER BY created_at DESC, id DESC LIMIT $4"
+);
+
 const LIST: &str = "workspaces";
+
+const LIST_SHARED: &str = "shared";
 
 /// See the module.
 pub struct Workspaces<'s> {
@@ -114,6 +130,43 @@ impl Workspaces<'_> {
             id: row.id.to_string(),
         };
         Ok(page.page(LIST, rows, key))
+    }
+
+    /// A page of the workspaces of others that an account was given a role on, or whose account it
+    /// was given one on, newest first, without their environments. Reads a page of each such
+    /// account, of which there are as many as an account may be given roles.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`].
+    pub async fn list_shared(
+        &self,
+        with: AccountId,
+        page: &PageRequest,
+    ) -> Result<Page<WorkspaceRow>, StoreError> {
+        let after = page.after(LIST_SHARED, [i64::MAX])?;
+        let [created_at] = after.numbers;
+        let bindings = Bindings { engine: self.engine };
+        let accounts = bindings.accounts_of(with).await?.into_iter();
+        let reads = accounts
+            .filter(|account| *account != with)
+            .map(|account| (LIST_OF_ACCOUNT, account))
+            .chain([(LIST_GIVEN, with)]);
+        let mut found = BTreeMap::new();
+        for (text, of) in reads {
+            let query = sqlx::query(text).bind(of.to_string());
+            let query = query.bind(created_at).bind(after.id.clone()).bind(page.rows());
+            for row in query.fetch_all(&self.engine.read).await? {
+                let row = row::read(&row)?;
+                found.insert((row.created_at, row.id.clone()), row);
+            }
+        }
+        let most = usize::try_from(page.rows()).unwrap_or(usize::MAX);
+        let rows = found.into_values().rev().take(most).collect();
+        let key = |row: &WorkspaceRow| Key {
+            numbers: [row.created_at.as_micros()],
+            id: row.id.to_string(),
+        };
+        Ok(page.page(LIST_SHARED, rows, key))
     }
 
     /// What the account's workspaces add up to.

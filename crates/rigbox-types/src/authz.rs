@@ -1,7 +1,8 @@
 //! The one authorisation function. A right is a value that only this module can make.
-//! Invariants: deny by default; pure: callers bring the facts; a key never may more than its account,
-//! and only one that is narrowed to nothing may change the account, which is where keys are made: no
-//! key makes one that may more than itself.
+//! Invariants: deny by default; pure: callers bring the facts, of which a role that was given is one;
+//! a key never may more than its account, and only one that is narrowed to nothing may change the
+//! account or who may reach it, which is where keys are made: no key makes one that may more than
+//! itself; a role gives nothing of an account but its workspaces: never its keys.
 //! Does not authenticate (see the control plane's `authn`) and looks nothing up.
 
 use std::fmt;
@@ -9,7 +10,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ApiKeyId, KeyScope, KeyScopes, SessionId, WorkspaceId};
+use crate::{
+    AccountId, ApiKeyId, KeyScope, KeyScopes, SessionId, WorkspaceId,
+    access::{Conditions, Role, ScopeKind, Tags},
+};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,15 @@ pub enum Credential {
     Session(SessionId),
 }
 
+impl Principal {
+    /// An account with all that it may: to ask what that is. Nobody acts as this.
+    #[must_use]
+    pub fn whole(account: AccountId, standing: Standing) -> Self {
+        let credential = Credential::Key(ApiKeyId::from_random([0; 16]));
+        Self::Key { credential, account, standing, scopes: KeyScopes::full() }
+    }
+}
+
 /// What an account is on the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -62,25 +75,65 @@ impl fmt::Display for Credential {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Right {
+macro_rules! rights {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// What is asked for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Right {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Right {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The right's word.
+            #[must_use]
+            pub fn word(self) -> String {
+                let word = serde_json::to_value(self).ok();
+                word.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+            }
+
+            /// The right with this word.
+            #[must_use]
+            pub fn of_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|right| right.word() == word)
+            }
+        }
+    };
+}
+
+rights! {
     /// Nothing that needs an identity.
     Public,
     /// See one's own account: limits, regions, settings.
     AccountRead,
-    /// Change one's own account's things: keys, scripts, specs; create workspaces.
+    /// Change one's own account's things: keys, scripts, specs.
     AccountWrite,
+    /// List the workspaces of an account.
+    WorkspaceList,
+    /// Create workspaces in an account.
+    WorkspaceCreate,
     /// See a workspace.
     WorkspaceRead,
-    /// Start, stop, resize, delete a workspace.
+    /// Start and stop a workspace.
+    WorkspaceOperate,
+    /// Resize a workspace, replace its environment, delete it.
     WorkspaceWrite,
     /// Run code in a workspace and touch its files.
     WorkspaceEnter,
+    /// See who may reach a thing, and its tags.
+    AccessRead,
+    /// Say who may reach a thing, up to an admin, and change its tags.
+    AccessWrite,
+    /// Make somebody an owner, or an owner something else.
+    AccessOwn,
+    /// Give up a role that one was given.
+    AccessLeave,
     /// See the workspace one runs in, from inside.
     GuestRead,
-    /// Make, see and change accounts and their plans.
+    /// Make, see and change accounts, their plans and how fast they may ask.
     Administer,
 }
 
@@ -90,13 +143,20 @@ pub enum Resource {
     /// Something without an owner.
     Public,
     /// An account itself.
-    Account(AccountId),
+    Account {
+        /// The account.
+        id: AccountId,
+        /// The role that the caller's account was given on it.
+        granted: Option<Role>,
+    },
     /// A workspace and who owns it.
     Workspace {
         /// The workspace.
         id: WorkspaceId,
         /// Its owner.
         owner: AccountId,
+        /// The role that the caller's account was given on it, or on the account of its owner.
+        granted: Option<Role>,
     },
     /// The platform with all its accounts.
     Platform,
@@ -159,19 +219,28 @@ pub fn authorise<T>(
         }
         (_, Resource::Platform) => Err(Denied::Forbidden),
         // A key acts for its account, and an operator for every account.
-        (Principal::Key { account, standing, scopes, .. }, Resource::Account(owner)) => {
-            if account != owner && *standing != Standing::Operator {
-                return Err(Denied::Unknown);
+        (Principal::Key { account, standing, scopes, .. }, Resource::Account { id, .. }) => {
+            let role = role(who, resource).ok_or(Denied::Unknown)?;
+            let owns = account == id || *standing == Standing::Operator;
+            let allows = |right| {
+                let given = owns && is_of_account(right) || gives(role, ScopeKind::Account, right);
+                given && scopes.iter().any(|scope| scope_on_account(scope, right))
+            };
+            if allows(right) {
+                Ok(granted)
+            } else if owns || allows(Right::WorkspaceList) {
+                // That there is the own account says the key itself.
+                Err(Denied::Forbidden)
+            } else {
+                Err(Denied::Unknown)
             }
-            let allows = |scope| scope_on_account(scope, right);
-            // That there is an account says the key itself.
-            if scopes.iter().any(allows) { Ok(granted) } else { Err(Denied::Forbidden) }
         }
-        (Principal::Key { account, standing, scopes, .. }, Resource::Workspace { id, owner }) => {
-            if account != owner && *standing != Standing::Operator {
-                return Err(Denied::Unknown);
-            }
-            let allows = |right| scopes.iter().any(|scope| scope_on_workspace(scope, right, id));
+        (Principal::Key { scopes, .. }, Resource::Workspace { id, .. }) => {
+            let role = role(who, resource).ok_or(Denied::Unknown)?;
+            let allows = |right| {
+                gives(role, ScopeKind::Workspace, right)
+                    && scopes.iter().any(|scope| scope_on_workspace(scope, right, id))
+            };
             if allows(right) {
                 Ok(granted)
             } else if allows(Right::WorkspaceRead) {
@@ -187,15 +256,103 @@ pub fn authorise<T>(
             }
             if right == Right::GuestRead { Ok(granted) } else { Err(Denied::Forbidden) }
         }
-        (Principal::Guest { .. }, Resource::Account(_)) => Err(Denied::Unknown),
+        (Principal::Guest { .. }, Resource::Account { .. }) => Err(Denied::Unknown),
     }
 }
 
-/// Whether a key with this scope may do `right` to its account.
+/// What the caller's account is to an account or a workspace: its owner, as the operator is of all,
+/// or what it was given. None where it is nothing to it, and for what has no owner.
+#[must_use]
+pub fn role(who: &Principal, resource: &Resource) -> Option<Role> {
+    let Principal::Key { account, standing, .. } = who else { return None };
+    let (owner, granted) = match resource {
+        Resource::Account { id, granted } => (id, granted),
+        Resource::Workspace { owner, granted, .. } => (owner, granted),
+        Resource::Public | Resource::Platform => return None,
+    };
+    if account == owner || *standing == Standing::Operator { Some(Role::Owner) } else { *granted }
+}
+
+/// The highest of the roles that were given, of those whose conditions hold between the tags of the
+/// thing that each was given on and those of the account that got it.
+#[must_use]
+pub fn granted<'a>(
+    given: impl IntoIterator<Item = (Role, &'a Conditions, &'a Tags)>,
+    account: &Tags,
+) -> Option<Role> {
+    let counts = |(_, conditions, thing): &(Role, &Conditions, &Tags)| {
+        conditions.is_empty() || conditions.hold(thing, account)
+    };
+    given.into_iter().filter(counts).map(|(role, ..)| role).max()
+}
+
+/// What a role on a thing of some kind gives; on an account, also what it gives on its workspaces.
+#[must_use]
+pub fn permissions(role: Role, kind: ScopeKind) -> Vec<Right> {
+    Right::ALL.iter().copied().filter(|right| gives(role, kind, *right)).collect()
+}
+
+/// The right to give or take a role.
+#[must_use]
+pub fn right_to_bind(role: Role) -> Right {
+    match role {
+        Role::Viewer | Role::Developer | Role::Admin => Right::AccessWrite,
+        Role::Owner => Right::AccessOwn,
+    }
+}
+
+/// Whether a role on a thing of this kind gives `right`.
+fn gives(role: Role, kind: ScopeKind, right: Right) -> bool {
+    let has_workspaces = match kind {
+        ScopeKind::Account | ScopeKind::Workspace => true,
+        ScopeKind::App => false,
+    };
+    let least = match right {
+        Right::AccessRead | Right::AccessLeave => Role::Viewer,
+        Right::AccessWrite => Role::Admin,
+        Right::AccessOwn => Role::Owner,
+        Right::WorkspaceList if kind == ScopeKind::Account => Role::Viewer,
+        Right::WorkspaceCreate if kind == ScopeKind::Account => Role::Admin,
+        Right::WorkspaceRead if has_workspaces => Role::Viewer,
+        Right::WorkspaceOperate | Right::WorkspaceEnter if has_workspaces => Role::Developer,
+        Right::WorkspaceWrite if has_workspaces => Role::Admin,
+        Right::Public
+        | Right::AccountRead
+        | Right::AccountWrite
+        | Right::WorkspaceList
+        | Right::WorkspaceCreate
+        | Right::WorkspaceRead
+        | Right::WorkspaceOperate
+        | Right::WorkspaceWrite
+        | Right::WorkspaceEnter
+        | Right::GuestRead
+        | Right::Administer => return false,
+    };
+    role >= least
+}
+
+/// Whether a right is to an account's own things, which no role gives.
+fn is_of_account(right: Right) -> bool {
+    matches!(right, Right::AccountRead | Right::AccountWrite)
+}
+
+/// Whether a key with this scope may do `right` to an account that its own one may do it to.
 fn scope_on_account(scope: &KeyScope, right: Right) -> bool {
     match scope {
-        KeyScope::Full => matches!(right, Right::AccountRead | Right::AccountWrite),
-        KeyScope::Read => right == Right::AccountRead,
+        KeyScope::Full => matches!(
+            right,
+            Right::AccountRead
+                | Right::AccountWrite
+                | Right::WorkspaceList
+                | Right::WorkspaceCreate
+                | Right::AccessRead
+                | Right::AccessWrite
+                | Right::AccessOwn
+                | Right::AccessLeave
+        ),
+        KeyScope::Read => {
+            matches!(right, Right::AccountRead | Right::WorkspaceList | Right::AccessRead)
+        }
         // An account has the names of all its workspaces, and scripts and keys that reach them.
         KeyScope::Workspace(_) | KeyScope::App(_) => false,
     }
@@ -203,131 +360,21 @@ fn scope_on_account(scope: &KeyScope, right: Right) -> bool {
 
 /// Whether a key with this scope may do `right` to a workspace that its account may.
 fn scope_on_workspace(scope: &KeyScope, right: Right, id: &WorkspaceId) -> bool {
-    let any = matches!(right, Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter);
+    let reads = matches!(right, Right::WorkspaceRead | Right::AccessRead);
+    let changes =
+        matches!(right, Right::WorkspaceOperate | Right::WorkspaceWrite | Right::WorkspaceEnter);
     match scope {
-        KeyScope::Full => any,
-        KeyScope::Read => right == Right::WorkspaceRead,
-        KeyScope::Workspace(own) => any && own == id,
+        // Whoever was let in by a key would stay in when the key ends, so that is for whole ones.
+        KeyScope::Full => {
+            let shares =
+                matches!(right, Right::AccessWrite | Right::AccessOwn | Right::AccessLeave);
+            reads || changes || shares
+        }
+        KeyScope::Read => reads,
+        KeyScope::Workspace(own) => (reads || changes) && own == id,
         KeyScope::App(_) => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn account(n: u8) -> AccountId {
-        AccountId::from_random([n; 16])
-    }
-
-    fn key(n: u8, standing: Standing) -> Principal {
-        let scopes = KeyScopes::full();
-        Principal::Key {
-            credential: Credential::Key(ApiKeyId::from_random([n; 16])),
-            account: account(n),
-            standing,
-            scopes,
-        }
-    }
-
-    /// A user's key with these scopes.
-    fn narrow(n: u8, words: &[&str]) -> Principal {
-        let scopes: Vec<KeyScope> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let scopes = scopes.try_into().unwrap();
-        let credential = Credential::Key(ApiKeyId::from_random([n; 16]));
-        Principal::Key { credential, account: account(n), standing: Standing::User, scopes }
-    }
-
-    fn workspace(n: u8, owner: u8) -> Resource {
-        Resource::Workspace { id: WorkspaceId::from_random([n; 8]), owner: account(owner) }
-    }
-
-    fn check(who: &Principal, right: Right, resource: &Resource, expected: Result<(), Denied>) {
-        assert_eq!(authorise(who, right, resource, ()).map(|_| ()), expected, "{who:?} {right:?}");
-    }
-
-    #[test]
-    fn a_user_enters_only_its_own_workspace() {
-        let user = key(1, Standing::User);
-        check(&user, Right::WorkspaceEnter, &workspace(9, 1), Ok(()));
-        check(&user, Right::WorkspaceEnter, &workspace(9, 2), Err(Denied::Unknown));
-        check(&user, Right::WorkspaceRead, &workspace(9, 2), Err(Denied::Unknown));
-    }
-
-    #[test]
-    fn only_the_operator_manages_accounts() {
-        let (operator, user) = (key(1, Standing::Operator), key(2, Standing::User));
-        check(&operator, Right::Administer, &Resource::Platform, Ok(()));
-        check(&operator, Right::AccountWrite, &Resource::Platform, Err(Denied::Forbidden));
-        // A narrowed key of the operator manages nobody.
-        for scope in ["read", "workspace:ws-abcdefgh"] {
-            let mut narrowed = narrow(1, &[scope]);
-            if let Principal::Key { standing, .. } = &mut narrowed {
-                *standing = Standing::Operator;
-            }
-            check(&narrowed, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
-        }
-        check(&user, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
-        let own = Resource::Account(account(2));
-        check(&user, Right::Administer, &own, Err(Denied::Forbidden));
-        let guest =
-            Principal::Guest { workspace: WorkspaceId::from_random([9; 8]), account: account(1) };
-        check(&guest, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
-    }
-
-    #[test]
-    fn code_in_a_workspace_sees_that_workspace_and_changes_nothing() {
-        let guest =
-            Principal::Guest { workspace: WorkspaceId::from_random([9; 8]), account: account(1) };
-        check(&guest, Right::GuestRead, &workspace(9, 1), Ok(()));
-        check(&guest, Right::WorkspaceWrite, &workspace(9, 1), Err(Denied::Forbidden));
-        check(&guest, Right::GuestRead, &workspace(8, 1), Err(Denied::Unknown));
-        check(&guest, Right::AccountRead, &Resource::Account(account(1)), Err(Denied::Unknown));
-    }
-
-    #[test]
-    fn a_key_that_reads_changes_nothing() {
-        let key = narrow(1, &["read"]);
-        let own = Resource::Account(account(1));
-        check(&key, Right::AccountRead, &own, Ok(()));
-        check(&key, Right::AccountWrite, &own, Err(Denied::Forbidden));
-        check(&key, Right::WorkspaceRead, &workspace(9, 1), Ok(()));
-        for right in [Right::WorkspaceWrite, Right::WorkspaceEnter, Right::GuestRead] {
-            check(&key, right, &workspace(9, 1), Err(Denied::Forbidden));
-        }
-        check(&key, Right::WorkspaceRead, &workspace(9, 2), Err(Denied::Unknown));
-        check(&key, Right::AccountRead, &Resource::Account(account(2)), Err(Denied::Unknown));
-    }
-
-    #[test]
-    fn a_key_of_a_workspace_knows_of_nothing_else() {
-        let id = WorkspaceId::from_random([9; 8]);
-        let key = narrow(1, &[&format!("workspace:{id}")]);
-        for right in [Right::WorkspaceRead, Right::WorkspaceWrite, Right::WorkspaceEnter] {
-            check(&key, right, &workspace(9, 1), Ok(()));
-            check(&key, right, &workspace(8, 1), Err(Denied::Unknown));
-            // A scope gives nothing that the account does not have.
-            check(&key, right, &workspace(9, 2), Err(Denied::Unknown));
-        }
-        for right in [Right::AccountRead, Right::AccountWrite] {
-            check(&key, right, &Resource::Account(account(1)), Err(Denied::Forbidden));
-        }
-    }
-
-    #[test]
-    fn scopes_add_up() {
-        let id = WorkspaceId::from_random([9; 8]);
-        let key = narrow(1, &["read", &format!("workspace:{id}")]);
-        check(&key, Right::WorkspaceEnter, &workspace(9, 1), Ok(()));
-        check(&key, Right::WorkspaceRead, &workspace(8, 1), Ok(()));
-        check(&key, Right::WorkspaceEnter, &workspace(8, 1), Err(Denied::Forbidden));
-        check(&key, Right::AccountWrite, &Resource::Account(account(1)), Err(Denied::Forbidden));
-    }
-
-    #[test]
-    fn a_key_of_an_app_may_nothing_in_the_api() {
-        let key = narrow(1, &["app:app-abcdefgh"]);
-        check(&key, Right::AccountRead, &Resource::Account(account(1)), Err(Denied::Forbidden));
-        check(&key, Right::WorkspaceRead, &workspace(9, 1), Err(Denied::Unknown));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! Invariant: everything here is data and pure functions. No I/O, no clock, no randomness.
 //! Does not know SQL or HTTP servers, and imports nothing of ours.
 
+pub mod access;
 pub mod api;
 pub mod authz;
 pub mod email;

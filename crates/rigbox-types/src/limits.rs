@@ -87,3 +87,17 @@ pub const RATE_APPS: u32 = 240;
 pub const RATE_OPEN: u32 = 600;
 /// How long an entry of the audit record is kept, in days: a year, and a month to look at it.
 pub const AUDIT_DAYS: u32 = 396;
+/// Most roles that are given on one thing: a team; a larger one is given a role on the account.
+pub const BINDINGS_OF_RESOURCE_MAX_COUNT: u64 = 100;
+/// Most roles that are given to one account, each of which a list of what is shared may read.
+pub const BINDINGS_OF_PRINCIPAL_MAX_COUNT: u64 = 100;
+/// Most people of one answer of the lookup.
+pub const PRINCIPALS_MAX: u32 = 100;
+/// Longest text that people are looked up by, in bytes: an e-mail address.
+pub const PRINCIPALS_QUERY_MAX_LEN: usize = 254;
+/// Most tags of a thing.
+pub const TAGS_MAX_COUNT: usize = 32;
+/// Longest key of a tag, in bytes.
+pub const TAG_KEY_MAX_LEN: usize = 64;
+/// Longest value of a tag, in bytes.
+pub const TAG_VALUE_MAX_LEN: usize = 256;

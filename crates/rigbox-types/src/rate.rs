@@ -81,6 +81,34 @@ impl RateLimits {
     }
 }
 
+/// Numbers of a profile, which take the place of the platform's own; none keeps the platform's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateProfile {
+    /// See [`RateLimits`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<u32>,
+    /// As there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspaces: Option<u32>,
+    /// As there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apps: Option<u32>,
+}
+
+impl RateLimits {
+    /// These numbers with those of a profile in their place.
+    #[must_use]
+    pub fn with(self, profile: RateProfile) -> Self {
+        Self {
+            authentication: profile.authentication.unwrap_or(self.authentication),
+            workspaces: profile.workspaces.unwrap_or(self.workspaces),
+            apps: profile.apps.unwrap_or(self.apps),
+            open: self.open,
+        }
+    }
+}
+
 impl RateClass {
     /// The class's word.
     #[must_use]

@@ -9,12 +9,13 @@ use rigbox_types::{
         api_keys::{ApiKeySecretResponse, CreateApiKeyRequest},
         error::ErrorCode,
     },
-    authz::{Resource, authorise},
+    authz::authorise,
     limits::API_KEYS_MAX_COUNT,
 };
 use secrecy::ExposeSecret as _;
 
 use crate::{
+    access_control::of_workspace,
     authn::ApiKey,
     control::Control,
     error::{ApiError, ApiResult},
@@ -93,8 +94,8 @@ async fn check_scopes(control: &Control, who: &Principal, scopes: &KeyScopes) ->
             Err(StoreError::NotFound { .. }) => return Err(missing()),
             other => other?,
         };
-        let resource = Resource::Workspace { id: row.id, owner: row.account };
-        authorise(who, Right::WorkspaceRead, &resource, ()).map_err(|_| missing())?;
+        let facts = of_workspace(&control.store, who, &row).await?;
+        authorise(who, Right::WorkspaceRead, &facts, ()).map_err(|_| missing())?;
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What of a request goes into the record, and whether it does.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use ::http::{Request, Response, StatusCode, header};
 use rigbox_store::audit::NewEntry;
@@ -22,7 +25,7 @@ pub(crate) struct Refusal {
 }
 
 /// One request, as far as it is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trail {
     endpoint: &'static Endpoint,
     request_id: String,
@@ -30,6 +33,8 @@ pub(crate) struct Trail {
     account: Option<AccountId>,
     address: Option<String>,
     target: String,
+    /// What a handler has said of the request; all copies know it.
+    about: Arc<OnceLock<String>>,
 }
 
 impl Trail {
@@ -45,7 +50,8 @@ impl Trail {
             false => request.uri().path().chars().take(TARGET_MAX_LEN).collect(),
         };
         let (actor, address) = ("anonymous".to_owned(), from.map(|from| from.to_string()));
-        Self { endpoint, request_id, actor, account: None, address, target }
+        let about = Arc::default();
+        Self { endpoint, request_id, actor, account: None, address, target, about }
     }
 
     /// Notes who asks.
@@ -68,6 +74,13 @@ impl Trail {
     /// The entry before anything is done.
     pub(crate) fn received(&self) -> NewEntry {
         self.entry(AuditStage::Received, None, None)
+    }
+
+    /// The same for a handler that knows from the body what is to be done, and says it.
+    pub(crate) fn about(&self, what: String) -> NewEntry {
+        // Whatever is said twice, what was said first stays.
+        self.about.get_or_init(|| what);
+        self.received()
     }
 
     /// The entry of the answer; none for a look that was allowed.
@@ -100,7 +113,10 @@ impl Trail {
             account: self.account,
             actor: self.actor.clone(),
             address: self.address.clone(),
-            target: self.target.clone(),
+            target: match self.about.get() {
+                Some(about) => format!("{} {about}", self.target),
+                None => self.target.clone(),
+            },
             status,
             code,
         }

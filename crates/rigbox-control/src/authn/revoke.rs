@@ -1,4 +1,5 @@
-//! Keys and sessions that end in another process of the platform: the store's feed tells of them.
+//! Keys and sessions that end, and request rates that change, in another process of the platform: the
+//! store's feed tells of them.
 //! Invariant: a wake-up that is missed costs no more than the age that the cache allows.
 
 use std::sync::Arc;
@@ -14,7 +15,11 @@ pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
         match wake {
             Wake::ApiKey(id) => control.forget(Some(Credential::Key(id))),
             Wake::Session(id) => control.forget(Some(Credential::Session(id))),
-            Wake::Everything => control.forget(None),
+            Wake::Access(account) => control.rates.forget_profile(Some(account)),
+            Wake::Everything => {
+                control.forget(None);
+                control.rates.forget_profile(None);
+            }
             Wake::Workspace { .. } => {}
         }
     }

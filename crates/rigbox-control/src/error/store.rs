@@ -88,7 +88,11 @@ fn is_of_plan(amount: Amount) -> bool {
         | Amount::WorkspaceMemoryMib
         | Amount::WorkspaceDiskMib
         | Amount::SshKeys => true,
-        Amount::ApiKeys | Amount::SetupScripts | Amount::ServiceSpecs => false,
+        Amount::ApiKeys
+        | Amount::SetupScripts
+        | Amount::ServiceSpecs
+        | Amount::BindingsOfResource
+        | Amount::BindingsOfPrincipal => false,
     }
 }
 
@@ -104,6 +108,8 @@ fn remedy(amount: Amount) -> &'static str {
         Amount::SshKeys | Amount::ApiKeys => "delete a key",
         Amount::SetupScripts => "delete a script",
         Amount::ServiceSpecs => "delete a spec",
+        Amount::BindingsOfResource => "take one away, or give roles on the account",
+        Amount::BindingsOfPrincipal => "give up one",
     }
 }
 
@@ -120,5 +126,7 @@ fn words(amount: Amount) -> &'static str {
         Amount::ApiKeys => "API keys",
         Amount::SetupScripts => "setup scripts",
         Amount::ServiceSpecs => "service specs",
+        Amount::BindingsOfResource => "roles of others on one thing",
+        Amount::BindingsOfPrincipal => "roles on things of others",
     }
 }

@@ -19,6 +19,7 @@ use tokio::{io::copy_bidirectional, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access_control::Permit,
     control::Control,
     error::{ApiError, ApiResult, Invalid},
     guest::{
@@ -40,6 +41,7 @@ pub(crate) async fn workspace_exec(
     let upgraded = wants_upgrade(request.headers());
     let client = upgraded.then(|| hyper::upgrade::on(&mut request));
     let place = request.extensions().get::<Place>().cloned();
+    let permit = request.extensions().get::<Permit>().cloned();
     let Document(mut command) = Document::<ExecRequest>::from_request(request, &()).await?;
     // Frames come as they are written anyway.
     command.stream = command.stream && !upgraded;
@@ -50,7 +52,7 @@ pub(crate) async fn workspace_exec(
             let guest = open_frames(&agent, "/exec", Some(&command)).await?;
             let shutdown = control.shutdown.clone();
             task::spawn("control.exec", async move {
-                join(client, guest, shutdown).await;
+                join(client, guest, (shutdown, permit)).await;
                 drop(place);
             });
             Ok(switching())
@@ -115,17 +117,23 @@ pub(crate) async fn open_frames(
         .map_err(|error| ApiError::unavailable("the connection broke", 2).because(error))
 }
 
-/// Carries bytes both ways until one side ends or the process does.
+/// Carries bytes both ways until one side ends, or the process or the permit does.
 async fn join(
     client: hyper::upgrade::OnUpgrade,
     guest: hyper::upgrade::Upgraded,
-    shutdown: CancellationToken,
+    (shutdown, permit): (CancellationToken, Option<Permit>),
 ) {
     let carry = async {
         let mut client = TokioIo::new(client.await.ok()?);
         copy_bidirectional(&mut client, &mut TokioIo::new(guest)).await.ok()
     };
-    if shutdown.run_until_cancelled(carry).await.flatten().is_none() {
+    let permitted = async {
+        match &permit {
+            Some(permit) => permit.ended().run_until_cancelled(carry).await.flatten(),
+            None => carry.await,
+        }
+    };
+    if shutdown.run_until_cancelled(permitted).await.flatten().is_none() {
         tracing::debug!("an exec stream was cut");
     }
 }

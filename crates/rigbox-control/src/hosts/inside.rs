@@ -53,7 +53,7 @@ async fn identify(
         return Err(missing());
     }
     let who = Principal::Guest { workspace: id.clone(), account: row.account };
-    let resource = Resource::Workspace { id: id.clone(), owner: row.account };
+    let resource = Resource::Workspace { id: id.clone(), owner: row.account, granted: None };
     let proof = authorise(&who, Right::GuestRead, &resource, id)?;
     Ok((proof, row))
 }

@@ -85,7 +85,9 @@ impl Placement {
             | Amount::SshKeys
             | Amount::ApiKeys
             | Amount::SetupScripts
-            | Amount::ServiceSpecs => Short::Memory,
+            | Amount::ServiceSpecs
+            | Amount::BindingsOfResource
+            | Amount::BindingsOfPrincipal => Short::Memory,
         };
     }
 

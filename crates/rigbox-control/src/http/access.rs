@@ -8,12 +8,14 @@ use http::request::Parts;
 use rigbox_store::workspaces::WorkspaceRow;
 use rigbox_types::{
     AccountId, Authorised, Principal, WorkspaceId,
+    access::{InvalidAccess, ResourceRef, Role},
     api::error::ErrorCode,
-    authz::{Denied, Resource, Standing, authorise},
+    authz::{Denied, Resource, Standing, authorise, role},
     endpoint::Endpoint,
 };
 
 use crate::{
+    access_control::{Thing, of_account, of_workspace, thing},
     control::Control,
     error::{ApiError, ApiResult},
     http::params::Params,
@@ -64,6 +66,26 @@ pub(crate) struct ForAccount {
     pub(crate) params: Params,
 }
 
+/// A request about the workspaces of an account: the caller's own, or the one that `owner` names.
+pub(crate) struct ForOwner {
+    /// The account, with the right of the endpoint's row.
+    pub(crate) account: Authorised<AccountId>,
+    /// Who asks.
+    pub(crate) principal: Principal,
+    /// The query.
+    pub(crate) params: Params,
+}
+
+/// A request about the thing that `resource` names.
+pub(crate) struct ForResource {
+    /// The thing, which the caller has the right of the endpoint's row to.
+    pub(crate) thing: Thing,
+    /// What the caller is on the platform.
+    pub(crate) standing: Standing,
+    /// The query.
+    pub(crate) params: Params,
+}
+
 /// A request about the platform with all its accounts.
 pub(crate) struct ForPlatform {
     /// The query.
@@ -76,6 +98,8 @@ pub(crate) struct ForWorkspace {
     pub(crate) id: Authorised<WorkspaceId>,
     /// Its row, as it was when the right was decided.
     pub(crate) row: WorkspaceRow,
+    /// What the caller is to it.
+    pub(crate) role: Option<Role>,
     /// The query.
     pub(crate) params: Params,
 }
@@ -93,9 +117,49 @@ impl FromRequestParts<Arc<Control>> for ForAccount {
         let access = access(parts)?;
         let account = access.account()?;
         let right = access.endpoint.right;
-        let account = authorise(access.principal()?, right, &Resource::Account(account), account)?;
+        let own = Resource::Account { id: account, granted: None };
+        let account = authorise(access.principal()?, right, &own, account)?;
         let standing = access.standing();
         Ok(Self { account, standing, params: access.params })
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for ForOwner {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        let principal = access.principal()?.clone();
+        let missing = || ApiError::not_found("account");
+        let id = match access.params.text("owner") {
+            None => access.account()?,
+            // A malformed id is an id of nobody.
+            Some(owner) => owner.parse().map_err(|_| missing())?,
+        };
+        let facts = of_account(&control.store, &principal, id).await?;
+        let account = authorise(&principal, access.endpoint.right, &facts, id).map_err(
+            |denied| match denied {
+                Denied::Unknown => missing(),
+                Denied::Forbidden => denied.into(),
+            },
+        )?;
+        Ok(Self { account, principal, params: access.params })
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for ForResource {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        let named = access.params.text("resource").unwrap_or_default();
+        let at: ResourceRef = named
+            .parse()
+            .map_err(|error: InvalidAccess| ApiError::field("resource", error.to_string()))?;
+        let thing = thing(control, access.principal()?, &at).await?;
+        thing.authorise(access.principal()?, access.endpoint.right)?;
+        let standing = access.standing();
+        Ok(Self { thing, standing, params: access.params })
     }
 }
 
@@ -118,14 +182,15 @@ impl FromRequestParts<Arc<Control>> for ForWorkspace {
         let id: WorkspaceId = path_param(parts, control, "id").await?;
         tracing::Span::current().record("workspace", id.as_str());
         let row = control.workspace(&id).await?;
-        let resource = Resource::Workspace { id: id.clone(), owner: row.account };
-        let id = authorise(access.principal()?, access.endpoint.right, &resource, id).map_err(
-            |denied| match denied {
+        let who = access.principal()?;
+        let facts = of_workspace(&control.store, who, &row).await?;
+        let role = role(who, &facts);
+        let id =
+            authorise(who, access.endpoint.right, &facts, id).map_err(|denied| match denied {
                 Denied::Unknown => ApiError::not_found("workspace"),
                 Denied::Forbidden => denied.into(),
-            },
-        )?;
-        Ok(Self { id, row, params: access.params })
+            })?;
+        Ok(Self { id, row, role, params: access.params })
     }
 }
 

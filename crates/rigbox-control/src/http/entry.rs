@@ -12,14 +12,13 @@ use std::{
 };
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::HttpBody as _,
     extract::{ConnectInfo, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use http_body_util::BodyExt as _;
 use rigbox_types::{
     Right,
     api::error::ErrorCode,
@@ -33,12 +32,7 @@ use crate::{
     authn::{Caller, Presented},
     control::Control,
     error::{ApiError, ApiResult},
-    http::{
-        access::Access,
-        idempotency,
-        params::Params,
-        places::{BUSY_RETRY_S, Place},
-    },
+    http::{access::Access, idempotency, params::Params, places::BUSY_RETRY_S},
     rates::Left,
 };
 
@@ -120,16 +114,27 @@ async fn admit(
     if trail.is_kept() {
         control.audit.received(trail.received()).await?;
     }
-    request.extensions_mut().insert(access.clone());
-    request.extensions_mut().insert(place.clone());
-    let response = match key {
-        Some(key) => idempotency::run(control, &access, key, request, next).await?,
-        None if is_long(endpoint) => next.run(request).await,
-        None => timeout(REQUEST_TIMEOUT, next.run(request))
+    // Before the right is decided that it stands on.
+    let permit = access.principal.as_ref().filter(|_| is_long(endpoint));
+    let permit = permit.and_then(|who| control.permits.hold(who, endpoint, request.uri().path()));
+    let extensions = request.extensions_mut();
+    extensions.insert(access.clone());
+    extensions.insert(trail.clone());
+    extensions.insert(place.clone());
+    if let Some(permit) = &permit {
+        extensions.insert(permit.clone());
+    }
+    let response = match (key, &permit) {
+        (Some(key), _) => idempotency::run(control, &access, key, request, next).await?,
+        (None, Some(permit)) => permit.answer(next.run(request)).await?,
+        (None, None) => timeout(REQUEST_TIMEOUT, next.run(request))
             .await
             .map_err(|_| ApiError::unavailable("this took too long", BUSY_RETRY_S))?,
     };
-    let mut response = if endpoint.is_stream() { hold(response, place) } else { response };
+    let mut response = match permit.filter(|_| endpoint.is_stream()) {
+        Some(permit) => response.map(|body| permit.carry(body, place)),
+        None => response,
+    };
     if let Some(left) = left {
         left.write(response.headers_mut());
     }
@@ -184,16 +189,6 @@ async fn caller(
 /// Whether a request may take as long as its client wants, in one of the two directions.
 fn is_long(endpoint: &Endpoint) -> bool {
     endpoint.is_stream() || matches!(endpoint.request, Payload::Bytes)
-}
-
-/// Keeps the place until the answer's body has ended.
-fn hold(response: Response, place: Place) -> Response {
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &place;
-            frame
-        }))
-    })
 }
 
 /// The outermost layer: request id, span, and an answer even when a handler panics.

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::{
+    access_control::may_by_path,
     control::Control,
     error::{ApiError, ApiResult},
     http::{access::Access, body},
@@ -94,7 +95,14 @@ pub(crate) async fn run(
     let begin = control.store.idempotency().begin(access.account()?, &key, &hash).await?;
     let (claim, made) = match begin {
         Begin::Work { claim, made } => (claim, made),
-        Begin::Answered { status, body } => return Ok(replay(status, body)),
+        Begin::Answered { status, body } => {
+            // What was shared when it was answered may be shared no more.
+            let asked = (access.endpoint, parts.uri.path());
+            if may_by_path(control, access.principal()?, asked).await? {
+                return Ok(replay(status, body));
+            }
+            return Err(ApiError::not_found("workspace"));
+        }
         Begin::InFlight => {
             return Err(ApiError::conflict("a request with this Idempotency-Key is under way")
                 .retry_after(IN_FLIGHT_RETRY_S));

@@ -12,6 +12,7 @@ use axum::{
 use rigbox_types::endpoint::{ENDPOINTS, Method, Operation as Op};
 
 use crate::{
+    access_control::{http as access_control, throttle},
     account::{http as account, settings},
     api_keys::http as api_keys,
     audit::http as audit,
@@ -148,6 +149,18 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::AccountRegionsList => to(filter, account::account_regions_list),
         Op::FeatureFlagsShow => to(filter, account::feature_flags_show),
         Op::DashboardShow => to(filter, account::dashboard_show),
+        Op::AccessBindingList => to(filter, access_control::access_binding_list),
+        Op::AccessBindingCreate => to(filter, access_control::access_binding_create),
+        Op::AccessBindingUpdate => to(filter, access_control::access_binding_update),
+        Op::AccessBindingDelete => to(filter, access_control::access_binding_delete),
+        Op::AccessPrincipalList => to(filter, access_control::access_principal_list),
+        Op::AccessRolePresetList => to(filter, access_control::access_role_preset_list),
+        Op::AccessSimulate => to(filter, access_control::access_simulate),
+        Op::AccessTagsShow => to(filter, access_control::access_tags_show),
+        Op::AccessTagsUpdate => to(filter, access_control::access_tags_update),
+        Op::AccessThrottleBindingShow => to(filter, throttle::access_throttle_binding_show),
+        Op::AccessThrottleBindingUpdate => to(filter, throttle::access_throttle_binding_update),
+        Op::AccessThrottlePresetList => to(filter, throttle::access_throttle_preset_list),
         Op::OpenapiShow => to(filter, account::openapi_show),
     }
 }

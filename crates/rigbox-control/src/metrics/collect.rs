@@ -176,7 +176,8 @@ impl Collector {
     async fn ask(&self, row: &WorkspaceRow) -> ApiResult<GuestMetrics> {
         // A workspace may know what it uses itself, and nobody else is told by this.
         let who = Principal::Guest { workspace: row.id.clone(), account: row.account };
-        let resource = Resource::Workspace { id: row.id.clone(), owner: row.account };
+        let resource =
+            Resource::Workspace { id: row.id.clone(), owner: row.account, granted: None };
         let id = authorise(&who, Right::GuestRead, &resource, row.id.clone())?;
         Agent::new(self.control.host_client(row).await?, &id).get("/metrics").await
     }

@@ -24,6 +24,7 @@ use rigbox_types::{
 
 use super::pump::{self, Shell};
 use crate::{
+    access_control::Permit,
     control::Control,
     error::{ApiError, ApiResult},
     guest::{agent::Agent, exec::open_frames},
@@ -58,6 +59,8 @@ pub(crate) async fn terminal_open(
     State(control): State<Arc<Control>>,
     Extension(place): Extension<Place>,
     about: ForWorkspace,
+    // After the workspace: for what is no workspace's id there is none.
+    Extension(permit): Extension<Permit>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response<Body>> {
     let upgrade = upgrade.map_err(|refusal| {
@@ -72,7 +75,7 @@ pub(crate) async fn terminal_open(
         .max_write_buffer_size(WRITE_BUFFER_MAX_BYTES)
         .on_upgrade(move |socket| async move {
             let carry = async move {
-                if let Some(session) = pump::run(socket, shell, shutdown).await {
+                if let Some(session) = pump::run(socket, shell, (shutdown, permit)).await {
                     end(&agent, &session).await;
                 }
                 drop(place);

@@ -36,6 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::http::is_session;
+use crate::access_control::{GONE, Permit};
 
 /// How often a silent client is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
@@ -71,13 +72,16 @@ enum End {
     Done,
     /// The shell lives on, or has ended by itself.
     Left,
+    /// The shell lives on, and the client is told why it is cut off.
+    Cut(&'static str),
 }
 
-/// Runs until one side ends or the process does. Gives the session whose client is done with it.
+/// Runs until one side ends, or the process or the client's permit does. Gives the session whose
+/// client is done with it.
 pub(super) async fn run(
     socket: WebSocket,
     shell: Shell,
-    shutdown: CancellationToken,
+    (shutdown, permit): (CancellationToken, Permit),
 ) -> Option<String> {
     let (sink, messages) = socket.split();
     let (client, outbox) = mpsc::channel(OUTBOX);
@@ -94,10 +98,16 @@ pub(super) async fn run(
         () = ping(&client) => End::Left,
         () = &mut deliver => return None,
         () = shutdown.cancelled() => {
-            broke(&client, "the platform restarts; attach again with this session").await;
-            End::Left
+            End::Cut("the platform restarts; attach again with this session")
         }
+        () = permit.ended().cancelled() => End::Cut(GONE),
     };
+    if let End::Cut(why) = end {
+        tokio::select! {
+            () = broke(&client, why) => {}
+            () = &mut deliver => return None,
+        }
+    }
     drop(client);
     let Down { session, client, .. } = down;
     drop(client);
@@ -107,7 +117,7 @@ pub(super) async fn run(
     }
     match end {
         End::Done => session.into_inner(),
-        End::Left => None,
+        End::Left | End::Cut(_) => None,
     }
 }
 

@@ -112,7 +112,7 @@ mod tests {
             standing: Standing::User,
             scopes: KeyScopes::full(),
         };
-        let resource = Resource::Workspace { id: mine.clone(), owner: account };
+        let resource = Resource::Workspace { id: mine.clone(), owner: account, granted: None };
         let proof = authorise(&principal, Right::WorkspaceEnter, &resource, mine.clone()).unwrap();
 
         let token = tokens.make(&proof, principal.clone()).unwrap();

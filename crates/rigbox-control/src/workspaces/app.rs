@@ -1,19 +1,47 @@
-//! Changes of workspaces that are there.
+//! Changes of workspaces that are there, and the list of those that others share.
 
 use rigbox_store::{
+    Page, PageRequest,
     idempotency::Claim,
     workspaces::{ChangeError, EnvVars, Wanted, WorkspaceRow},
 };
 use rigbox_types::{
-    Authorised, WorkspaceId,
+    AccountId, Authorised, Principal, Right, WorkspaceId,
     api::workspaces::{ResizeWorkspaceRequest, UpdateWorkspaceEnvRequest},
+    authz::authorise,
 };
 
 use super::{
     create::{check_resize, check_resources},
     rules,
 };
-use crate::{account::templates, control::Control, error::ApiResult, validate::env};
+use crate::{
+    access_control::of_workspace, account::templates, control::Control, error::ApiResult,
+    validate::env,
+};
+
+/// A page of the workspaces of others that the account may see. Where roles count only under
+/// conditions each one is asked about, and a page may have fewer than asked for.
+pub(super) async fn workspace_list_shared(
+    control: &Control,
+    who: &Principal,
+    account: &Authorised<AccountId>,
+    asked: &PageRequest,
+) -> ApiResult<Page<WorkspaceRow>> {
+    let store = &control.store;
+    let mut page = store.workspaces().list_shared(*account.target(), asked).await?;
+    if store.bindings().has_conditions().await? {
+        let mut seen = Vec::with_capacity(page.items.len());
+        for row in page.items {
+            let facts = of_workspace(store, who, &row).await?;
+            if authorise(who, Right::WorkspaceRead, &facts, ()).is_ok() {
+                seen.push(row);
+            }
+        }
+        page.items = seen;
+    }
+    Ok(page)
+}
 
 /// Asks for another life of a workspace.
 pub(super) async fn workspace_ask(

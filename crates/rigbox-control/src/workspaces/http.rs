@@ -6,6 +6,7 @@ use axum::{Json, extract::State};
 use rigbox_store::workspaces::{Owner, WorkspaceRow};
 use rigbox_types::{
     Status, WorkspaceId,
+    access::Role,
     api::{
         error::ErrorCode,
         workspaces::{
@@ -20,7 +21,7 @@ use crate::{
     control::Control,
     error::{ApiError, ApiResult},
     http::{
-        access::{ForAccount, ForWorkspace},
+        access::{ForOwner, ForWorkspace},
         body::Document,
         idempotency::Once,
         made::Made,
@@ -34,10 +35,17 @@ type Answer = ApiResult<Json<GetWorkspaceResponse>>;
 /// Lists.
 pub(crate) async fn workspace_list(
     State(control): State<Arc<Control>>,
-    about: ForAccount,
+    about: ForOwner,
 ) -> ApiResult<Json<ListWorkspacesResponse>> {
-    let owner = Owner::Account(*about.account.target());
-    let page = control.store.workspaces().list(owner, &page_request(&about.params)).await?;
+    let (account, asked) = (*about.account.target(), page_request(&about.params));
+    let page = if about.params.flag("shared") {
+        if about.params.text("owner").is_some() {
+            return Err(ApiError::field("shared", "does not go with owner"));
+        }
+        app::workspace_list_shared(&control, &about.principal, &about.account, &asked).await?
+    } else {
+        control.store.workspaces().list(Owner::Account(account), &asked).await?
+    };
     let ssh = &control.config.ssh;
     let vms = page.items.iter().map(|row| view::vm(row, ssh)).collect();
     Ok(Json(ListWorkspacesResponse { vms, next_cursor: page.next_cursor }))
@@ -46,7 +54,7 @@ pub(crate) async fn workspace_list(
 /// Creates.
 pub(crate) async fn workspace_create(
     State(control): State<Arc<Control>>,
-    about: ForAccount,
+    about: ForOwner,
     once: Once,
     Document(request): Document<CreateWorkspaceRequest>,
 ) -> ApiResult<Made<GetWorkspaceResponse>> {
@@ -65,8 +73,12 @@ pub(crate) async fn workspace_create(
 /// Shows.
 pub(crate) async fn workspace_show(
     State(control): State<Arc<Control>>,
-    about: ForWorkspace,
+    mut about: ForWorkspace,
 ) -> Answer {
+    if about.role == Some(Role::Viewer) {
+        // It may hold secrets, and whoever may not enter cannot read them inside either.
+        about.row.wanted.env = None;
+    }
     Ok(answer(&control, &about.row))
 }
 

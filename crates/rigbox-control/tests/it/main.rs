@@ -6,6 +6,7 @@
     reason = "tests fail loudly: a panic there is the report"
 )]
 
+mod access_control;
 mod agent;
 mod api_keys;
 mod audit;
@@ -21,17 +22,20 @@ mod internal;
 mod life;
 mod links;
 mod metrics;
+mod neighbours;
 mod pages;
 mod people;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]
 mod postgres;
 mod rates;
 mod restart;
+mod revoked;
 mod rights;
 mod schemathesis;
 mod scripts;
 mod sessions;
 mod sign_in;
+mod sharing;
 mod ssh_keys;
 mod terminal;
 mod users;

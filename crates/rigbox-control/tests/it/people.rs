@@ -102,3 +102,21 @@ pub(crate) async fn link(world: &World, id: &str) -> String {
     let made = world.api.post(&format!("/users/{id}/sign-in-link")).await.expect(201);
     made["url"].as_str().unwrap().to_owned()
 }
+
+/// Gives the user of this number a role.
+pub(crate) async fn grant(by: &Client, number: u8, resource: &str, role: &str) {
+    by.json("POST", "/access-control/bindings", binding(number, resource, role)).await.expect(200);
+}
+
+/// Takes it away again.
+pub(crate) async fn revoke(by: &Client, number: u8, resource: &str, role: &str) {
+    let body = binding(number, resource, role);
+    let answer = by.json("DELETE", "/access-control/bindings", body).await.expect(200);
+    assert_eq!(answer["deleted"], true, "{answer}");
+}
+
+/// The document of a role of the user of this number.
+pub(crate) fn binding(number: u8, resource: &str, role: &str) -> Value {
+    let principal = format!("user:{}", account(number));
+    json!({ "principal": principal, "resource": resource, "role": role })
+}

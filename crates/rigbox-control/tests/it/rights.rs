@@ -4,13 +4,13 @@
 use http_body_util::BodyExt as _;
 use rigbox_types::{
     Right,
-    endpoint::{ENDPOINTS, Endpoint, Payload},
+    endpoint::{ENDPOINTS, Endpoint, Operation, Payload},
 };
 use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    people::{account, key, session, user},
+    people::{account, grant, key, revoke, session, user},
     ssh_keys,
     world::{World, id},
 };
@@ -28,12 +28,14 @@ enum Outcome {
 
 use Outcome::{Allowed as Y, Forbidden as F, Missing as N, Unauthenticated as U};
 
-/// What the path of a row names.
+/// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
     /// The caller's account, or the installation.
     Account,
-    /// One workspace.
+    /// The account that `owner` names.
+    Owner,
+    /// One workspace, in the path.
     Workspace,
     /// One account, as its operator sees it.
     User,
@@ -41,12 +43,18 @@ enum About {
     Plan,
     /// One thing of an account, below this path.
     Thing(&'static str),
+    /// One workspace, by its reference.
+    OfWorkspace,
+    /// One account, by its reference.
+    OfAccount,
 }
 
 const SESSIONS: &str = "/auth/sessions";
 
+const COUNT: usize = 16;
+
 /// The order of the columns of [`expected`].
-const CALLERS: [&str; 7] = [
+const CALLERS: [&str; COUNT] = [
     "nobody",
     "the owner",
     "the owner's key that reads",
@@ -54,73 +62,133 @@ const CALLERS: [&str; 7] = [
     "the owner's key of another workspace",
     "another user",
     "the operator",
+    "a viewer of the workspace",
+    "a developer of the workspace",
+    "an admin of the workspace",
+    "an owner of the workspace",
+    "a viewer of the account",
+    "a developer of the account",
+    "an admin of the account",
+    "an owner of the account",
+    "a former member",
 ];
 
-/// For each caller: on the owner's object, and on that of the other user.
-fn expected(right: Right, about: About) -> [[Outcome; 7]; 2] {
-    match (right, about) {
-        (Right::Public, About::Account) => [[Y, Y, Y, Y, Y, Y, Y]; 2],
-        (Right::AccountRead, About::Account) => [[U, Y, Y, F, F, Y, Y]; 2],
-        (Right::AccountWrite, About::Account) => [[U, Y, F, F, F, Y, Y]; 2],
-        // An operator has no way to the things of others' accounts.
-        (Right::AccountRead, About::Thing(_)) => [[U, Y, Y, F, F, N, N], [U, N, N, F, F, Y, N]],
-        (Right::AccountWrite, About::Thing(_)) => [[U, Y, F, F, F, N, N], [U, N, F, F, F, Y, N]],
-        (Right::WorkspaceRead, About::Workspace) => [[U, Y, Y, Y, N, N, Y], [U, N, N, N, N, Y, Y]],
-        (Right::WorkspaceWrite | Right::WorkspaceEnter, About::Workspace) => {
-            [[U, Y, F, Y, N, N, Y], [U, N, N, N, N, Y, Y]]
+const ROLES: [&str; 4] = ["viewer", "developer", "admin", "owner"];
+
+/// Of everybody but members; and of members of the workspace and of the account, by role.
+type Row = ([Outcome; 7], [Outcome; 4], [Outcome; 4]);
+
+/// For each caller: on the owner's object, and on that of the other user, where members are like
+/// strangers. A former member is a stranger everywhere.
+fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
+    let (own, other): (Row, [Outcome; 7]) = match (right, about) {
+        (Right::Public, About::Account) => return [[Y; COUNT]; 2],
+        // Everybody has an account of their own.
+        (Right::AccountRead | Right::WorkspaceList, About::Account) => {
+            return [all([U, Y, Y, F, F, Y, Y], Y); 2];
+        }
+        (Right::AccountWrite | Right::WorkspaceCreate, About::Account) => {
+            return [all([U, Y, F, F, F, Y, Y], Y); 2];
         }
         // Only the operator, and that only with a whole key.
-        (Right::Administer, About::Account | About::User | About::Plan) => {
-            [[U, F, F, F, F, F, Y]; 2]
+        (
+            Right::Administer,
+            About::Account
+            | About::User
+            | About::Plan
+            | About::OfWorkspace
+            | About::OfAccount,
+        ) => return [all([U, F, F, F, F, F, Y], F); 2],
+        // An operator has no way to the things of others' accounts, and no role opens them.
+        (Right::AccountRead, About::Thing(_)) => {
+            (([U, Y, Y, F, F, N, N], [N; 4], [N; 4]), [U, N, N, F, F, Y, N])
         }
-        (Right::Administer, About::Workspace | About::Thing(_))
-        | (Right::Public, About::Workspace | About::User | About::Plan | About::Thing(_))
-        | (
-            Right::AccountRead | Right::AccountWrite,
-            About::Workspace | About::User | About::Plan,
-        )
-        | (
-            Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter,
-            About::Account | About::User | About::Plan | About::Thing(_),
-        )
-        | (Right::GuestRead, _) => panic!("{right:?} is no right to {about:?}"),
-    }
+        (Right::AccountWrite, About::Thing(_)) => {
+            (([U, Y, F, F, F, N, N], [N; 4], [N; 4]), [U, N, F, F, F, Y, N])
+        }
+        (Right::WorkspaceList, About::Owner) => {
+            (([U, Y, Y, F, F, N, Y], [N; 4], [Y; 4]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::WorkspaceCreate, About::Owner) => {
+            (([U, Y, F, F, F, N, Y], [N; 4], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::WorkspaceRead, About::Workspace) | (Right::AccessRead, About::OfWorkspace) => {
+            (([U, Y, Y, Y, N, N, Y], [Y; 4], [Y; 4]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::WorkspaceOperate | Right::WorkspaceEnter, About::Workspace) => {
+            (([U, Y, F, Y, N, N, Y], [F, Y, Y, Y], [F, Y, Y, Y]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::WorkspaceWrite, About::Workspace) => {
+            (([U, Y, F, Y, N, N, Y], [F, F, Y, Y], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
+        }
+        // Who lets others in has a whole key.
+        (Right::AccessWrite, About::OfWorkspace) => {
+            (([U, Y, F, F, N, N, Y], [F, F, Y, Y], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::AccessRead, About::OfAccount) => {
+            (([U, Y, Y, F, F, N, Y], [N; 4], [Y; 4]), [U, N, N, N, N, Y, Y])
+        }
+        (Right::AccessWrite, About::OfAccount) => {
+            (([U, Y, F, F, F, N, Y], [N; 4], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
+        }
+        (right, about) => panic!("{right:?} is no right to {about:?}"),
+    };
+    let (others, of_workspace, of_account) = own;
+    let mut first = all(others, N);
+    first[7..11].copy_from_slice(&of_workspace);
+    first[11..15].copy_from_slice(&of_account);
+    [first, all(other, N)]
 }
 
-/// What a row is about. A path that is not known here must be thought about before it is let in.
-fn about(row: &Endpoint) -> About {
+/// The same for everybody who is or was a member.
+fn all(others: [Outcome; 7], members: Outcome) -> [Outcome; COUNT] {
+    let mut row = [members; COUNT];
+    row[..7].copy_from_slice(&others);
+    row
+}
+
+/// What a row can be about. A path that is not known here must be thought about before it is let in.
+fn abouts(row: &Endpoint) -> &'static [About] {
     let path = row.path.trim_start_matches("/api/v1/").trim_start_matches("/api/ws/");
     match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["workspaces" | "terminal", "{id}", ..] => About::Workspace,
-        ["setup-scripts", "{id}"] => About::Thing("/setup-scripts"),
-        ["service-specs", "{id}"] => About::Thing("/service-specs"),
-        ["ssh-keys", "{id}"] => About::Thing("/ssh-keys"),
-        ["auth", "sessions", "{id}"] => About::Thing(SESSIONS),
-        ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => About::Thing("/api-keys"),
-        ["workspaces" | "setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
+        ["workspaces" | "terminal", "{id}", ..] => &[About::Workspace],
+        ["setup-scripts", "{id}"] => &[About::Thing("/setup-scripts")],
+        ["service-specs", "{id}"] => &[About::Thing("/service-specs")],
+        ["ssh-keys", "{id}"] => &[About::Thing("/ssh-keys")],
+        ["auth", "sessions", "{id}"] => &[About::Thing(SESSIONS)],
+        ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => &[About::Thing("/api-keys")],
+        ["workspaces"] => &[About::Account, About::Owner],
+        ["setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
         | ["users", "me"]
         | ["users", "me", "limits" | "regions" | "settings"]
         | ["auth", "session" | "sessions"]
         | ["users"]
-        | ["plans"] => About::Account,
-        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link"] => About::User,
-        ["plans", "{name}"] => About::Plan,
+        | ["plans"]
+        | ["access-control", "role-presets"] => &[About::Account],
+        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link"] => &[About::User],
+        ["plans", "{name}"] => &[About::Plan],
+        ["access-control", "bindings" | "principals" | "simulate" | "tags"]
+        | ["access-control", "throttle-binding" | "throttle-presets"] => {
+            &[About::OfWorkspace, About::OfAccount]
+        }
         _ => panic!("nothing says who may call {}", row.path),
     }
 }
 
 /// Everybody who calls, and what they call about.
 struct Scene {
-    callers: [Client; 7],
+    callers: Vec<Client>,
     /// A workspace of the owner, and one of the other user.
     workspaces: [String; 2],
-    made: u8,
+    made: u32,
 }
 
 impl Scene {
     async fn new(world: &World) -> Self {
         let (owner, other) = (user(world, 1).await, user(world, 2).await);
+        // Somebody to be given roles.
+        user(world, SOMEBODY).await;
         let workspace = async |api: &Client, name: &str| {
             let body = json!({ "name": name, "template_id": "tiny" });
             id(&api.json("POST", "/workspaces", body).await.expect(201))
@@ -128,7 +196,7 @@ impl Scene {
         let this = workspace(&owner, "this").await;
         let beside = workspace(&owner, "beside").await;
         let theirs = workspace(&other, "theirs").await;
-        let callers = [
+        let mut callers = vec![
             world.api.stranger(),
             owner.clone(),
             key(&owner, &["read"]).await.1,
@@ -137,24 +205,41 @@ impl Scene {
             other,
             world.api.clone(),
         ];
+        let mut number = 10;
+        for resource in [format!("workspace:{this}"), format!("account:{}", account(1))] {
+            for role in ROLES {
+                number += 1;
+                callers.push(user(world, number).await);
+                grant(&owner, number, &resource, role).await;
+            }
+        }
+        number += 1;
+        callers.push(user(world, number).await);
+        for resource in [format!("workspace:{this}"), format!("account:{}", account(1))] {
+            grant(&owner, number, &resource, "owner").await;
+            revoke(&owner, number, &resource, "owner").await;
+        }
         Self { callers, workspaces: [this, theirs], made: 0 }
     }
 
     /// The object of one request; a thing is a new one, because the request before may have ended
     /// its own. `whose` is 0 for the owner and 1 for the other user.
     async fn object(&mut self, world: &World, about: About, whose: usize) -> String {
+        let of = account(if whose == 0 { 1 } else { 2 });
         let noun = match about {
             About::Account => return String::new(),
             About::Workspace => return self.workspaces[whose].clone(),
-            About::User => return account(if whose == 0 { 1 } else { 2 }).to_string(),
+            About::User | About::Owner => return of.to_string(),
             // Nobody makes one for a caller that is there already.
             About::Thing(SESSIONS) => {
                 return session(world, if whose == 0 { 1 } else { 2 }).await.0;
             }
+            About::OfWorkspace => return format!("workspace:{}", self.workspaces[whose]),
+            About::OfAccount => return format!("account:{of}"),
             About::Thing(noun) => noun,
             About::Plan => "/plans",
         };
-        self.made = self.made.wrapping_add(1);
+        self.made += 1;
         let name = format!("n{}", self.made);
         if about == About::Plan {
             // Only the operator makes one.
@@ -164,7 +249,9 @@ impl Scene {
         let body = match noun {
             "/setup-scripts" => json!({ "name": name, "content": "" }),
             "/service-specs" => json!({ "name": name, "exec_start": "/bin/true" }),
-            "/ssh-keys" => json!({ "name": name, "public_key": ssh_keys::key(self.made) }),
+            "/ssh-keys" => {
+                json!({ "name": name, "public_key": ssh_keys::key(u8::try_from(self.made % 251).unwrap()) })
+            }
             _ => json!({ "name": name }),
         };
         let maker = &self.callers[if whose == 0 { 1 } else { 5 }];
@@ -173,15 +260,50 @@ impl Scene {
     }
 }
 
+/// The document of a request: whoever may see the object is told what is missing, or changes
+/// nothing that another request of this test is about.
+fn document(row: &Endpoint, about: About, object: &str) -> String {
+    if !matches!(row.request, Payload::Json(_)) {
+        return String::new();
+    }
+    if !matches!(about, About::OfWorkspace | About::OfAccount) {
+        return "{}".to_owned();
+    }
+    let somebody = format!("user:{}", account(SOMEBODY));
+    let document = match row.operation {
+        Operation::AccessBindingCreate | Operation::AccessBindingDelete => {
+            json!({ "principal": somebody, "resource": object, "role": "viewer" })
+        }
+        Operation::AccessBindingUpdate => json!({
+            "principal": somebody, "resource": object,
+            "current_role": "viewer", "new_role": "developer",
+        }),
+        Operation::AccessSimulate => json!({ "action": "workspace_read", "resource": object }),
+        Operation::AccessTagsUpdate => json!({ "resource": object, "tags": {} }),
+        Operation::AccessThrottleBindingUpdate => json!({ "resource": object }),
+        other => panic!("nothing says what {other} is asked"),
+    };
+    document.to_string()
+}
+
 /// Sends a request and looks how it ends; a stream is not read.
 async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) -> Outcome {
     let name = if about == About::Plan { object } else { "x" };
     let path = row.path.replace("{id}", object).replace("{name}", name).replace("{job_id}", OTHER);
-    let required = row.query.iter().filter(|parameter| parameter.required);
-    let query: Vec<_> = required.map(|parameter| format!("{}=x", parameter.name)).collect();
-    // An empty document: whoever may see the object is told what is missing, or changes nothing.
-    let body = if matches!(row.request, Payload::Json(_)) { "{}" } else { "" };
+    let mut query: Vec<_> = row
+        .query
+        .iter()
+        .filter(|parameter| parameter.required)
+        .map(|parameter| match parameter.name {
+            "resource" => format!("resource={object}"),
+            name => format!("{name}=x"),
+        })
+        .collect();
+    if about == About::Owner {
+        query.push(format!("owner={object}"));
+    }
     let path = format!("{path}?{}", query.join("&"));
+    let body = document(row, about, object);
     let request = caller.request(row.method.as_str(), &path, body.into());
     let response = caller.open(request).await;
     let status = response.status().as_u16();
@@ -192,11 +314,16 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
     let value: Value = serde_json::from_slice(&bytes).unwrap();
     let message = value["error"]["message"].as_str().unwrap();
     assert_ne!(status, 500, "{}: {message}", row.operation);
+    // Something may be missing in or on an object that is not.
+    let missing = match about {
+        About::Workspace | About::OfWorkspace => Some("workspace not found"),
+        About::Owner | About::OfAccount => Some("account not found"),
+        About::Account | About::User | About::Thing(_) => None,
+    };
     match status {
         401 => Outcome::Unauthenticated,
         403 => Outcome::Forbidden,
-        // A job or a service may be missing in a workspace that is not.
-        404 if about == About::Workspace && message != "workspace not found" => Outcome::Allowed,
+        404 if missing.is_some_and(|missing| missing != message) => Outcome::Allowed,
         404 => Outcome::Missing,
         _ => Outcome::Allowed,
     }
@@ -205,23 +332,34 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
 /// A job that there is not.
 const OTHER: &str = "00000000-0000-4000-8000-00000000000f";
 
+/// Who is given roles by the requests themselves.
+const SOMEBODY: u8 = 99;
+
+/// All that is tried with a row: what it is about, whose that is, who calls, and how it must end.
+fn cases(row: &Endpoint) -> Vec<(About, usize, usize, Outcome)> {
+    let mut cases = Vec::new();
+    for about in abouts(row) {
+        for (whose, columns) in expected(row.right, *about).into_iter().enumerate() {
+            let of_callers = columns.into_iter().enumerate();
+            cases.extend(of_callers.map(|(number, wanted)| (*about, whose, number, wanted)));
+        }
+    }
+    cases
+}
+
 async fn every_row_is_for_whom_it_is_meant(world: World) {
     let mut scene = Scene::new(&world).await;
     let mut wrong = Vec::new();
     for row in ENDPOINTS {
-        let about = about(row);
-        for (whose, columns) in expected(row.right, about).into_iter().enumerate() {
-            for (number, wanted) in columns.into_iter().enumerate() {
-                let object = scene.object(&world, about, whose).await;
-                let seen = outcome(&scene.callers[number], row, about, &object).await;
-                if seen != wanted {
-                    let whose = if whose == 0 { "the owner's" } else { "the other user's" };
-                    let caller = CALLERS[number];
-                    let operation = row.operation;
-                    wrong.push(format!(
-                        "{operation} by {caller} on {whose}: {seen:?}, not {wanted:?}"
-                    ));
-                }
+        for (about, whose, number, wanted) in cases(row) {
+            let object = scene.object(&world, about, whose).await;
+            let seen = outcome(&scene.callers[number], row, about, &object).await;
+            if seen != wanted {
+                let whose = if whose == 0 { "the owner's" } else { "the other user's" };
+                let (caller, operation) = (CALLERS[number], row.operation);
+                wrong.push(format!(
+                    "{operation} by {caller} on {whose} ({about:?}): {seen:?}, not {wanted:?}"
+                ));
             }
         }
     }

@@ -432,7 +432,7 @@ async fn a_dial_opens_a_port_of_the_workspace_that_it_is_for() {
         let credential = Credential::Key(ApiKeyId::from_random([1; 16]));
         let (standing, scopes) = (Standing::User, KeyScopes::full());
         let who = Principal::Key { credential, account: owner, standing, scopes };
-        let resource = Resource::Workspace { id: id.clone(), owner };
+        let resource = Resource::Workspace { id: id.clone(), owner, granted: None };
         let to = authorise(&who, Right::WorkspaceEnter, &resource, id).unwrap();
         dials.dial(to, port.try_into().unwrap(), Purpose::App).await
     };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rigbox_types::{ApiKeyId, HostId, SessionId, WorkspaceId};
+use rigbox_types::{AccountId, ApiKeyId, HostId, SessionId, WorkspaceId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgListener;
 use tokio::{
@@ -42,6 +42,8 @@ pub enum Wake {
     ApiKey(ApiKeyId),
     /// This session has ended, or its secret is another one.
     Session(SessionId),
+    /// What this account may reach, or how fast it may ask, is not what it was.
+    Access(AccountId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -51,6 +53,9 @@ pub enum Wake {
 const API_KEY: &str = "api-key";
 /// The same of a session.
 const SESSION: &str = "session";
+
+/// Begins what is sent about what an account may reach.
+const ACCESS: &str = "access";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -153,6 +158,7 @@ impl fmt::Display for Wake {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
             Self::Session(id) => write!(f, "{SESSION} {id}"),
+            Self::Access(account) => write!(f, "{ACCESS} {account}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -160,11 +166,12 @@ impl fmt::Display for Wake {
 
 /// Reads what another process has sent.
 fn parse(text: &str) -> Option<Wake> {
-    let (workspace, host) = text.split_once(' ')?;
-    match workspace {
-        API_KEY => return host.parse().ok().map(Wake::ApiKey),
-        SESSION => return host.parse().ok().map(Wake::Session),
-        _ => {}
+    match text.split_once(' ')? {
+        (API_KEY, id) => id.parse().ok().map(Wake::ApiKey),
+        (SESSION, id) => id.parse().ok().map(Wake::Session),
+        (ACCESS, account) => account.parse().ok().map(Wake::Access),
+        (workspace, host) => {
+            Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
+        }
     }
-    Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
 }

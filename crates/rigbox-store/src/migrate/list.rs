@@ -72,6 +72,14 @@ both! {
     "2026-11-28-15-create-device-codes"
     "2026-11-28-16-create-second-factors"
     "2026-11-28-17-create-recovery-codes"
+    "2026-11-28-20-create-bindings"
+    "2026-11-28-21-bindings-by-resource"
+    "2026-11-28-22-create-role-presets"
+    "2026-11-28-23-first-role-presets"
+    "2026-11-28-24-create-tags"
+    "2026-11-28-25-create-throttle-presets"
+    "2026-11-28-26-first-throttle-presets"
+    "2026-11-28-27-create-throttle-bindings"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

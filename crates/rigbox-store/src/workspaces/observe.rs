@@ -1,15 +1,16 @@
 //! Applies what a host reports. Invariants: an observation is applied only if it is newer than the
 //! last one and the host has the workspace; the observation that a workspace is gone, when that is
-//! what is wanted, removes its row and its samples in the same transaction.
+//! what is wanted, removes its row, its samples, its tags and the roles that were given on it in the
+//! same transaction.
 
-use rigbox_types::{Desired, HostId, Observed as State, host::Observation};
+use rigbox_types::{Desired, HostId, Observed as State, access::ResourceRef, host::Observation};
 
 use super::Workspaces;
 use crate::{
-    StoreError,
+    StoreError, bindings,
     feed::Wake,
     row::{json, json_optional, word},
-    samples,
+    samples, tags,
     tx::Tx,
 };
 
@@ -109,6 +110,9 @@ async fn remove_or_update(
         .execute(tx.on())
         .await?;
     samples::forget_workspace(tx, id).await?;
+    let thing = ResourceRef::Workspace(observation.workspace.clone());
+    bindings::forget(tx, &thing).await?;
+    tags::forget(tx, &thing).await?;
     wake(tx, host, observation);
     Ok(Observed::Removed)
 }

@@ -11,6 +11,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod bad_days;
+mod bindings;
 mod durability;
 mod feed;
 mod hosts;
@@ -76,6 +77,14 @@ cases! {
         a_value_that_cannot_be_read_names_its_column
         calls_of_a_closed_store_say_so
         a_transaction_that_is_dropped_has_no_effect;
+    bindings:
+        an_account_has_one_role_on_a_thing
+        roles_are_given_on_what_there_is_to_whom_there_is
+        what_is_said_of_a_workspace_goes_with_it
+        of_many_roles_at_once_as_many_are_given_as_there_may_be
+        what_is_shared_is_listed_page_by_page
+        a_role_with_conditions_brings_the_tags_they_need
+        a_profile_of_rates_is_kept_until_it_is_cleared;
     durability:
         what_a_killed_writer_was_promised_is_there;
     feed:

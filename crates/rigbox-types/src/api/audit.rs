@@ -24,7 +24,8 @@ pub struct AuditEntry {
     pub actor: String,
     /// The address that the request came from.
     pub address: Option<String>,
-    /// The path that was asked for, without its query.
+    /// The path that was asked for, without its query; where a role is given, changed or taken, from
+    /// the second entry on also whose, on what and which.
     pub target: String,
     /// Status of the answer; none before there is one.
     pub status: Option<u16>,

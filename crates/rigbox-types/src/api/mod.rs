@@ -1,6 +1,7 @@
 //! Documents of the HTTP API, one file per resource. Those that the agent in a workspace answers and
 //! the API hands on (exec, files, logs, ports) are in [`guest`](crate::guest).
 
+pub mod access;
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;

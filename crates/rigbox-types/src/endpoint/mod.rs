@@ -37,6 +37,12 @@ macro_rules! operations {
                 }
             }
 
+            /// The operation with this word.
+            #[must_use]
+            pub fn of_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|operation| operation.as_str() == word)
+            }
+
             /// What it does, in one sentence.
             #[must_use]
             pub const fn about(self) -> &'static str {
@@ -49,8 +55,10 @@ macro_rules! operations {
 }
 
 operations! {
-    WorkspaceList = "workspace_list": "Lists the account's workspaces, newest first.",
-    WorkspaceCreate = "workspace_create": "Creates a workspace without booting it.",
+    WorkspaceList = "workspace_list":
+        "Lists the account's workspaces, or those that were shared with it, newest first.",
+    WorkspaceCreate = "workspace_create":
+        "Creates a workspace without booting it, in the account or in one that it is an admin of.",
     WorkspaceShow = "workspace_show": "Shows a workspace, and why it failed when it did.",
     WorkspaceDelete = "workspace_delete": "Deletes a workspace with its disk; asynchronous.",
     WorkspaceStart = "workspace_start": "Boots a workspace; asynchronous.",
@@ -142,6 +150,25 @@ operations! {
     AccountRegionsList = "account_regions_list": "Lists the regions, the default one first.",
     FeatureFlagsShow = "feature_flags_show": "Shows which parts of the product there are.",
     DashboardShow = "dashboard_show": "Shows the account at a glance.",
+    AccessBindingList = "access_binding_list":
+        "Lists who has which role on a thing: an account, a workspace or an app.",
+    AccessBindingCreate = "access_binding_create": "Gives somebody a role on a thing.",
+    AccessBindingUpdate = "access_binding_update": "Gives somebody another role on a thing.",
+    AccessBindingDelete = "access_binding_delete":
+        "Takes somebody's role on a thing away, which is refused from then on; or gives up one's own.",
+    AccessPrincipalList = "access_principal_list":
+        "Looks people up to share a thing with: by whole e-mail address, or among those that have a \
+         role on it by how something of theirs begins.",
+    AccessRolePresetList = "access_role_preset_list": "Lists the roles and what they give.",
+    AccessSimulate = "access_simulate":
+        "Says whether somebody may do something with a thing, and why; changes nothing.",
+    AccessTagsShow = "access_tags_show": "Shows the tags of a thing.",
+    AccessTagsUpdate = "access_tags_update": "Replaces the tags of a thing.",
+    AccessThrottleBindingShow = "access_throttle_binding_show":
+        "Shows which profile of request rates a thing has.",
+    AccessThrottleBindingUpdate = "access_throttle_binding_update":
+        "Gives an account a profile of request rates; for the operator.",
+    AccessThrottlePresetList = "access_throttle_preset_list": "Lists the profiles of request rates.",
     OpenapiShow = "openapi_show": "Shows this document.",
 }
 

@@ -1,26 +1,77 @@
 //! The query parameters of the rows.
 
 use super::{Parameter, ParameterKind};
-use crate::{api::metrics::WorkspaceMetricsRange, limits};
+use crate::{access::ScopeKind, api::metrics::WorkspaceMetricsRange, limits};
 
-pub(super) const PAGE: &[Parameter] = &[
+const MAX_RESULTS: Parameter = Parameter {
+    name: "max_results",
+    kind: ParameterKind::Number { min: 1, max: limits::PAGE_MAX, default: limits::PAGE_DEFAULT },
+    required: false,
+    about: "Most results of this page.",
+};
+
+const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
+    required: false,
+    about: "`next_cursor` of the page before.",
+};
+
+pub(super) const PAGE: &[Parameter] = &[MAX_RESULTS, CURSOR];
+
+const OWNER: Parameter = Parameter {
+    name: "owner",
+    kind: ParameterKind::Text { max_len: UUID_LEN },
+    required: false,
+    about: "Another account, on which the caller was given a role.",
+};
+
+pub(super) const WORKSPACES: &[Parameter] = &[
+    MAX_RESULTS,
+    CURSOR,
+    OWNER,
     Parameter {
-        name: "max_results",
-        kind: ParameterKind::Number {
-            min: 1,
-            max: limits::PAGE_MAX,
-            default: limits::PAGE_DEFAULT,
-        },
+        name: "shared",
+        kind: ParameterKind::Flag,
         required: false,
-        about: "Most results of this page.",
-    },
-    Parameter {
-        name: "cursor",
-        kind: ParameterKind::Text { max_len: CURSOR_MAX_LEN },
-        required: false,
-        about: "`next_cursor` of the page before.",
+        about: "Those of other accounts that the caller was given a role on, instead of its own.",
     },
 ];
+
+pub(super) const IN_ACCOUNT: &[Parameter] = &[OWNER];
+
+const RESOURCE: Parameter = Parameter {
+    name: "resource",
+    kind: ParameterKind::Text { max_len: RESOURCE_MAX_LEN },
+    required: true,
+    about: "`account:<id>`, `workspace:<id>` or `app:<id>`.",
+};
+
+pub(super) const OF_RESOURCE: &[Parameter] = &[RESOURCE];
+
+pub(super) const PRINCIPALS: &[Parameter] = &[
+    RESOURCE,
+    Parameter {
+        name: "query",
+        kind: ParameterKind::Text { max_len: limits::PRINCIPALS_QUERY_MAX_LEN },
+        required: true,
+        about: "A whole e-mail address; or how the address, the name or the reference of somebody \
+                begins who has a role on the thing.",
+    },
+    Parameter {
+        name: "limit",
+        kind: ParameterKind::Number { min: 1, max: limits::PRINCIPALS_MAX, default: 20 },
+        required: false,
+        about: "Most results.",
+    },
+];
+
+pub(super) const ROLE_PRESETS: &[Parameter] = &[Parameter {
+    name: "scope_kind",
+    kind: ParameterKind::OneOf(ScopeKind::WORDS),
+    required: false,
+    about: "Only those of this kind of thing; all of them when missing.",
+}];
 
 pub(super) const FORCE: &[Parameter] = &[Parameter {
     name: "force",
@@ -159,6 +210,12 @@ pub(super) const TERMINAL: &[Parameter] = &[
         about: "With a session: how many bytes of its output were seen already.",
     },
 ];
+
+/// Length of an account's id.
+const UUID_LEN: usize = 36;
+
+/// Longest reference to a thing: `account:` and a UUID, with room.
+const RESOURCE_MAX_LEN: usize = 64;
 
 /// Longest cursor. Systemd's journal cursors are about 130 bytes.
 const CURSOR_MAX_LEN: usize = 512;

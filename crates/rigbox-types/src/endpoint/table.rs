@@ -3,13 +3,20 @@
 use super::{
     Endpoint, Operation as Op, Payload, RateClass,
     query::{
-        FILE, FILE_DELETE, FILE_WRITE, FORCE, LOG_STREAM, LOGS, PAGE, RANGE, SERVICE_LOGS, TERMINAL,
+        FILE, FILE_DELETE, FILE_WRITE, FORCE, IN_ACCOUNT, LOG_STREAM, LOGS, OF_RESOURCE, PAGE,
+        PRINCIPALS, RANGE, ROLE_PRESETS, SERVICE_LOGS, TERMINAL, WORKSPACES,
     },
     schema_of,
 };
 use crate::{
     Right,
     api::{
+        access::{
+            AccessBinding, BindingsResponse, CreateBindingRequest, DeleteBindingRequest,
+            DeleteResponse, PrincipalLookupResponse, RolePresetsResponse, SimulateAccessRequest,
+            SimulateAccessResponse, TagsResponse, ThrottleBindingResponse, ThrottlePresetsResponse,
+            UpdateBindingRequest, UpdateTagsRequest, UpdateThrottleBindingRequest,
+        },
         accounts::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
             GetUserSettingsResponse, ListRegionsResponse, UpdateUserSettingsRequest,
@@ -63,13 +70,15 @@ const LATER: &[ErrorCode] = &[NotFound, ErrorCode::Unsupported];
 
 /// Every endpoint of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::get(Op::WorkspaceList, "/api/v1/workspaces", Right::AccountRead)
-        .query(PAGE)
-        .answers::<ListWorkspacesResponse>(200),
-    Endpoint::post(Op::WorkspaceCreate, "/api/v1/workspaces", Right::AccountWrite)
+    Endpoint::get(Op::WorkspaceList, "/api/v1/workspaces", Right::WorkspaceList)
+        .query(WORKSPACES)
+        .answers::<ListWorkspacesResponse>(200)
+        .errors(MISSING),
+    Endpoint::post(Op::WorkspaceCreate, "/api/v1/workspaces", Right::WorkspaceCreate)
+        .query(IN_ACCOUNT)
         .takes::<CreateWorkspaceRequest>()
         .answers::<GetWorkspaceResponse>(201)
-        .errors(&[ErrorCode::QuotaExceeded, Conflict, CapacityExhausted]),
+        .errors(&[NotFound, ErrorCode::QuotaExceeded, Conflict, CapacityExhausted]),
     Endpoint::get(Op::WorkspaceShow, "/api/v1/workspaces/{id}", Right::WorkspaceRead)
         .answers::<GetWorkspaceResponse>(200)
         .errors(MISSING),
@@ -77,26 +86,34 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .query(FORCE)
         .answers::<MessageResponse>(200)
         .errors(&[NotFound, InvalidState]),
-    Endpoint::post(Op::WorkspaceStart, "/api/v1/workspaces/{id}/start", Right::WorkspaceWrite)
+    Endpoint::post(Op::WorkspaceStart, "/api/v1/workspaces/{id}/start", Right::WorkspaceOperate)
         .answers::<GetWorkspaceResponse>(200)
         .errors(BOOTS),
-    Endpoint::post(Op::WorkspaceStop, "/api/v1/workspaces/{id}/stop", Right::WorkspaceWrite)
+    Endpoint::post(Op::WorkspaceStop, "/api/v1/workspaces/{id}/stop", Right::WorkspaceOperate)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, InvalidState]),
-    Endpoint::post(Op::WorkspaceRestart, "/api/v1/workspaces/{id}/restart", Right::WorkspaceWrite)
-        .answers::<GetWorkspaceResponse>(200)
-        .errors(BOOTS),
-    Endpoint::post(Op::WorkspaceCancel, "/api/v1/workspaces/{id}/cancel", Right::WorkspaceWrite)
+    Endpoint::post(
+        Op::WorkspaceRestart,
+        "/api/v1/workspaces/{id}/restart",
+        Right::WorkspaceOperate,
+    )
+    .answers::<GetWorkspaceResponse>(200)
+    .errors(BOOTS),
+    Endpoint::post(Op::WorkspaceCancel, "/api/v1/workspaces/{id}/cancel", Right::WorkspaceOperate)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, Conflict]),
-    Endpoint::post(Op::WorkspaceRetry, "/api/v1/workspaces/{id}/retry", Right::WorkspaceWrite)
+    Endpoint::post(Op::WorkspaceRetry, "/api/v1/workspaces/{id}/retry", Right::WorkspaceOperate)
         .answers::<GetWorkspaceResponse>(200)
         .errors(&[NotFound, Conflict, ErrorCode::QuotaExceeded, CapacityExhausted]),
-    Endpoint::post(Op::WorkspaceSuspend, "/api/v1/workspaces/{id}/suspend", Right::WorkspaceWrite)
-        .answers::<GetWorkspaceResponse>(200)
-        .errors(LATER)
-        .never_replayed(),
-    Endpoint::post(Op::WorkspaceResume, "/api/v1/workspaces/{id}/resume", Right::WorkspaceWrite)
+    Endpoint::post(
+        Op::WorkspaceSuspend,
+        "/api/v1/workspaces/{id}/suspend",
+        Right::WorkspaceOperate,
+    )
+    .answers::<GetWorkspaceResponse>(200)
+    .errors(LATER)
+    .never_replayed(),
+    Endpoint::post(Op::WorkspaceResume, "/api/v1/workspaces/{id}/resume", Right::WorkspaceOperate)
         .answers::<GetWorkspaceResponse>(200)
         .errors(LATER)
         .never_replayed(),
@@ -232,7 +249,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         Op::WorkspaceSshKeysSync,
         "/api/v1/workspaces/{id}/ssh-keys/sync",
-        Right::WorkspaceWrite,
+        Right::WorkspaceOperate,
     )
     .answers::<SyncSshKeysResponse>(200)
     .errors(MISSING_OR_STATE),
@@ -405,6 +422,81 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<FeatureFlagsResponse>(200),
     Endpoint::get(Op::DashboardShow, "/api/v1/dashboard", Right::AccountRead)
         .answers::<GetDashboardResponse>(200),
+    Endpoint::get(Op::AccessBindingList, "/api/v1/access-control/bindings", Right::AccessRead)
+        .query(OF_RESOURCE)
+        .rate(RateClass::Authentication)
+        .answers::<BindingsResponse>(200)
+        .errors(MISSING),
+    Endpoint::post(Op::AccessBindingCreate, "/api/v1/access-control/bindings", Right::AccessWrite)
+        .rate(RateClass::Authentication)
+        .takes::<CreateBindingRequest>()
+        .answers::<AccessBinding>(200)
+        .errors(&[NotFound, ErrorCode::QuotaExceeded]),
+    Endpoint::delete(
+        Op::AccessBindingDelete,
+        "/api/v1/access-control/bindings",
+        Right::AccessWrite,
+    )
+    .rate(RateClass::Authentication)
+    .takes::<DeleteBindingRequest>()
+    .answers::<DeleteResponse>(200)
+    .errors(MISSING),
+    Endpoint::patch(Op::AccessBindingUpdate, "/api/v1/access-control/bindings", Right::AccessWrite)
+        .rate(RateClass::Authentication)
+        .takes::<UpdateBindingRequest>()
+        .answers::<AccessBinding>(200)
+        .errors(MISSING),
+    Endpoint::get(Op::AccessPrincipalList, "/api/v1/access-control/principals", Right::AccessWrite)
+        .query(PRINCIPALS)
+        .rate(RateClass::Authentication)
+        .answers::<PrincipalLookupResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(
+        Op::AccessRolePresetList,
+        "/api/v1/access-control/role-presets",
+        Right::AccountRead,
+    )
+    .query(ROLE_PRESETS)
+    .answers::<RolePresetsResponse>(200),
+    // Nothing changes, and what was true a while ago is no answer.
+    Endpoint::post(Op::AccessSimulate, "/api/v1/access-control/simulate", Right::AccessRead)
+        .takes::<SimulateAccessRequest>()
+        .answers::<SimulateAccessResponse>(200)
+        .errors(MISSING)
+        .never_replayed(),
+    Endpoint::get(Op::AccessTagsShow, "/api/v1/access-control/tags", Right::AccessRead)
+        .query(OF_RESOURCE)
+        .answers::<TagsResponse>(200)
+        .errors(MISSING),
+    Endpoint::put(Op::AccessTagsUpdate, "/api/v1/access-control/tags", Right::AccessWrite)
+        .takes::<UpdateTagsRequest>()
+        .answers::<TagsResponse>(200)
+        .errors(MISSING),
+    Endpoint::get(
+        Op::AccessThrottleBindingShow,
+        "/api/v1/access-control/throttle-binding",
+        Right::AccessRead,
+    )
+    .query(OF_RESOURCE)
+    .answers::<ThrottleBindingResponse>(200)
+    .errors(MISSING),
+    Endpoint::put(
+        Op::AccessThrottleBindingUpdate,
+        "/api/v1/access-control/throttle-binding",
+        Right::Administer,
+    )
+    .rate(RateClass::Authentication)
+    .takes::<UpdateThrottleBindingRequest>()
+    .answers::<ThrottleBindingResponse>(200)
+    .errors(MISSING),
+    Endpoint::get(
+        Op::AccessThrottlePresetList,
+        "/api/v1/access-control/throttle-presets",
+        Right::AccessRead,
+    )
+    .query(OF_RESOURCE)
+    .answers::<ThrottlePresetsResponse>(200)
+    .errors(MISSING),
     Endpoint::get(Op::OpenapiShow, "/api/v1/openapi.json", Right::Public)
         .rate(RateClass::Open)
         .streams(Payload::AnyJson),

@@ -39,7 +39,10 @@ fn a_path_about_one_workspace_needs_a_right_to_it() {
         let one = row.path.contains("/workspaces/{id}") || row.path.contains("/terminal/{id}");
         let right = matches!(
             row.right,
-            Right::WorkspaceRead | Right::WorkspaceWrite | Right::WorkspaceEnter
+            Right::WorkspaceRead
+                | Right::WorkspaceOperate
+                | Right::WorkspaceWrite
+                | Right::WorkspaceEnter
         );
         assert_eq!(one, right, "{}", row.operation);
     }
@@ -48,12 +51,17 @@ fn a_path_about_one_workspace_needs_a_right_to_it() {
 #[test]
 fn what_changes_something_needs_more_than_the_right_to_read() {
     for row in ENDPOINTS {
-        // What somebody shows who they are by can ask for no right.
-        let signs_in = row.operation == Operation::SessionCreate;
-        if row.method != Method::Get && !signs_in {
+        // A question that needs a body; and what somebody shows who they are by can ask for no right.
+        let asks = matches!(row.operation, Operation::AccessSimulate | Operation::SessionCreate);
+        if row.method != Method::Get && !asks {
             let reads = matches!(
                 row.right,
-                Right::Public | Right::AccountRead | Right::WorkspaceRead | Right::GuestRead
+                Right::Public
+                    | Right::AccountRead
+                    | Right::WorkspaceList
+                    | Right::WorkspaceRead
+                    | Right::AccessRead
+                    | Right::GuestRead
             );
             assert!(!reads, "{}", row.operation);
         }
