@@ -5,6 +5,8 @@ use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
 use rigbox_types::{RegionName, rate::RateLimits};
 
+use crate::oidc::OidcProvider;
+
 /// Everything that [`run`](crate::run) needs besides its public listener.
 pub struct Config {
     /// The database.
@@ -28,6 +30,8 @@ pub struct Config {
     pub ssh: SshGateway,
     /// How fast accounts and addresses may ask.
     pub rates: RateLimits,
+    /// Providers by which people sign in.
+    pub oidc: Vec<OidcProvider>,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

@@ -16,6 +16,7 @@ mod hosts;
 mod http;
 mod keep;
 mod metrics;
+mod oidc;
 mod rates;
 mod service_specs;
 mod setup_scripts;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use config::{Config, SshGateway};
+pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::StoreUrl;
 pub use source::NoRandom;
 

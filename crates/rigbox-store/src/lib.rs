@@ -11,12 +11,14 @@ pub mod clock;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod identities;
 pub mod rates;
 pub mod samples;
 pub mod service_specs;
 pub mod settings;
 pub mod setup_scripts;
 pub mod ssh_keys;
+pub mod tickets;
 pub mod workspaces;
 
 mod adding;
@@ -35,6 +37,7 @@ pub use clock::{Clock, SystemClock};
 use engine::Engine;
 pub use error::{Amount, OpenError, Over, Scope, StoreError};
 pub use page::{Page, PageRequest};
+use rigbox_types::Timestamp;
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// The open store. Cheap to clone; clones share its connections.
@@ -89,6 +92,12 @@ impl Store {
         api_keys::ApiKeys { engine: &self.engine }
     }
 
+    /// The time by which rows are kept and end.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
     /// Setup scripts.
     #[must_use]
     pub fn setup_scripts(&self) -> setup_scripts::SetupScripts<'_> {
@@ -129,6 +138,18 @@ impl Store {
     #[must_use]
     pub fn idempotency(&self) -> idempotency::Idempotency<'_> {
         idempotency::Idempotency { engine: &self.engine }
+    }
+
+    /// Who accounts are to providers of OpenID Connect.
+    #[must_use]
+    pub fn identities(&self) -> identities::Identities<'_> {
+        identities::Identities { engine: &self.engine }
+    }
+
+    /// Tickets that serve once.
+    #[must_use]
+    pub fn tickets(&self) -> tickets::Tickets<'_> {
+        tickets::Tickets { engine: &self.engine }
     }
 
     /// The installation's settings.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use rigbox_store::accounts::{AccountRow, PlanRow};
+use rigbox_store::{
+    accounts::{AccountRow, PlanRow},
+    identities::{Identity, IdentityRow},
+};
 use rigbox_types::{
     AccountId,
     api::{
         api_keys::ApiKeySecretResponse,
         users::{
             CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, Plan, UpdateUserRequest, User,
+            ListPlansResponse, ListUsersResponse, Plan, UpdateUserRequest, User, UserIdentity,
         },
     },
 };
@@ -98,7 +101,15 @@ pub(crate) async fn plan_list(
 
 async fn answer(control: &Control, row: AccountRow) -> ApiResult<Json<GetUserResponse>> {
     let limits = limits_of(control, &row).await?;
-    Ok(Json(GetUserResponse { user: view(row), limits }))
+    let identities = control.store.identities().list(row.id).await?;
+    let identities = identities.into_iter().map(identity).collect();
+    Ok(Json(GetUserResponse { user: view(row), limits, identities }))
+}
+
+fn identity(row: IdentityRow) -> UserIdentity {
+    let Identity { issuer, subject, provider, email } = row.identity;
+    let (created_at, last_used_at) = (row.created_at, row.last_used_at);
+    UserIdentity { provider, issuer, subject, email, created_at, last_used_at }
 }
 
 fn view(row: AccountRow) -> User {

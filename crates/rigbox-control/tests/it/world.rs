@@ -189,6 +189,7 @@ async fn start_control(
         api_url: base.clone(),
         ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
         rates,
+        oidc: Vec::new(),
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

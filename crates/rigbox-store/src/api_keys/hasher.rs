@@ -88,6 +88,13 @@ impl KeyHasher {
         KeyHash(self.mac(key.expose_secret().as_bytes()))
     }
 
+    /// What proves that this installation has said `text`, for one use of it.
+    #[must_use]
+    pub fn tag(&self, use_of_it: &'static str, text: &str) -> [u8; LEN] {
+        // A use has no NUL in it, so no two uses have a message in common, and no credential either.
+        self.mac(format!("{use_of_it}\0{text}").as_bytes())
+    }
+
     /// The keyed hash of what is no secret.
     pub(crate) fn mac(&self, message: &[u8]) -> [u8; LEN] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret())

@@ -63,6 +63,9 @@ both! {
     "2026-11-25-33-audit-by-account"
     "2026-11-25-34-create-audit-ends"
     "2026-11-25-35-start-audit-ends"
+    "2026-11-28-50-create-identities"
+    "2026-11-28-51-create-spent-tickets"
+    "2026-11-28-52-spent-tickets-by-age"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

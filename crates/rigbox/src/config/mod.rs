@@ -4,9 +4,13 @@
 
 mod load;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use camino::Utf8PathBuf;
+use rigbox_control::OidcSettings;
 use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) images: ImagesConfig,
     /// The first workspace.
     pub(crate) first: FirstConfig,
+    /// Providers by which people sign in, by name.
+    pub(crate) oidc: BTreeMap<String, OidcSettings>,
 }
 
 /// The HTTP API.
@@ -45,6 +51,9 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// Where browsers and other clients reach it, where that is not where it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
 }
 
 /// The SSH gateway.
@@ -165,13 +174,14 @@ impl Default for Config {
             host: HostConfig::default(),
             images: ImagesConfig::default(),
             first: FirstConfig::default(),
+            oidc: BTreeMap::new(),
         }
     }
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), public_url: None }
     }
 }
 
