@@ -1,8 +1,10 @@
 //! What control is told at its start.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
-use rigbox_store::StoreUrl;
+use rigbox_store::{Clock, StoreUrl};
 use rigbox_types::{RegionName, rate::RateLimits};
 
 use crate::oidc::OidcProvider;
@@ -11,6 +13,8 @@ use crate::oidc::OidcProvider;
 pub struct Config {
     /// The database.
     pub store: StoreUrl,
+    /// By which rows are kept and end.
+    pub clock: Arc<dyn Clock>,
     /// Directory of the installation's own secrets; only this process may read it.
     pub secrets: Utf8PathBuf,
     /// Where the operator's first key is written, if it is not there yet; none where somebody else

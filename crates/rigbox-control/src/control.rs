@@ -8,22 +8,24 @@ use std::{
     },
 };
 
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderValue, Uri};
 use rigbox_fabric::{Client, ClientAuth};
 use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
 use rigbox_types::{
-    ApiKeyId, Principal, RegionName, WorkspaceId, api::error::ErrorCode, endpoint::Operation,
-    rate::RateLimits,
+    AccountId, Credential, Principal, RegionName, WorkspaceId, api::error::ErrorCode,
+    endpoint::Operation, rate::RateLimits,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Auditor,
-    authn::{Authenticator, check_enabled},
+    authn::{Authenticator, Presented, check_enabled},
     config::SshGateway,
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
     http::{access::ForWorkspace, params::Params, places::Places},
+    identity::password::Passwords,
+    oidc::Oidc,
     rates::Rates,
     source::{NoRandom, random},
     terminal::TerminalTokens,
@@ -42,6 +44,7 @@ pub(crate) struct Known {
     pub(crate) authn: Authenticator,
     pub(crate) auditor: Auditor,
     pub(crate) host_auth: ClientAuth,
+    pub(crate) oidc: Oidc,
 }
 
 /// See the module.
@@ -50,6 +53,8 @@ pub(crate) struct Control {
     pub(crate) config: Facts,
     pub(crate) authn: Authenticator,
     pub(crate) audit: Auditor,
+    pub(crate) passwords: Passwords,
+    pub(crate) oidc: Oidc,
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
@@ -80,6 +85,8 @@ impl Control {
             config,
             authn: known.authn,
             audit: known.auditor,
+            passwords: Passwords::new()?,
+            oidc: known.oidc,
             hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),
@@ -117,21 +124,27 @@ impl Control {
         self.hosts.client(&host.id, &host.address)
     }
 
-    /// Believes an API key no more, nor what was made with it; all of them where none is named.
-    pub(crate) fn forget_key(&self, id: Option<ApiKeyId>) {
-        self.authn.forget(id);
-        self.tokens.forget(id);
+    /// Believes a credential no more, nor what was made with it; none where none is named.
+    pub(crate) fn forget(&self, credential: Option<Credential>) {
+        self.authn.forget(credential);
+        self.tokens.forget(credential);
+    }
+
+    /// Believes nothing of an account any more without looking: many of its credentials have ended.
+    pub(crate) fn forget_account(&self, account: AccountId) {
+        self.authn.forget_account(account);
+        self.tokens.forget_account(account);
     }
 
     /// Who opens a terminal: by its token, else by the header.
     pub(crate) async fn terminal_principal(
         &self,
         uri: &Uri,
-        headers: &HeaderMap,
+        presented: ApiResult<Presented>,
     ) -> ApiResult<Principal> {
         let params = Params::read(Operation::TerminalOpen.endpoint(), uri)?;
         let Some(token) = params.text("token") else {
-            return self.authn.principal(&self.store, headers).await;
+            return Ok(self.authn.caller(&self.store, &presented?).await?.principal);
         };
         let last = uri.path().rsplit('/').next().unwrap_or_default();
         let taken = last.parse().ok().and_then(|id: WorkspaceId| self.tokens.take(token, &id));

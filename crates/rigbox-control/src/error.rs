@@ -167,7 +167,13 @@ impl ApiError {
         })
     }
 
-    fn log(&self) {
+    /// Seconds after which to come again.
+    pub(crate) fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    /// Writes what was behind a refusal to the log; once, by whoever answers it.
+    pub(crate) fn log(&self) {
         let Some(cause) = &self.cause else { return };
         let cause = chain(cause.as_ref());
         if self.code == ErrorCode::Internal {

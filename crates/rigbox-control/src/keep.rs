@@ -26,6 +26,15 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.rates().forget().await {
             tracing::warn!(%error, "full rate buckets were not forgotten");
         }
+        if let Err(error) = control.store.sessions().forget().await {
+            tracing::warn!(%error, "ended sessions were not forgotten");
+        }
+        if let Err(error) = control.store.passwords().forget().await {
+            tracing::warn!(%error, "ended links were not forgotten");
+        }
+        if let Err(error) = control.store.throttles().forget().await {
+            tracing::warn!(%error, "old throttles were not forgotten");
+        }
         if let Err(error) = control.store.feed().forget().await {
             tracing::warn!(%error, "old removals were not forgotten");
         }

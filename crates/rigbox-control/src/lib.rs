@@ -14,9 +14,11 @@ mod error;
 mod guest;
 mod hosts;
 mod http;
+mod identity;
 mod keep;
 mod metrics;
 mod oidc;
+mod pages;
 mod rates;
 mod service_specs;
 mod setup_scripts;
@@ -30,7 +32,7 @@ mod workspaces;
 use std::{sync::Arc, time::Duration};
 
 use rigbox_fabric::{BindError, Listener, serve, task};
-use rigbox_store::{OpenError, Store, StoreError, SystemClock, api_keys::HasherError};
+use rigbox_store::{OpenError, Store, StoreError, api_keys::HasherError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,13 +40,15 @@ pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use config::{Config, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
-pub use rigbox_store::StoreUrl;
+pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
 
 use crate::{
     audit::Auditor,
     authn::Authenticator,
     control::{Control, Facts, Known},
+    identity::cookies::Cookies,
+    oidc::Oidc,
 };
 
 /// How long tasks may take to end once both listeners have.
@@ -69,6 +73,9 @@ pub enum RunError {
     /// The internal listener.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A provider of sign-ins cannot be spoken to as it is configured.
+    #[error(transparent)]
+    Oidc(#[from] ProviderError),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -84,7 +91,7 @@ pub async fn run(
     public: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let store = Store::open(&config.store, Arc::new(SystemClock)).await?;
+    let store = Store::open(&config.store, config.clock).await?;
     if let Some(key_file) = &config.admin_key_file {
         let found = bootstrap(&store, &config.secrets, key_file).await?;
         if matches!(found, Bootstrap::Made(_)) {
@@ -94,7 +101,9 @@ pub async fn run(
     store.idempotency().release().await?;
     // Before a key is believed, so that the end of none is missed.
     let wakes = store.feed().subscribe();
-    let authn = Authenticator::new(authn::hasher(&config.secrets)?);
+    let authn = Authenticator::new(authn::hasher(&config.secrets)?, Cookies::new(&config.api_url));
+    let oidc = Oidc::new(config.oidc, authn::hasher(&config.secrets)?, &config.api_url)?;
+    oidc.check_plans(&store).await?;
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts {
         region: config.region,
@@ -103,7 +112,7 @@ pub async fn run(
         rates: config.rates,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
-    let known = Known { authn, auditor, host_auth: config.host_auth };
+    let known = Known { authn, auditor, host_auth: config.host_auth, oidc };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();
     let audit = task::spawn("control.audit", writer.run(store.clone(), audited.clone()));

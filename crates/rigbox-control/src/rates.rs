@@ -22,13 +22,10 @@ use rigbox_types::{
     endpoint::RateClass,
     rate::{self, Draw, Rate, RateLimits},
 };
-use secrecy::ExposeSecret as _;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::{sync::Mutex as AsyncMutex, time::timeout};
 
 use crate::{
-    authn::bearer,
     error::{ApiError, ApiResult},
     source::now,
 };
@@ -69,6 +66,7 @@ pub(crate) struct Rates {
     strangers: Buckets<()>,
 }
 
+/// What a credential is remembered by: it is kept nowhere itself.
 type Digest256 = [u8; 32];
 
 /// A shared bucket, as far as this process knows it. One request at a time looks into the database;
@@ -218,18 +216,17 @@ impl Rates {
 
     /// Refuses an address from which too many wrong credentials came, but not what was good a while
     /// ago: nobody is locked out by a guesser beside them.
-    pub(crate) fn check_guesses(&self, from: IpAddr, headers: &HeaderMap) -> ApiResult<()> {
+    pub(crate) fn check_guesses(&self, from: IpAddr, shown: Option<&Digest256>) -> ApiResult<()> {
         let (class, now) = (RateClass::Authentication, now().as_micros());
         let found = self.addresses.look((network(from), class), self.limits.of(class), now);
-        if matches!(found, Draw::Empty { .. }) && self.is_trusted(headers, now) {
+        if matches!(found, Draw::Empty { .. }) && self.is_trusted(shown, now) {
             return Ok(());
         }
         left(found, class, self.limits.of(class)).map(drop)
     }
 
-    /// Notes that the key in these headers is good.
-    pub(crate) fn trust(&self, headers: &HeaderMap) {
-        let Some(digest) = digest(headers) else { return };
+    /// Notes that a credential is good.
+    pub(crate) fn trust(&self, digest: Digest256) {
         let now = now().as_micros();
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         if trusted.len() >= BUCKETS_MAX && !trusted.contains_key(&digest) {
@@ -248,9 +245,9 @@ impl Rates {
     }
 
     /// Counts wrong or missing credentials against their address.
-    pub(crate) fn count_guess(&self, from: IpAddr, headers: &HeaderMap) {
-        if let Some(digest) = digest(headers) {
-            self.trusted.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+    pub(crate) fn count_guess(&self, from: IpAddr, shown: Option<&Digest256>) {
+        if let Some(digest) = shown {
+            self.trusted.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
         }
         let class = RateClass::Authentication;
         let drawn =
@@ -260,18 +257,11 @@ impl Rates {
         }
     }
 
-    fn is_trusted(&self, headers: &HeaderMap, now: i64) -> bool {
+    fn is_trusted(&self, shown: Option<&Digest256>, now: i64) -> bool {
         let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = digest(headers).and_then(|digest| trusted.get(&digest).copied());
+        let until = shown.and_then(|digest| trusted.get(digest).copied());
         until.is_some_and(|until| until > now)
     }
-}
-
-/// A digest of the key, however the header spells what is around it: the key itself is kept
-/// nowhere. It has 256 random bits, so how far a lookup of its digest comes tells nothing about it.
-fn digest(headers: &HeaderMap) -> Option<Digest256> {
-    let key = bearer(headers).ok()?;
-    Some(Sha256::digest(key.text().expose_secret().as_bytes()).into())
 }
 
 fn left(drawn: Draw, class: RateClass, rate: Rate) -> ApiResult<Left> {
@@ -302,7 +292,7 @@ fn left(drawn: Draw, class: RateClass, rate: Rate) -> ApiResult<Left> {
 }
 
 /// What counts as one address: of IPv6 the half that a provider gives to one line.
-fn network(from: IpAddr) -> IpAddr {
+pub(crate) fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V6(address) => {
             let kept = address.to_bits() & (u128::MAX << 64);
@@ -373,25 +363,18 @@ mod tests {
     fn a_guesser_is_refused_and_its_neighbour_is_not() {
         let rates = Rates::new(RateLimits::default());
         let from = IpAddr::from([192, 0, 2, 1]);
-        let of = |key: String| {
-            HeaderMap::from_iter([(
-                http::header::AUTHORIZATION,
-                HeaderValue::from_str(&format!("Bearer {key}")).unwrap(),
-            )])
-        };
-        let key = |byte: &str| format!("rb_{}", byte.repeat(36));
-        let (good, wrong) = (of(key("01")), of(key("02")));
-        rates.trust(&good);
+        let (good, wrong) = ([1; 32], [2; 32]);
+        rates.trust(good);
         for _ in 0..RateLimits::default().authentication {
-            rates.check_guesses(from, &wrong).unwrap();
-            rates.count_guess(from, &wrong);
+            rates.check_guesses(from, Some(&wrong)).unwrap();
+            rates.count_guess(from, Some(&wrong));
         }
-        let refused = rates.check_guesses(from, &wrong).unwrap_err();
+        let refused = rates.check_guesses(from, Some(&wrong)).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::RateLimited);
-        rates.check_guesses(from, &good).unwrap();
-        rates.check_guesses(IpAddr::from([192, 0, 2, 2]), &wrong).unwrap();
+        rates.check_guesses(from, Some(&good)).unwrap();
+        rates.check_guesses(IpAddr::from([192, 0, 2, 2]), Some(&wrong)).unwrap();
         // A key that was revoked is good no longer.
-        rates.count_guess(from, &good);
-        rates.check_guesses(from, &good).unwrap_err();
+        rates.count_guess(from, Some(&good));
+        rates.check_guesses(from, Some(&good)).unwrap_err();
     }
 }

@@ -32,7 +32,8 @@ macro_rules! account {
             "SELECT a.id, a.standing, a.created_at, p.email, p.display_name, p.disabled_at, \
              COALESCE(p.overrides, '{}') AS overrides, \
              COALESCE(p.preferences, '{}') AS preferences, \
-             COALESCE(p.updated_at, a.created_at) AS updated_at, l.name AS plan, l.quotas \
+             COALESCE(p.updated_at, a.created_at) AS updated_at, l.name AS plan, l.quotas, \
+             (SELECT COUNT(*) FROM passwords w WHERE w.account_id = a.id) AS has_password \
              FROM accounts a LEFT JOIN profiles p ON p.account_id = a.id \
              JOIN plans l ON l.name = COALESCE(p.plan, \
              CASE a.standing WHEN 'operator' THEN 'operator' ELSE 'free' END) ",
@@ -80,6 +81,8 @@ pub struct AccountRow {
     pub standing: Standing,
     /// What can be changed of it.
     pub profile: Profile,
+    /// Whether it has a password to sign in with.
+    pub has_password: bool,
     /// What it may use: its plan's numbers with its own ones over them.
     pub quotas: Quotas,
     /// When it was made.
@@ -276,7 +279,8 @@ pub(crate) async fn row_of(tx: &mut Tx<'_>, id: AccountId) -> Result<AccountRow,
     read(&row.ok_or_else(|| StoreError::not_found("account", &id))?)
 }
 
-async fn write(
+/// Writes a profile, in a transaction that holds the counter.
+pub(crate) async fn write(
     tx: &mut Tx<'_>,
     id: AccountId,
     profile: &Profile,
@@ -320,6 +324,7 @@ fn read(row: &AnyRow) -> Result<AccountRow, StoreError> {
             disabled_at: columns.moment_optional("disabled_at")?,
             preferences: columns.json("preferences")?,
         },
+        has_password: columns.flag("has_password")?,
         quotas: Quotas::effective(columns.json("quotas")?, overrides),
         created_at: columns.moment("created_at")?,
         updated_at: columns.moment("updated_at")?,

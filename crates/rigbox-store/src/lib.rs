@@ -8,16 +8,21 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod clock;
+pub mod device_codes;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
 pub mod identities;
+pub mod passwords;
 pub mod rates;
 pub mod samples;
+pub mod second_factors;
 pub mod service_specs;
+pub mod sessions;
 pub mod settings;
 pub mod setup_scripts;
 pub mod ssh_keys;
+pub mod throttles;
 pub mod tickets;
 pub mod workspaces;
 
@@ -90,6 +95,36 @@ impl Store {
     #[must_use]
     pub fn api_keys(&self) -> api_keys::ApiKeys<'_> {
         api_keys::ApiKeys { engine: &self.engine }
+    }
+
+    /// Passwords, and the links by which they are set.
+    #[must_use]
+    pub fn passwords(&self) -> passwords::Passwords<'_> {
+        passwords::Passwords { engine: &self.engine }
+    }
+
+    /// Those who signed in.
+    #[must_use]
+    pub fn sessions(&self) -> sessions::Sessions<'_> {
+        sessions::Sessions { engine: &self.engine }
+    }
+
+    /// Command lines that want to be let in.
+    #[must_use]
+    pub fn device_codes(&self) -> device_codes::DeviceCodes<'_> {
+        device_codes::DeviceCodes { engine: &self.engine }
+    }
+
+    /// Second factors and recovery codes.
+    #[must_use]
+    pub fn second_factors(&self) -> second_factors::SecondFactors<'_> {
+        second_factors::SecondFactors { engine: &self.engine }
+    }
+
+    /// What was guessed wrong.
+    #[must_use]
+    pub fn throttles(&self) -> throttles::Throttles<'_> {
+        throttles::Throttles { engine: &self.engine }
     }
 
     /// The time by which rows are kept and end.

@@ -4,23 +4,25 @@
 //! key makes one that may more than itself.
 //! Does not authenticate (see the control plane's `authn`) and looks nothing up.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ApiKeyId, KeyScope, KeyScopes, WorkspaceId};
+use crate::{AccountId, ApiKeyId, KeyScope, KeyScopes, SessionId, WorkspaceId};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// A program or person with an account's API key.
+    /// A program or person with an account's API key or session.
     Key {
-        /// The key that was shown.
-        key: ApiKeyId,
-        /// Whose key it is.
+        /// What was shown.
+        credential: Credential,
+        /// Whose it is.
         account: AccountId,
         /// What the account may do on the platform.
         standing: Standing,
-        /// What the key is narrowed to.
+        /// What the credential is narrowed to; a session never is.
         scopes: KeyScopes,
     },
     /// Code inside a workspace, known by its network namespace.
@@ -32,6 +34,15 @@ pub enum Principal {
     },
 }
 
+/// What an account is known by. What is shown here is the id, never the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// An API key.
+    Key(ApiKeyId),
+    /// A session of somebody who signed in.
+    Session(SessionId),
+}
+
 /// What an account is on the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +51,15 @@ pub enum Standing {
     Operator,
     /// Everyone else.
     User,
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Session(id) => write!(f, "session:{id}"),
+        }
+    }
 }
 
 /// What is asked for.
@@ -203,7 +223,7 @@ mod tests {
     fn key(n: u8, standing: Standing) -> Principal {
         let scopes = KeyScopes::full();
         Principal::Key {
-            key: ApiKeyId::from_random([n; 16]),
+            credential: Credential::Key(ApiKeyId::from_random([n; 16])),
             account: account(n),
             standing,
             scopes,
@@ -214,8 +234,8 @@ mod tests {
     fn narrow(n: u8, words: &[&str]) -> Principal {
         let scopes: Vec<KeyScope> = words.iter().map(|word| word.parse().unwrap()).collect();
         let scopes = scopes.try_into().unwrap();
-        let (key, account) = (ApiKeyId::from_random([n; 16]), account(n));
-        Principal::Key { key, account, standing: Standing::User, scopes }
+        let credential = Credential::Key(ApiKeyId::from_random([n; 16]));
+        Principal::Key { credential, account: account(n), standing: Standing::User, scopes }
     }
 
     fn workspace(n: u8, owner: u8) -> Resource {
@@ -241,8 +261,10 @@ mod tests {
         check(&operator, Right::AccountWrite, &Resource::Platform, Err(Denied::Forbidden));
         // A narrowed key of the operator manages nobody.
         for scope in ["read", "workspace:ws-abcdefgh"] {
-            let Principal::Key { key, account, scopes, .. } = narrow(1, &[scope]) else { continue };
-            let narrowed = Principal::Key { key, account, standing: Standing::Operator, scopes };
+            let mut narrowed = narrow(1, &[scope]);
+            if let Principal::Key { standing, .. } = &mut narrowed {
+                *standing = Standing::Operator;
+            }
             check(&narrowed, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
         }
         check(&user, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));

@@ -178,6 +178,10 @@ uuid_id! {
     ApiKeyId
 }
 uuid_id! {
+    /// A session of somebody who signed in, without its secret.
+    SessionId
+}
+uuid_id! {
     /// An account's setup script.
     SetupScriptId
 }

@@ -22,11 +22,12 @@ mod secret;
 pub mod state;
 pub mod time;
 
-pub use authz::{Authorised, Principal, Right};
+pub use authz::{Authorised, Credential, Principal, Right};
 pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{
-    AccountId, ApiKeyId, AppId, HostId, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId,
+    AccountId, ApiKeyId, AppId, HostId, ServiceSpecId, SessionId, SetupScriptId, SshKeyId,
+    WorkspaceId,
 };
 pub use name::{ImageName, InvalidName, PlanName, RegionName, TemplateId, WorkspaceName};
 pub use plan::{QuotaChanges, Quotas};

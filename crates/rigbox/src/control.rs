@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl};
+use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -162,6 +162,7 @@ fn serve(file: ControlFile, listener: TcpListener, secrets: Secrets) -> anyhow::
 fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control::Config> {
     Ok(rigbox_control::Config {
         store: parse_url(&file.database, secrets.database_url.as_ref())?,
+        clock: std::sync::Arc::new(SystemClock),
         secrets: file.secrets,
         admin_key_file: Some(file.admin_key_file),
         internal: file.internal.parse().context("internal")?,

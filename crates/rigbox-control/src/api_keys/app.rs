@@ -4,7 +4,7 @@
 
 use rigbox_store::{Adding, StoreError, api_keys::NewApiKey};
 use rigbox_types::{
-    AccountId, ApiKeyId, Authorised, KeyScope, KeyScopes, Principal, Right, Timestamp,
+    AccountId, ApiKeyId, Authorised, Credential, KeyScope, KeyScopes, Principal, Right, Timestamp,
     api::{
         api_keys::{ApiKeySecretResponse, CreateApiKeyRequest},
         error::ErrorCode,
@@ -67,7 +67,7 @@ pub(super) async fn api_key_rotate(
     let hash = control.authn.hash(&key, &row.scopes);
     let rotated = keys.rotate(account, id, (key.prefix(), &hash)).await;
     // Also where it is not known whether it came to be.
-    control.forget_key(Some(id));
+    control.forget(Some(Credential::Key(id)));
     rotated?;
     Ok(answer(id, &key, row.scopes, row.expires_at))
 }
@@ -79,7 +79,7 @@ pub(super) async fn api_key_delete(
     id: ApiKeyId,
 ) -> ApiResult<()> {
     let deleted = control.store.api_keys().delete(*account.target(), id).await;
-    control.forget_key(Some(id));
+    control.forget(Some(Credential::Key(id)));
     Ok(deleted?)
 }
 

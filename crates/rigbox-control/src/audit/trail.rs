@@ -39,7 +39,11 @@ impl Trail {
         (request_id, from): (String, Option<IpAddr>),
     ) -> Self {
         // Without the query, which may hold a token. Paths are ASCII, so any cut is one.
-        let target = request.uri().path().chars().take(TARGET_MAX_LEN).collect();
+        let target = match endpoint.path.contains("{code}") {
+            // That segment is a secret.
+            true => endpoint.path.to_owned(),
+            false => request.uri().path().chars().take(TARGET_MAX_LEN).collect(),
+        };
         let (actor, address) = ("anonymous".to_owned(), from.map(|from| from.to_string()));
         Self { endpoint, request_id, actor, account: None, address, target }
     }
@@ -47,16 +51,18 @@ impl Trail {
     /// Notes who asks.
     pub(crate) fn is_of(&mut self, who: &Principal) {
         (self.actor, self.account) = match who {
-            Principal::Key { key, account, .. } => (format!("key:{key}"), Some(*account)),
+            Principal::Key { credential, account, .. } => (credential.to_string(), Some(*account)),
             Principal::Guest { workspace, account } => {
                 (format!("workspace:{workspace}"), Some(*account))
             }
         };
     }
 
-    /// Whether the request may change something, or enters a workspace.
+    /// Whether the request may change something, or enters a workspace. What strangers may do is
+    /// recorded by whoever does it, who knows for which account: it must not fill the record.
     pub(crate) fn is_kept(&self) -> bool {
-        self.endpoint.method != Method::Get || self.endpoint.right == Right::WorkspaceEnter
+        let changes = self.endpoint.method != Method::Get && self.endpoint.right != Right::Public;
+        changes || self.endpoint.right == Right::WorkspaceEnter
     }
 
     /// The entry before anything is done.
@@ -75,6 +81,7 @@ impl Trail {
         let is_flood = refusal.is_some_and(|refusal| refusal.code == ErrorCode::RateLimited);
         let status = Some(response.status().as_u16());
         let code = refusal.map(|refusal| refusal.code.as_str().to_owned());
+        let matters = matters && self.endpoint.right != Right::Public;
         ((self.is_kept() || matters) && !is_flood)
             .then(|| self.entry(AuditStage::Completed, status, code))
     }

@@ -1,4 +1,4 @@
-//! Keys that were verified a moment ago, so that a burst of requests reads the store once.
+//! Keys and sessions that were verified a moment ago, so that a burst of requests reads the store once.
 //! Invariants: bounded in size; a key that has ended is not believed; a key that is forgotten is not
 //! believed again on the strength of a row that was read before; one whose end nobody told of works
 //! for at most [`MAX_AGE`] more. Holds digests, no keys.
@@ -9,11 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rigbox_types::{AccountId, ApiKeyId, Principal, Timestamp};
-use secrecy::ExposeSecret as _;
-use sha2::{Digest as _, Sha256};
+use rigbox_types::{AccountId, Credential, Principal, Timestamp};
 
-use super::ApiKey;
+use super::Presented;
 
 /// How long a verified key is believed.
 const MAX_AGE: Duration = Duration::from_secs(5);
@@ -33,7 +31,6 @@ struct State {
 
 /// A key that was verified.
 pub(super) struct Verified {
-    pub(super) id: ApiKeyId,
     pub(super) principal: Principal,
     /// From when on it is refused.
     pub(super) expires_at: Option<Timestamp>,
@@ -53,9 +50,9 @@ impl Cache {
         Self { state: Mutex::default() }
     }
 
-    pub(super) fn find(&self, key: &ApiKey, now: Timestamp) -> Option<Principal> {
+    pub(super) fn find(&self, key: &Presented, now: Timestamp) -> Option<Principal> {
         let state = self.lock();
-        let entry = state.entries.get(&digest(key))?;
+        let entry = state.entries.get(&key.digest())?;
         let ended = entry.key.expires_at.is_some_and(|end| end <= now);
         (!ended && entry.since.elapsed() < MAX_AGE).then(|| entry.key.principal.clone())
     }
@@ -65,7 +62,7 @@ impl Cache {
         Reading(self.lock().forgotten)
     }
 
-    pub(super) fn keep(&self, key: &ApiKey, verified: Verified, reading: Reading) {
+    pub(super) fn keep(&self, key: &Presented, verified: Verified, reading: Reading) {
         let mut state = self.lock();
         if state.forgotten != reading.0 {
             return;
@@ -75,15 +72,18 @@ impl Cache {
         }
         // Still full means more live keys than are worth remembering.
         if state.entries.len() < MAX_LEN {
-            state.entries.insert(digest(key), Entry { since: Instant::now(), key: verified });
+            state.entries.insert(key.digest(), Entry { since: Instant::now(), key: verified });
         }
     }
 
-    /// Believes a key no more; all of them where none is named.
-    pub(super) fn forget(&self, id: Option<ApiKeyId>) {
+    /// Believes a credential no more; none at all where none is named.
+    pub(super) fn forget(&self, gone: Option<Credential>) {
         let mut state = self.lock();
         state.forgotten = state.forgotten.wrapping_add(1);
-        state.entries.retain(|_, entry| id.is_some_and(|id| id != entry.key.id));
+        state.entries.retain(|_, entry| match entry.key.principal {
+            Principal::Key { credential, .. } => gone.is_some_and(|gone| gone != credential),
+            Principal::Guest { .. } => false,
+        });
     }
 
     /// Believes no key of an account any more.
@@ -102,31 +102,35 @@ impl Cache {
     }
 }
 
-/// A key has 256 random bits: how far a lookup of its digest comes tells nothing about it.
-fn digest(key: &ApiKey) -> [u8; 32] {
-    Sha256::digest(key.text().expose_secret().as_bytes()).into()
-}
-
 #[cfg(test)]
 mod tests {
-    use rigbox_types::{AccountId, KeyScopes, authz::Standing};
+    use rigbox_types::{AccountId, ApiKeyId, KeyScopes, authz::Standing};
 
     use super::*;
+    use crate::authn::ApiKey;
+
+    fn new() -> Presented {
+        Presented::Key(ApiKey::new().unwrap())
+    }
 
     fn at(micros: i64) -> Timestamp {
         Timestamp::from_micros(micros)
     }
 
+    fn id(n: u8) -> Credential {
+        Credential::Key(ApiKeyId::from_random([n; 16]))
+    }
+
     fn verified(n: u8, expires_at: Option<Timestamp>) -> Verified {
-        let (id, account) = (ApiKeyId::from_random([n; 16]), AccountId::from_random([n; 16]));
+        let account = AccountId::from_random([n; 16]);
         let (standing, scopes) = (Standing::User, KeyScopes::full());
-        let principal = Principal::Key { key: id, account, standing, scopes };
-        Verified { id, principal, expires_at }
+        let principal = Principal::Key { credential: id(n), account, standing, scopes };
+        Verified { principal, expires_at }
     }
 
     #[test]
     fn a_key_that_has_ended_is_not_believed() {
-        let (cache, key) = (Cache::new(), ApiKey::new().unwrap());
+        let (cache, key) = (Cache::new(), new());
         cache.keep(&key, verified(1, Some(at(10))), cache.reading());
         assert!(cache.find(&key, at(9)).is_some());
         assert!(cache.find(&key, at(10)).is_none());
@@ -134,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_key_that_is_forgotten_is_not_believed_and_others_are() {
-        let (cache, first, second) = (Cache::new(), ApiKey::new().unwrap(), ApiKey::new().unwrap());
+        let (cache, first, second) = (Cache::new(), new(), new());
         cache.keep(&first, verified(1, None), cache.reading());
         cache.keep(&second, verified(2, None), cache.reading());
-        cache.forget(Some(ApiKeyId::from_random([1; 16])));
+        cache.forget(Some(id(1)));
         assert!(cache.find(&first, at(0)).is_none());
         assert!(cache.find(&second, at(0)).is_some());
         cache.forget(None);
@@ -146,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_row_that_was_read_before_its_key_was_forgotten_is_not_kept() {
-        let (cache, key) = (Cache::new(), ApiKey::new().unwrap());
+        let (cache, key) = (Cache::new(), new());
         let reading = cache.reading();
-        cache.forget(Some(ApiKeyId::from_random([1; 16])));
+        cache.forget(Some(id(1)));
         cache.keep(&key, verified(1, None), reading);
         assert!(cache.find(&key, at(0)).is_none());
     }

@@ -1,5 +1,5 @@
-//! Who asks: API keys, known by a keyed hash.
-//! Owns a small cache of keys that were just verified. The hashing key lies outside the database,
+//! Who asks: API keys and sessions, known by a keyed hash.
+//! Owns a small cache of what was just verified. The hashing key lies outside the database,
 //! so that a stolen database opens nothing.
 //! Invariants: deny by default; a key's text is never stored, logged or compared in a time that
 //! depends on it; the hash covers what a key is narrowed to, so that a key whose scopes are lost or
@@ -9,34 +9,56 @@
 mod bootstrap;
 mod cache;
 mod key;
+mod presented;
 mod revoke;
+mod session;
 
+use std::fmt::Write as _;
+
+use ::http::{HeaderMap, HeaderValue};
 use camino::Utf8Path;
-use http::{HeaderMap, header};
 use rigbox_store::{
     Store, StoreError,
     api_keys::{HasherError, KeyHash, KeyHasher, NewApiKey},
+    sessions::{Carrier, Level, SessionRow},
 };
-use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Principal, api::error::ErrorCode};
+use rigbox_types::{
+    AccountId, ApiKeyId, Credential, KeyScopes, Principal, Timestamp, api::error::ErrorCode,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub(crate) use key::ApiKey;
+pub(crate) use presented::Presented;
 pub(crate) use revoke::revoke;
+pub(crate) use session::SessionToken;
 
 use crate::{
     error::{ApiError, ApiResult},
+    identity::cookies::Cookies,
     source::{now, random},
 };
 use cache::{Cache, Verified};
+use presented::ended;
 
 /// File of the hashing key within the directory of secrets.
 const HASHING_KEY: &str = "api-keys.key";
 
+/// How long a browser's session keeps its secret.
+const ROTATE_AFTER_S: i64 = 3_600;
+
 /// Knows callers by their credentials.
 pub(crate) struct Authenticator {
-    hasher: KeyHasher,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) cookies: Cookies,
     cache: Cache,
+}
+
+/// Somebody who is known.
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    /// The cookie to send along, where the session's secret was due to be changed.
+    pub(crate) renewed: Option<HeaderValue>,
 }
 
 /// Reads the hashing key of an installation, or makes it at the first start.
@@ -45,23 +67,37 @@ pub(crate) fn hasher(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
 }
 
 impl Authenticator {
-    pub(crate) fn new(hasher: KeyHasher) -> Self {
-        Self { hasher, cache: Cache::new() }
+    pub(crate) fn new(hasher: KeyHasher, cookies: Cookies) -> Self {
+        Self { hasher, cookies, cache: Cache::new() }
     }
 
-    /// Who sent a request with these headers.
-    pub(crate) async fn principal(
+    /// What a request with these headers brings.
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> ApiResult<Presented> {
+        Presented::read(headers, &self.cookies)
+    }
+
+    /// Who brought it.
+    pub(crate) async fn caller(&self, store: &Store, presented: &Presented) -> ApiResult<Caller> {
+        if let Some(principal) = self.cache.find(presented, store.now()) {
+            return Ok(Caller { principal, renewed: None });
+        }
+        match presented {
+            Presented::Key(key) => self.caller_with_key(store, presented, key).await,
+            Presented::Session(token, carrier) => {
+                self.caller_in_session(store, presented, (token, *carrier)).await
+            }
+        }
+    }
+
+    async fn caller_with_key(
         &self,
         store: &Store,
-        headers: &HeaderMap,
-    ) -> ApiResult<Principal> {
-        let key = bearer(headers)?;
-        if let Some(principal) = self.cache.find(&key, now()) {
-            return Ok(principal);
-        }
+        presented: &Presented,
+        key: &ApiKey,
+    ) -> ApiResult<Caller> {
         let reading = self.cache.reading();
         let found = store.api_keys().find_by_prefix(key.prefix()).await?;
-        let row = found.filter(|row| self.hash(&key, &row.scopes) == row.hash).ok_or_else(wrong)?;
+        let row = found.filter(|row| self.hash(key, &row.scopes) == row.hash).ok_or_else(wrong)?;
         if row.expires_at.is_some_and(|end| end <= now()) {
             return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
         }
@@ -71,24 +107,97 @@ impl Authenticator {
             tracing::warn!(%error, "the use of an API key was not noted");
         }
         let principal = Principal::Key {
-            key: row.id,
+            credential: Credential::Key(row.id),
             account: row.account,
             standing: row.standing,
             scopes: row.scopes,
         };
-        let (id, expires_at) = (row.id, row.expires_at);
-        self.cache.keep(&key, Verified { id, principal: principal.clone(), expires_at }, reading);
-        Ok(principal)
+        let verified = Verified { principal: principal.clone(), expires_at: row.expires_at };
+        self.cache.keep(presented, verified, reading);
+        Ok(Caller { principal, renewed: None })
     }
 
-    /// Whether somebody who was known before would be known again: the key is there and goes on.
-    pub(crate) async fn is_known(&self, store: &Store, who: &Principal) -> ApiResult<bool> {
-        let Principal::Key { key, account, .. } = who else { return Ok(true) };
-        match store.api_keys().get(*account, *key).await {
-            Ok(row) => Ok(row.expires_at.is_none_or(|end| end > now())),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+    async fn caller_in_session(
+        &self,
+        store: &Store,
+        presented: &Presented,
+        (token, carrier): (&SessionToken, Carrier),
+    ) -> ApiResult<Caller> {
+        let reading = self.cache.reading();
+        let found = self.find_session(store, token, (carrier, Level::Full)).await?;
+        let row = found.ok_or_else(ended)?;
+        check_enabled(store, row.account).await?;
+        let hash = self.hasher.hash(token.text());
+        if let Err(error) = store.sessions().used(&row, &hash).await {
+            // At worst it ends earlier than it would have to.
+            tracing::warn!(%error, "the use of a session was not noted");
         }
+        let principal = Principal::Key {
+            credential: Credential::Session(row.id),
+            account: row.account,
+            standing: row.standing,
+            scopes: KeyScopes::full(),
+        };
+        let renewed = match carrier {
+            Carrier::Cookie => self.renew(store, &row, &hash).await?,
+            Carrier::Bearer => None,
+        };
+        if renewed.is_none() {
+            let expires_at = Some(row.ends_at());
+            let verified = Verified { principal: principal.clone(), expires_at };
+            self.cache.keep(presented, verified, reading);
+        }
+        Ok(Caller { principal, renewed })
+    }
+
+    /// The session that a token opens, if it has come so far and goes on.
+    pub(crate) async fn find_session(
+        &self,
+        store: &Store,
+        token: &SessionToken,
+        (carrier, level): (Carrier, Level),
+    ) -> ApiResult<Option<SessionRow>> {
+        let (hash, now) = (self.hasher.hash(token.text()), store.now());
+        let found = store.sessions().find(token.id()).await?;
+        Ok(found.filter(|row| {
+            let fits = row.carrier == carrier && row.level == level && row.ends_at() > now;
+            row.is_opened_by(&hash, now) && fits
+        }))
+    }
+
+    /// Gives a browser's session another secret where it is time.
+    async fn renew(
+        &self,
+        store: &Store,
+        row: &SessionRow,
+        shown: &KeyHash,
+    ) -> ApiResult<Option<HeaderValue>> {
+        let age = store.now().as_micros().saturating_sub(row.rotated_at.as_micros());
+        if age < ROTATE_AFTER_S * 1_000_000 {
+            return Ok(None);
+        }
+        let token = SessionToken::new(row.id).map_err(ApiError::internal)?;
+        let hash = self.hasher.hash(token.text());
+        let renewed = store.sessions().rotate(row, (shown, &hash)).await?;
+        Ok(renewed.then(|| self.cookies.set_session(&token)))
+    }
+
+    /// Whether somebody who was known before would be known again: the key or session is there and
+    /// goes on.
+    pub(crate) async fn is_known(&self, store: &Store, who: &Principal) -> ApiResult<bool> {
+        let Principal::Key { credential, account, .. } = who else { return Ok(true) };
+        let ends_at: Option<Timestamp> = match credential {
+            Credential::Key(key) => match store.api_keys().get(*account, *key).await {
+                Ok(row) => row.expires_at,
+                Err(StoreError::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            },
+            Credential::Session(id) => match store.sessions().find(*id).await? {
+                Some(row) if row.level == Level::Full => Some(row.ends_at()),
+                Some(_) | None => return Ok(false),
+            },
+        };
+        Ok(ends_at.is_none_or(|end| end > store.now()))
     }
 
     /// What is kept of a key with these scopes.
@@ -101,9 +210,9 @@ impl Authenticator {
         self.hasher.hash(&SecretString::from(text))
     }
 
-    /// Believes a key no more without asking the store; all of them where none is named.
-    pub(crate) fn forget(&self, id: Option<ApiKeyId>) {
-        self.cache.forget(id);
+    /// Believes a credential no more without asking the store; none at all where none is named.
+    pub(crate) fn forget(&self, credential: Option<Credential>) {
+        self.cache.forget(credential);
     }
 
     /// A new key of an account: its text, which is shown once, and its row.
@@ -136,25 +245,13 @@ pub(crate) async fn check_enabled(store: &Store, account: AccountId) -> ApiResul
     Ok(())
 }
 
-/// The key that a request brings.
-pub(crate) fn bearer(headers: &HeaderMap) -> ApiResult<ApiKey> {
-    let missing = || {
-        ApiError::new(
-            ErrorCode::Unauthenticated,
-            "credentials are missing: send the header 'Authorization: Bearer rb_…'",
-        )
-    };
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(missing)?;
-    if values.next().is_some() {
-        return Err(wrong());
-    }
-    let text = value.to_str().map_err(|_| wrong())?;
-    let (scheme, token) = text.split_once(' ').ok_or_else(missing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(missing());
-    }
-    token.trim().parse().map_err(|_| wrong())
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
 }
 
 fn wrong() -> ApiError {

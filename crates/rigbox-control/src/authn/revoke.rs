@@ -1,9 +1,10 @@
-//! Keys that end in another process of the platform: the store's feed tells of them.
+//! Keys and sessions that end in another process of the platform: the store's feed tells of them.
 //! Invariant: a wake-up that is missed costs no more than the age that the cache allows.
 
 use std::sync::Arc;
 
 use rigbox_store::feed::{Subscription, Wake};
+use rigbox_types::Credential;
 
 use crate::control::Control;
 
@@ -11,8 +12,9 @@ use crate::control::Control;
 pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
     while let Some(wake) = wakes.next().await {
         match wake {
-            Wake::ApiKey(id) => control.forget_key(Some(id)),
-            Wake::Everything => control.forget_key(None),
+            Wake::ApiKey(id) => control.forget(Some(Credential::Key(id))),
+            Wake::Session(id) => control.forget(Some(Credential::Session(id))),
+            Wake::Everything => control.forget(None),
             Wake::Workspace { .. } => {}
         }
     }

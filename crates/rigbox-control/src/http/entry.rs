@@ -21,7 +21,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use rigbox_types::{
-    Principal, Right,
+    Right,
     api::error::ErrorCode,
     endpoint::{Endpoint, Method, Operation, Payload, Replay},
 };
@@ -30,6 +30,7 @@ use tracing::Instrument as _;
 
 use crate::{
     audit::Trail,
+    authn::{Caller, Presented},
     control::Control,
     error::{ApiError, ApiResult},
     http::{
@@ -53,7 +54,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The request's id, as its answer says it.
 #[derive(Debug, Clone)]
-struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
 
 /// Which endpoint a route belongs to, and everything it needs.
 #[derive(Clone)]
@@ -67,7 +75,7 @@ pub(crate) async fn enter(State(gate): State<Gate>, request: Request, next: Next
     let operation = gate.endpoint.operation.as_str();
     tracing::Span::current().record("operation", operation);
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
-    let id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok());
+    let id = request.extensions().get::<RequestId>().map(RequestId::as_str);
     let seen = (id.unwrap_or_default().to_owned(), from);
     let mut trail = Trail::new(gate.endpoint, &request, seen);
     let admitted = admit(&gate, &mut trail, from, request, next).await;
@@ -90,7 +98,11 @@ async fn admit(
     let Gate { control, endpoint } = gate;
     let place = control.places.take(is_long(endpoint))?;
     // Who asks comes before what is asked: a stranger learns nothing of the rules.
-    let (principal, left) = caller(gate, from, (request.uri(), request.headers())).await?;
+    let (caller, left) = caller(gate, from, (request.uri(), request.headers())).await?;
+    let (principal, renewed) = match caller {
+        Some(Caller { principal, renewed }) => (Some(principal), renewed),
+        None => (None, None),
+    };
     if let Some(principal) = &principal {
         trail.is_of(principal);
     }
@@ -118,38 +130,52 @@ async fn admit(
     if let Some(left) = left {
         left.write(response.headers_mut());
     }
+    if let Some(cookie) = renewed {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 
-/// Who asks, and what is left of the bucket that the request drew from.
+/// Who asks, the cookie to answer with, and what is left of the bucket that the request drew from.
 async fn caller(
     gate: &Gate,
     from: Option<IpAddr>,
     (uri, headers): (&Uri, &HeaderMap),
-) -> ApiResult<(Option<Principal>, Option<Left>)> {
+) -> ApiResult<(Option<Caller>, Option<Left>)> {
     let Gate { control, endpoint } = gate;
     if endpoint.right == Right::Public {
         return Ok((None, from.map(|from| control.rates.draw_open(from)).transpose()?));
     }
-    from.map_or(Ok(()), |from| control.rates.check_guesses(from, headers))?;
-    let found = if endpoint.operation == Operation::TerminalOpen {
-        control.terminal_principal(uri, headers).await
+    let presented = control.authn.presented(headers);
+    let shown = presented.as_ref().ok().map(Presented::digest);
+    from.map_or(Ok(()), |from| control.rates.check_guesses(from, shown.as_ref()))?;
+    let is_terminal = endpoint.operation == Operation::TerminalOpen;
+    if presented.as_ref().is_ok_and(Presented::is_cookie) {
+        let changes = endpoint.method != Method::Get || is_terminal;
+        control.authn.cookies.check_origin(headers, changes)?;
+    }
+    let found = if is_terminal {
+        let found = control.terminal_principal(uri, presented).await;
+        found.map(|principal| Caller { principal, renewed: None })
     } else {
-        control.authn.principal(&control.store, headers).await
+        match presented {
+            Ok(presented) => control.authn.caller(&control.store, &presented).await,
+            Err(missing) => Err(missing),
+        }
     };
-    let principal = match (found, from) {
+    let caller = match (found, from) {
         (Err(error), Some(from)) if error.code() == ErrorCode::Unauthenticated => {
-            control.rates.count_guess(from, headers);
+            control.rates.count_guess(from, shown.as_ref());
             return Err(error);
         }
         (found, _) => found?,
     };
-    let left = control.rates.draw(&control.store, &principal, endpoint.rate).await?;
-    if endpoint.operation != Operation::TerminalOpen {
-        // Only there the key itself has been looked at.
-        control.rates.trust(headers);
+    let left = control.rates.draw(&control.store, &caller.principal, endpoint.rate).await?;
+    // A terminal may have been opened by its token, and the key not been looked at.
+    if let Some(shown) = shown.filter(|_| !is_terminal) {
+        control.rates.trust(shown);
     }
-    Ok((Some(principal), left))
+    Ok((Some(caller), left))
 }
 
 /// Whether a request may take as long as its client wants, in one of the two directions.

@@ -64,13 +64,13 @@ impl Places {
     }
 
     /// A place among those of all, before it is known who asks.
-    pub(super) fn take(&self, is_long: bool) -> ApiResult<OwnedSemaphorePermit> {
+    pub(crate) fn take(&self, is_long: bool) -> ApiResult<OwnedSemaphorePermit> {
         let busy = || ApiError::unavailable("too many requests are under way", BUSY_RETRY_S);
         self.all.take(is_long).ok_or_else(busy)
     }
 
     /// The place, with one among those of the caller's account.
-    pub(super) fn take_own(
+    pub(crate) fn take_own(
         &self,
         all: OwnedSemaphorePermit,
         who: Option<&Principal>,
@@ -111,13 +111,14 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use rigbox_types::{ApiKeyId, KeyScopes};
+    use rigbox_types::{ApiKeyId, Credential, KeyScopes};
 
     use super::*;
 
     fn key(n: u8, standing: Standing) -> Principal {
-        let (key, account) = (ApiKeyId::from_random([n; 16]), AccountId::from_random([n; 16]));
-        Principal::Key { key, account, standing, scopes: KeyScopes::full() }
+        let credential = Credential::Key(ApiKeyId::from_random([n; 16]));
+        let account = AccountId::from_random([n; 16]);
+        Principal::Key { credential, account, standing, scopes: KeyScopes::full() }
     }
 
     #[test]

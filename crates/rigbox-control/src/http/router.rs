@@ -18,7 +18,9 @@ use crate::{
     control::Control,
     guest::{exec, files, live, logs, services},
     http::entry::{Gate, enter, identify, unknown_path, wrong_method},
+    identity::http as identity,
     metrics::http as metrics,
+    pages,
     service_specs::http as service_specs,
     setup_scripts::http as setup_scripts,
     ssh_keys::http as ssh_keys,
@@ -42,6 +44,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
     by_path
         .into_iter()
         .fold(Router::new(), |router, (path, routes)| router.route(path, routes))
+        .merge(pages::router(&control))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(control.clone(), identify))
@@ -120,9 +123,14 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::ApiKeyCreate => to(filter, api_keys::api_key_create),
         Op::ApiKeyRotate => to(filter, api_keys::api_key_rotate),
         Op::ApiKeyDelete => to(filter, api_keys::api_key_delete),
+        Op::SessionCreate => to(filter, identity::session_create),
+        Op::SessionEnd => to(filter, identity::session_end),
+        Op::SessionList => to(filter, identity::session_list),
+        Op::SessionDelete => to(filter, identity::session_delete),
         Op::AuditList => to(filter, audit::audit_list),
         Op::TemplateList => to(filter, account::template_list),
         Op::CapacityShow => to(filter, account::capacity_show),
+        Op::AccountShow => to(filter, users::account_show),
         Op::AccountLimitsShow => to(filter, account::account_limits_show),
         Op::AccountSettingsShow => to(filter, settings::account_settings_show),
         Op::AccountSettingsUpdate => to(filter, settings::account_settings_update),
@@ -130,6 +138,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::UserCreate => to(filter, users::user_create),
         Op::UserShow => to(filter, users::user_show),
         Op::UserKeyCreate => to(filter, users::user_key_create),
+        Op::UserLinkCreate => to(filter, users::user_link_create),
         Op::UserUpdate => to(filter, users::user_update),
         Op::PlanList => to(filter, users::plan_list),
         Op::AccountRegionsList => to(filter, account::account_regions_list),

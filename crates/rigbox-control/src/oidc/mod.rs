@@ -22,7 +22,8 @@ mod url;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use rigbox_store::api_keys::KeyHasher;
+use rigbox_store::{Store, StoreError, api_keys::KeyHasher};
+use rigbox_types::PlanName;
 use secrecy::SecretString;
 
 use self::{
@@ -56,6 +57,17 @@ pub enum ProviderError {
         #[source]
         source: InvalidProviderUrl,
     },
+    /// The plan of accounts that it makes.
+    #[error("oidc.{name}.plan: there is no plan {plan}")]
+    Plan {
+        /// Which provider.
+        name: String,
+        /// Which plan.
+        plan: PlanName,
+    },
+    /// The plans could not be looked at.
+    #[error("look at the plans")]
+    Store(#[from] StoreError),
     /// Its certificates.
     #[error("oidc.{name}.ca_file")]
     Roots {
@@ -93,12 +105,25 @@ impl Oidc {
         key: KeyHasher,
         public_url: &str,
     ) -> Result<Self, ProviderError> {
-        let providers: Result<_, _> = providers
+        let providers: Result<_, ProviderError> = providers
             .into_iter()
             .map(|given| Ok((given.name.clone(), Provider::new(given)?)))
             .collect();
         let public_url = public_url.trim_end_matches('/').to_owned();
         Ok(Self { providers: providers?, key, public_url })
+    }
+
+    /// Refuses a provider that would make accounts with a plan that there is not: nobody would learn
+    /// of it before somebody is refused.
+    pub(crate) async fn check_plans(&self, store: &Store) -> Result<(), ProviderError> {
+        let plans = store.accounts().plans().await?;
+        for Provider { name, settings, .. } in self.providers.values() {
+            if settings.create_accounts && plans.iter().all(|plan| plan.name != settings.plan) {
+                let (name, plan) = (name.clone(), settings.plan.clone());
+                return Err(ProviderError::Plan { name, plan });
+            }
+        }
+        Ok(())
     }
 
     /// Names of the providers, and what people know them by.

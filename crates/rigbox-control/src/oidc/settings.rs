@@ -57,6 +57,7 @@ pub struct OidcSettings {
 }
 
 /// One provider, with what its files hold.
+#[derive(Clone)]
 pub struct OidcProvider {
     /// Its name in the configuration and in addresses.
     pub name: String,

@@ -20,7 +20,7 @@ pub(crate) struct ProviderUrl {
 /// Text that is no such address; never repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https address without user, query or fragment; http only on this machine")]
-pub(crate) struct InvalidProviderUrl;
+pub struct InvalidProviderUrl;
 
 impl ProviderUrl {
     /// The address as it was written.

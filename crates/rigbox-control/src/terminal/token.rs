@@ -9,7 +9,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rigbox_types::{ApiKeyId, Authorised, Principal, WorkspaceId, limits::TERMINAL_TOKEN_S};
+use rigbox_types::{
+    AccountId, Authorised, Credential, Principal, WorkspaceId, limits::TERMINAL_TOKEN_S,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -66,12 +68,22 @@ impl TerminalTokens {
         good.then_some(entry.principal)
     }
 
-    /// Ends the tokens that were made with an API key; all of them where none is named.
-    pub(crate) fn forget(&self, id: Option<ApiKeyId>) {
+    /// Ends the tokens that were made with a credential; all of them where none is named.
+    pub(crate) fn forget(&self, gone: Option<Credential>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, entry| match &entry.principal {
-            Principal::Key { key, .. } => id.is_some_and(|id| id != *key),
+            Principal::Key { credential, .. } => gone.is_some_and(|gone| gone != *credential),
             Principal::Guest { .. } => true,
+        });
+    }
+
+    /// Ends the tokens of an account.
+    pub(crate) fn forget_account(&self, account: AccountId) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, entry| {
+            let (Principal::Key { account: owner, .. } | Principal::Guest { account: owner, .. }) =
+                &entry.principal;
+            *owner != account
         });
     }
 }
@@ -83,7 +95,7 @@ fn hash(token: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use rigbox_types::{
-        AccountId, KeyScopes, Right,
+        ApiKeyId, KeyScopes, Right,
         authz::{Resource, Standing, authorise},
     };
 
@@ -95,7 +107,7 @@ mod tests {
         let (mine, other) = (WorkspaceId::from_random([1; 8]), WorkspaceId::from_random([2; 8]));
         let account = AccountId::from_random([1; 16]);
         let principal = Principal::Key {
-            key: ApiKeyId::from_random([1; 16]),
+            credential: Credential::Key(ApiKeyId::from_random([1; 16])),
             account,
             standing: Standing::User,
             scopes: KeyScopes::full(),
@@ -113,10 +125,10 @@ mod tests {
         assert_eq!(tokens.take("", &mine), None);
 
         let token = tokens.make(&proof, principal.clone()).unwrap();
-        tokens.forget(Some(ApiKeyId::from_random([2; 16])));
+        tokens.forget(Some(Credential::Key(ApiKeyId::from_random([2; 16]))));
         let again = tokens.make(&proof, principal.clone()).unwrap();
         assert_eq!(tokens.take(&token, &mine), Some(principal));
-        tokens.forget(Some(ApiKeyId::from_random([1; 16])));
+        tokens.forget(Some(Credential::Key(ApiKeyId::from_random([1; 16]))));
         assert_eq!(tokens.take(&again, &mine), None);
     }
 }

@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use http::StatusCode;
 use rigbox_store::{
     accounts::{AccountRow, PlanRow},
     identities::{Identity, IdentityRow},
 };
 use rigbox_types::{
-    AccountId,
+    AccountId, Credential, Principal,
     api::{
         api_keys::ApiKeySecretResponse,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, Plan, UpdateUserRequest, User, UserIdentity,
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, CredentialKind,
+            CredentialView, GetAccountResponse, GetUserResponse, ListPlansResponse,
+            ListUsersResponse, Plan, SignInLinkResponse, UpdateUserRequest, User, UserIdentity,
         },
     },
 };
@@ -25,12 +26,13 @@ use super::app;
 use crate::{
     account::limits_of,
     control::Control,
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     http::{
-        access::{ForPlatform, Id},
+        access::{Access, ForAccount, ForPlatform, Id},
         body::Document,
         page::page_request,
     },
+    identity::links,
 };
 
 /// Lists.
@@ -89,6 +91,35 @@ pub(crate) async fn user_key_create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
+/// Makes a link for somebody to set a password by.
+pub(crate) async fn user_link_create(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+) -> ApiResult<(StatusCode, Json<SignInLinkResponse>)> {
+    let made = links::make(&control, id).await?;
+    tracing::info!(account = %id, "sign-in link made");
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Shows the caller to itself.
+pub(crate) async fn account_show(
+    State(control): State<Arc<Control>>,
+    Extension(access): Extension<Access>,
+    about: ForAccount,
+) -> ApiResult<Json<GetAccountResponse>> {
+    let row = control.store.accounts().get(*about.account.target()).await?;
+    let Principal::Key { credential, scopes, .. } = access.principal()? else {
+        return Err(ApiError::not_found("account"));
+    };
+    let (kind, id) = match credential {
+        Credential::Key(id) => (CredentialKind::ApiKey, id.to_string()),
+        Credential::Session(id) => (CredentialKind::Session, id.to_string()),
+    };
+    let credential = CredentialView { kind, id, scopes: scopes.clone() };
+    Ok(Json(GetAccountResponse { user: view(row), credential }))
+}
+
 /// Lists the plans.
 pub(crate) async fn plan_list(
     State(control): State<Arc<Control>>,
@@ -121,6 +152,7 @@ fn view(row: AccountRow) -> User {
         plan: row.profile.plan,
         overrides: row.profile.overrides,
         disabled_at: row.profile.disabled_at,
+        has_password: row.has_password,
         created_at: row.created_at,
     }
 }

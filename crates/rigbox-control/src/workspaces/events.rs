@@ -98,7 +98,7 @@ impl Follow {
                 Ok(Some(Wake::Workspace { workspace, .. })) if workspace == self.id => {
                     return Some(());
                 }
-                Ok(Some(Wake::Workspace { .. } | Wake::ApiKey(_))) => {}
+                Ok(Some(Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Session(_))) => {}
                 Ok(None) => return None,
             }
         }

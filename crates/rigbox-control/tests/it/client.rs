@@ -35,6 +35,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The page.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    /// Where it leads.
+    pub(crate) fn location(&self) -> &str {
+        self.headers[header::LOCATION].to_str().unwrap()
+    }
+
     /// The document.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
@@ -79,8 +89,8 @@ impl Client {
 
     /// A request with everything that every request has.
     pub(crate) fn request(&self, method: &str, path: &str, body: Body) -> Request<Body> {
-        let path =
-            if path.starts_with("/api/") { path.to_owned() } else { format!("/api/v1{path}") };
+        let whole = path.starts_with("/api/");
+        let path = if whole { path.to_owned() } else { format!("/api/v1{path}") };
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(format!("{}{path}", self.base));

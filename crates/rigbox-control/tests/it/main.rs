@@ -9,6 +9,7 @@
 mod agent;
 mod api_keys;
 mod audit;
+mod browser;
 mod client;
 mod documents;
 mod entry;
@@ -18,7 +19,9 @@ mod host;
 mod idempotency;
 mod internal;
 mod life;
+mod links;
 mod metrics;
+mod oidc;
 mod pages;
 mod people;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]
@@ -27,6 +30,8 @@ mod rates;
 mod restart;
 mod rights;
 mod scripts;
+mod sessions;
+mod sign_in;
 mod ssh_keys;
 mod terminal;
 mod users;

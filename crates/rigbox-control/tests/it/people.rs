@@ -1,5 +1,5 @@
-//! Callers beside the operator: users with keys of their own, put into the store, and keys that were
-//! asked for.
+//! Callers beside the operator: users with keys and sessions of their own, put into the store, and
+//! keys that were asked for.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use rigbox_store::{
     Adding, Store, SystemClock,
     accounts::{Preferences, Profile},
     api_keys::{KeyHasher, NewApiKey},
+    sessions::{Carrier, Level, NewSession},
 };
-use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Quotas};
+use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Quotas, SessionId};
 use serde_json::{Value, json};
 
-use crate::{client::Client, world::World};
+use crate::{browser::Browser, client::Client, world::World};
 
 /// The account of a user.
 pub(crate) fn account(number: u8) -> AccountId {
@@ -58,4 +59,46 @@ pub(crate) async fn key(api: &Client, scopes: &[&str]) -> (String, Client) {
     let made: Value = api.json("POST", "/api-keys", json!({ "scopes": scopes })).await.expect(201);
     let id = made["id"].as_str().unwrap().to_owned();
     (id, api.with_key(made["key"].as_str().unwrap()))
+}
+
+/// A session of a user, for a program.
+pub(crate) async fn session(world: &World, number: u8) -> (String, Client) {
+    let store = Store::open(&world.store, world.clock.clone()).await.unwrap();
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).unwrap();
+    let id = SessionId::from_random(random);
+    let text = format!("rbs_{}{}", id.to_string().replace('-', ""), "5a".repeat(32));
+    let hasher = KeyHasher::load_or_create(&world.path().join("secrets/api-keys.key")).unwrap();
+    let new = NewSession {
+        id,
+        account: account(number),
+        level: Level::Full,
+        carrier: Carrier::Bearer,
+        hash: hasher.hash(&text.clone().into()),
+        address: None,
+        user_agent: None,
+    };
+    store.sessions().insert(&new).await.unwrap();
+    store.close().await;
+    (id.to_string(), world.api.with_key(text))
+}
+
+/// The password of everybody who has one.
+pub(crate) const PASSWORD: &str = "quiet river stone";
+
+/// Makes an account by the API and gives it a password by a link. Its id.
+pub(crate) async fn person(world: &World, email: &str) -> String {
+    let made = world.api.json("POST", "/users", json!({ "email": email })).await.expect(201);
+    let id = made["user"]["id"].as_str().unwrap().to_owned();
+    let browser = Browser::new(world);
+    browser.take_link(&link(world, &id).await).await;
+    let set = browser.post("/password", &[("password", PASSWORD), ("again", PASSWORD)]).await;
+    assert_eq!(set.status, 303, "{set:?}");
+    id
+}
+
+/// A link for an account to set its password by.
+pub(crate) async fn link(world: &World, id: &str) -> String {
+    let made = world.api.post(&format!("/users/{id}/sign-in-link")).await.expect(201);
+    made["url"].as_str().unwrap().to_owned()
 }

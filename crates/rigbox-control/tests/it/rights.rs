@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    people::{account, key, user},
+    people::{account, key, session, user},
     ssh_keys,
     world::{World, id},
 };
@@ -40,6 +40,8 @@ enum About {
     /// One thing of an account, below this path.
     Thing(&'static str),
 }
+
+const SESSIONS: &str = "/auth/sessions";
 
 /// The order of the columns of [`expected`].
 const CALLERS: [&str; 7] = [
@@ -86,13 +88,16 @@ fn about(row: &Endpoint) -> About {
         ["setup-scripts", "{id}"] => About::Thing("/setup-scripts"),
         ["service-specs", "{id}"] => About::Thing("/service-specs"),
         ["ssh-keys", "{id}"] => About::Thing("/ssh-keys"),
+        ["auth", "sessions", "{id}"] => About::Thing(SESSIONS),
         ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => About::Thing("/api-keys"),
         ["workspaces" | "setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
+        | ["users", "me"]
         | ["users", "me", "limits" | "regions" | "settings"]
+        | ["auth", "session" | "sessions"]
         | ["users"]
         | ["plans"] => About::Account,
-        ["users", "{id}"] | ["users", "{id}", "api-keys"] => About::User,
+        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link"] => About::User,
         _ => panic!("nothing says who may call {}", row.path),
     }
 }
@@ -129,11 +134,15 @@ impl Scene {
 
     /// The object of one request; a thing is a new one, because the request before may have ended
     /// its own. `whose` is 0 for the owner and 1 for the other user.
-    async fn object(&mut self, about: About, whose: usize) -> String {
+    async fn object(&mut self, world: &World, about: About, whose: usize) -> String {
         let noun = match about {
             About::Account => return String::new(),
             About::Workspace => return self.workspaces[whose].clone(),
             About::User => return account(if whose == 0 { 1 } else { 2 }).to_string(),
+            // Nobody makes one for a caller that is there already.
+            About::Thing(SESSIONS) => {
+                return session(world, if whose == 0 { 1 } else { 2 }).await.0;
+            }
             About::Thing(noun) => noun,
         };
         self.made = self.made.wrapping_add(1);
@@ -188,7 +197,7 @@ async fn every_row_is_for_whom_it_is_meant(world: World) {
         let about = about(row);
         for (whose, columns) in expected(row.right, about).into_iter().enumerate() {
             for (number, wanted) in columns.into_iter().enumerate() {
-                let object = scene.object(about, whose).await;
+                let object = scene.object(&world, about, whose).await;
                 let seen = outcome(&scene.callers[number], row, about, &object).await;
                 if seen != wanted {
                     let whose = if whose == 0 { "the owner's" } else { "the other user's" };

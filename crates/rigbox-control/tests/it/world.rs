@@ -1,10 +1,18 @@
 //! Control with a database of its own and one host, for one test.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Config, SshGateway, run};
+use rigbox_control::{Clock, Config, OidcProvider, SshGateway, SystemClock, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
-use rigbox_types::rate::RateLimits;
+use rigbox_types::{Timestamp, rate::RateLimits};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -24,15 +32,34 @@ const PLENTY: RateLimits = RateLimits {
     open: 1_000_000,
 };
 
+/// The machine's clock, which tests turn on.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.0.load(Ordering::SeqCst);
+        Timestamp::from_micros(SystemClock.now().as_micros() + ahead)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn turn(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
 /// See the module.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) api: Client,
     pub(crate) host: Host,
     pub(crate) store: StoreUrl,
+    pub(crate) clock: Arc<TestClock>,
     /// What holds the database, where that is no file.
     _server: Option<Server>,
     pub(crate) rates: RateLimits,
+    providers: Vec<OidcProvider>,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -56,6 +83,16 @@ impl World {
         Self::without_host_on(None, PLENTY).await
     }
 
+    /// The same with providers by which people sign in.
+    pub(crate) async fn with_providers(providers: Vec<OidcProvider>) -> Self {
+        Self::of(None, PLENTY, providers).await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn with_providers_on_postgres(providers: Vec<OidcProvider>) -> Self {
+        Self::of(Some(Server::start()), PLENTY, providers).await
+    }
+
     /// The same with the rate limits that users meet.
     pub(crate) async fn limited() -> Self {
         Self::without_host_on(None, RateLimits::default()).await
@@ -73,6 +110,10 @@ impl World {
     }
 
     async fn without_host_on(server: Option<Server>, rates: RateLimits) -> Self {
+        Self::of(server, rates, Vec::new()).await
+    }
+
+    async fn of(server: Option<Server>, rates: RateLimits, providers: Vec<OidcProvider>) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
         let dir = TempDir::with_prefix("rb").unwrap();
@@ -80,8 +121,10 @@ impl World {
         let (shutdown, end) = (CancellationToken::new(), CancellationToken::new());
         let file = || format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
         let store = server.as_ref().map_or_else(file, Server::url);
+        let clock = Arc::new(TestClock::default());
+        let database = (store.clone(), clock.clone());
         let (base, control) =
-            start_control(&path, store.clone(), internal(&path), (rates, &shutdown)).await;
+            start_control(&path, database, internal(&path), (rates, &providers, &shutdown)).await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
@@ -90,8 +133,10 @@ impl World {
             api,
             host,
             store,
+            clock,
             _server: server,
             rates,
+            providers,
             shutdown,
             control: Some(control),
             end,
@@ -100,9 +145,10 @@ impl World {
 
     /// Another control on the same data, with the same caller.
     pub(crate) async fn another_control(&self) -> Client {
-        let (path, store) = (self.path(), self.store.clone());
+        let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let internal = Address::Unix(path.join("c2.sock"));
-        let (base, _) = start_control(&path, store, internal, (self.rates, &self.end)).await;
+        let how = (self.rates, self.providers.as_slice(), &self.end);
+        let (base, _) = start_control(&path, store, internal, how).await;
         Client::new(base, self.api.key.clone())
     }
 
@@ -120,9 +166,9 @@ impl World {
     /// Starts control again on the same data.
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
-        let (path, store) = (self.path(), self.store.clone());
-        let (base, control) =
-            start_control(&path, store, internal(&path), (self.rates, &self.shutdown)).await;
+        let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
+        let how = (self.rates, self.providers.as_slice(), &self.shutdown);
+        let (base, control) = start_control(&path, store, internal(&path), how).await;
         self.api.base = base;
         self.control = Some(control);
     }
@@ -172,14 +218,15 @@ async fn read_key(dir: &Utf8Path) -> String {
 /// Starts control and waits until it answers.
 async fn start_control(
     dir: &Utf8Path,
-    store: StoreUrl,
+    (store, clock): (StoreUrl, Arc<TestClock>),
     internal: Address,
-    (rates, shutdown): (RateLimits, &CancellationToken),
+    (rates, providers, shutdown): (RateLimits, &[OidcProvider], &CancellationToken),
 ) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let config = Config {
         store,
+        clock,
         secrets: dir.join("secrets"),
         admin_key_file: Some(dir.join("admin.key")),
         internal,
@@ -189,7 +236,7 @@ async fn start_control(
         api_url: base.clone(),
         ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
         rates,
-        oidc: Vec::new(),
+        oidc: providers.to_vec(),
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

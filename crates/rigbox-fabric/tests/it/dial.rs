@@ -9,7 +9,7 @@ use rigbox_fabric::{
     },
 };
 use rigbox_types::{
-    AccountId, ApiKeyId, Authorised, KeyScopes, Principal, Right, WorkspaceId,
+    AccountId, ApiKeyId, Authorised, Credential, KeyScopes, Principal, Right, WorkspaceId,
     authz::{Resource, Standing, authorise},
 };
 use tokio::{
@@ -64,9 +64,9 @@ fn workspace(n: u8) -> WorkspaceId {
 
 fn may(n: u8, right: Right) -> Authorised<WorkspaceId> {
     let account = AccountId::from_random([1; 16]);
-    let key = ApiKeyId::from_random([1; 16]);
+    let credential = Credential::Key(ApiKeyId::from_random([1; 16]));
     let scopes = KeyScopes::full();
-    let who = Principal::Key { key, account, standing: Standing::User, scopes };
+    let who = Principal::Key { credential, account, standing: Standing::User, scopes };
     let resource = Resource::Workspace { id: workspace(n), owner: account };
     authorise(&who, right, &resource, workspace(n)).unwrap()
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rigbox_fabric::dial::{DialClient, Purpose};
 use rigbox_types::{
-    AccountId, ApiKeyId, Desired, KeyScopes, Observed, Principal, Right, WorkspaceId,
+    AccountId, ApiKeyId, Credential, Desired, KeyScopes, Observed, Principal, Right, WorkspaceId,
     authz::{Resource, Standing, authorise},
     host::{Egress, EgressMode},
 };
@@ -429,9 +429,9 @@ async fn a_dial_opens_a_port_of_the_workspace_that_it_is_for() {
     let dials = DialClient::Local(net.world.data().join("run/dial.sock"));
     let dial = async |n: u8, port: u16| {
         let (id, owner) = (workspace(n), AccountId::from_random([1; 16]));
-        let key = ApiKeyId::from_random([1; 16]);
+        let credential = Credential::Key(ApiKeyId::from_random([1; 16]));
         let (standing, scopes) = (Standing::User, KeyScopes::full());
-        let who = Principal::Key { key, account: owner, standing, scopes };
+        let who = Principal::Key { credential, account: owner, standing, scopes };
         let resource = Resource::Workspace { id: id.clone(), owner };
         let to = authorise(&who, Right::WorkspaceEnter, &resource, id).unwrap();
         dials.dial(to, port.try_into().unwrap(), Purpose::App).await

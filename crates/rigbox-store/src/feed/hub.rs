@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rigbox_types::{ApiKeyId, HostId, WorkspaceId};
+use rigbox_types::{ApiKeyId, HostId, SessionId, WorkspaceId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgListener;
 use tokio::{
@@ -40,6 +40,8 @@ pub enum Wake {
     },
     /// This API key is gone, or its secret is another one.
     ApiKey(ApiKeyId),
+    /// This session has ended, or its secret is another one.
+    Session(SessionId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -47,6 +49,8 @@ pub enum Wake {
 /// Begins what is sent about an API key. Programs from before there was such a wake-up take it for
 /// [`Wake::Everything`].
 const API_KEY: &str = "api-key";
+/// The same of a session.
+const SESSION: &str = "session";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -148,6 +152,7 @@ impl fmt::Display for Wake {
         match self {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
+            Self::Session(id) => write!(f, "{SESSION} {id}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -156,8 +161,10 @@ impl fmt::Display for Wake {
 /// Reads what another process has sent.
 fn parse(text: &str) -> Option<Wake> {
     let (workspace, host) = text.split_once(' ')?;
-    if workspace == API_KEY {
-        return host.parse().ok().map(Wake::ApiKey);
+    match workspace {
+        API_KEY => return host.parse().ok().map(Wake::ApiKey),
+        SESSION => return host.parse().ok().map(Wake::Session),
+        _ => {}
     }
     Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
 }

@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod service_specs;
 pub mod services;
+pub mod sessions;
 pub mod setup_scripts;
 pub mod ssh_keys;
 pub mod templates;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Email, PlanName, QuotaChanges, Quotas, Timestamp,
+    AccountId, Email, KeyScopes, PlanName, QuotaChanges, Quotas, Timestamp,
     api::{accounts::GetUserLimitsResponse, change::Change},
     authz::Standing,
     secret::debug_shows,
@@ -27,6 +27,8 @@ pub struct User {
     pub overrides: Quotas,
     /// Since when its credentials are refused; none while they are not.
     pub disabled_at: Option<Timestamp>,
+    /// Whether it has a password to sign in with.
+    pub has_password: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -120,6 +122,47 @@ pub struct UpdateUserRequest {
 pub struct CreateUserKeyRequest {
     /// Whether all other keys of the account end at once; in others' hands, they could make more.
     pub end_others: bool,
+}
+
+/// `POST /users/{id}/sign-in-link`: the only answer with the link.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignInLinkResponse {
+    /// Where whoever has the account sets a password. Works once.
+    pub url: String,
+    /// From when on it does not work any more.
+    pub expires_at: Timestamp,
+}
+
+debug_shows!(SignInLinkResponse: expires_at);
+
+/// `GET /users/me`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetAccountResponse {
+    /// The caller's account.
+    pub user: User,
+    /// What the caller is known by.
+    pub credential: CredentialView,
+}
+
+/// What a caller is known by, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialView {
+    /// Its kind.
+    pub kind: CredentialKind,
+    /// The id of the API key or session.
+    pub id: String,
+    /// What it is narrowed to.
+    pub scopes: KeyScopes,
+}
+
+/// Kinds of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// An API key.
+    ApiKey,
+    /// A session of somebody who signed in.
+    Session,
 }
 
 /// A plan.

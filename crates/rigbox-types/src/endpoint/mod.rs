@@ -112,10 +112,16 @@ operations! {
     ApiKeyRotate = "api_key_rotate":
         "Gives an API key a new secret; the old one is refused from then on.",
     ApiKeyDelete = "api_key_delete": "Deletes an API key, which is refused from then on.",
+    SessionCreate = "session_create":
+        "Signs in with e-mail and password, and makes a session, whose token only this answer shows.",
+    SessionEnd = "session_end": "Ends the session in which this is asked.",
+    SessionList = "session_list": "Lists the account's sessions, without their secrets.",
+    SessionDelete = "session_delete": "Ends a session, which is refused from then on.",
     AuditList = "audit_list":
         "Lists who asked for what in the account, newest first; to the operator, in all accounts.",
     TemplateList = "template_list": "Lists the templates.",
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
+    AccountShow = "account_show": "Shows the caller's account and credential.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",
     AccountSettingsShow = "account_settings_show": "Shows what the account has chosen for itself.",
     AccountSettingsUpdate = "account_settings_update": "Changes what the account has chosen.",
@@ -124,6 +130,8 @@ operations! {
     UserShow = "user_show": "Shows an account, its limits and what it uses; for the operator.",
     UserKeyCreate = "user_key_create":
         "Makes an API key for an account that has lost its own; ends the others where that is asked.",
+    UserLinkCreate = "user_link_create":
+        "Makes a one-time link by which an account sets its password; ends the one before.",
     UserUpdate = "user_update":
         "Changes an account's plan, own numbers or name, or disables it; for the operator.",
     PlanList = "plan_list": "Lists the plans; for the operator.",

@@ -27,6 +27,7 @@ use crate::{
             UpdateServiceSpecRequest,
         },
         services::{WorkspaceService, WorkspaceServicesResponse},
+        sessions::{CreateSessionRequest, ListSessionsResponse, SessionTokenResponse},
         setup_scripts::{
             CreateSetupScriptRequest, SetupScriptResponse, SetupScriptsListResponse,
             UpdateSetupScriptRequest,
@@ -38,8 +39,9 @@ use crate::{
         templates::TemplatesResponse,
         terminal::TerminalTokenResponse,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
-            ListPlansResponse, ListUsersResponse, UpdateUserRequest,
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetAccountResponse,
+            GetUserResponse, ListPlansResponse, ListUsersResponse, SignInLinkResponse,
+            UpdateUserRequest,
         },
         workspaces::{
             CreateWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse,
@@ -312,6 +314,23 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
         .errors(MISSING),
+    Endpoint::post(Op::SessionCreate, "/api/v1/auth/session", Right::Public)
+        .rate(RateClass::Open)
+        .takes::<CreateSessionRequest>()
+        .answers::<SessionTokenResponse>(201)
+        .errors(&[ErrorCode::Unauthenticated])
+        .never_replayed(),
+    Endpoint::delete(Op::SessionEnd, "/api/v1/auth/session", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(&[InvalidState]),
+    Endpoint::get(Op::SessionList, "/api/v1/auth/sessions", Right::AccountRead)
+        .rate(RateClass::Authentication)
+        .answers::<ListSessionsResponse>(200),
+    Endpoint::delete(Op::SessionDelete, "/api/v1/auth/sessions/{id}", Right::AccountWrite)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
     Endpoint::get(Op::AuditList, "/api/v1/audit", Right::AccountRead)
         .query(PAGE)
         .answers::<AuditResponse>(200),
@@ -321,6 +340,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get(Op::CapacityShow, "/api/v1/capacity", Right::Public)
         .rate(RateClass::Open)
         .answers::<CapacityResponse>(200),
+    Endpoint::get(Op::AccountShow, "/api/v1/users/me", Right::AccountRead)
+        .answers::<GetAccountResponse>(200),
     Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
         .answers::<GetUserLimitsResponse>(200),
     Endpoint::get(Op::AccountSettingsShow, "/api/v1/users/me/settings", Right::AccountRead)
@@ -354,6 +375,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .takes::<CreateUserKeyRequest>()
         .answers::<ApiKeySecretResponse>(201)
         .errors(&[NotFound, ErrorCode::QuotaExceeded])
+        .never_replayed(),
+    Endpoint::post(Op::UserLinkCreate, "/api/v1/users/{id}/sign-in-link", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<SignInLinkResponse>(201)
+        .errors(MISSING)
         .never_replayed(),
     Endpoint::get(Op::PlanList, "/api/v1/plans", Right::Administer)
         .rate(RateClass::Authentication)

@@ -1,0 +1,62 @@
+//! Changing one's own password.
+//! Invariants: it takes the old one, which is guessed at as slowly as at sign-in; every session of
+//! the account ends, and whoever changed it goes on in a new one.
+
+use rigbox_store::{
+    passwords::Person,
+    sessions::{Carrier, Level},
+};
+use rigbox_types::{AccountId, Credential, SessionId};
+use secrecy::SecretString;
+
+use super::{password::Verdict, sessions, throttle, visitor::Visitor};
+use crate::{authn::SessionToken, control::Control, error::ApiResult};
+
+/// What came of it.
+pub(crate) enum Changed {
+    /// The old one is another one.
+    WrongOld,
+    /// The new session of whoever changed it.
+    Done(SessionToken),
+}
+
+/// Changes the password of somebody who is signed in to one that was checked.
+pub(crate) async fn password_change(
+    control: &Control,
+    visitor: &Visitor,
+    (person, session): (&Person, SessionId),
+    (old, new): (SecretString, SecretString),
+) -> ApiResult<Changed> {
+    let account = person.account;
+    if !shows_password(control, person, old).await? {
+        return Ok(Changed::WrongOld);
+    }
+    let phc = control.passwords.hash(new).await?;
+    let actor = Credential::Session(session).to_string();
+    control.audit.received(visitor.entry("password_change", Some(account), &actor)).await?;
+    let changed = control.store.passwords().change(account, &phc).await;
+    // Also where it is not known whether it came to be.
+    control.forget_account(account);
+    changed?;
+    tracing::info!(%account, "password changed");
+    let how = (Carrier::Cookie, Level::Full);
+    let token = sessions::open(control, account, how, (visitor, "sign_in")).await?;
+    Ok(Changed::Done(token))
+}
+
+/// Whether somebody who is signed in knows the account's password.
+async fn shows_password(
+    control: &Control,
+    person: &Person,
+    password: SecretString,
+) -> ApiResult<bool> {
+    let account: AccountId = person.account;
+    let buckets = throttle::of_account(&control.authn.hasher, "own-password", account);
+    throttle::attempt(control, &buckets).await?;
+    let verdict = control.passwords.verify(password, person.phc.as_deref()).await?;
+    if verdict == Verdict::Wrong {
+        return Ok(false);
+    }
+    control.store.throttles().succeeded(&buckets).await?;
+    Ok(true)
+}

@@ -1,0 +1,257 @@
+//! Command lines that want to be let in: a secret that the command line asks with, and a short code
+//! by which a person in a browser says yes or no.
+//! Writer and reader: control's device flow. Invariants: neither code can be read out of the
+//! database; a person decides once; an API key is made when the command line asks after a yes, once,
+//! in the same step in which that is noted; the number of open requests is bounded, in all and of an
+//! address.
+//! Does not make codes and does not decide who may say yes.
+
+use std::time::Duration;
+
+use rigbox_types::{AccountId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Adding, Amount, StoreError,
+    api_keys::{self, KeyHash, NewApiKey},
+    engine::Engine,
+    row::{Columns, word},
+};
+
+/// For how long it is said of a request that it has ended.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+/// Most requests that are remembered.
+const REQUESTS_MAX: i64 = 10_000;
+/// Most open requests from one address.
+const OF_ADDRESS_MAX: i64 = 30;
+
+const INSERT: &str = "INSERT INTO device_codes (poll_hash, user_hash, decision, address, \
+     user_agent, created_at, expires_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6)";
+
+const COUNT: &str = "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(CASE WHEN address = $1 AND \
+     decision = 'pending' AND expires_at > $2 THEN 1 ELSE 0 END), 0) AS BIGINT) AS own \
+     FROM device_codes";
+
+const FORGET: &str = "DELETE FROM device_codes WHERE expires_at <= $1";
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT decision, account_id, address, user_agent, created_at, expires_at, \
+             polled_at, delivered_at FROM device_codes ",
+            $rest
+        )
+    };
+}
+
+const BY_USER_CODE: &str =
+    select!("WHERE user_hash = $1 AND decision = 'pending' AND expires_at > $2");
+
+const BY_SECRET: &str = select!("WHERE poll_hash = $1");
+
+const DECIDE: &str = "UPDATE device_codes SET decision = $2, account_id = $3 \
+     WHERE user_hash = $1 AND decision = 'pending' AND expires_at > $4";
+
+const POLLED: &str = "UPDATE device_codes SET polled_at = $2 WHERE poll_hash = $1";
+
+const DELIVER: &str = "UPDATE device_codes SET delivered_at = $2 WHERE poll_hash = $1 \
+     AND decision = 'approved' AND delivered_at IS NULL AND expires_at > $2";
+
+const KEYS: &str = "SELECT COUNT(*) AS count FROM api_keys WHERE account_id = $1";
+
+/// See the module.
+pub struct DeviceCodes<'s> {
+    pub(crate) engine: &'s Engine,
+}
+
+/// What a person said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Nothing yet.
+    Pending,
+    /// Yes.
+    Approved,
+    /// No.
+    Denied,
+}
+
+/// A request to be kept.
+#[derive(Debug, Clone)]
+pub struct NewDeviceCode {
+    /// The keyed hash of the secret.
+    pub secret: KeyHash,
+    /// The keyed hash of the short code.
+    pub user_code: KeyHash,
+    /// Where it comes from.
+    pub address: Option<String>,
+    /// From what program.
+    pub user_agent: Option<String>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Why a request was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It was.
+    Kept,
+    /// The address has too many open ones.
+    TooManyOfAddress,
+    /// There are too many in all.
+    TooMany,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceCodeRow {
+    /// What a person said.
+    pub decision: Decision,
+    /// Who.
+    pub account: Option<AccountId>,
+    /// Where it comes from.
+    pub address: Option<String>,
+    /// From what program.
+    pub user_agent: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When its command line last asked.
+    pub polled_at: Option<Timestamp>,
+    /// When its API key was handed out.
+    pub delivered_at: Option<Timestamp>,
+}
+
+impl DeviceCodes<'_> {
+    /// Keeps a request.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where one of the codes is taken.
+    pub async fn insert(&self, new: &NewDeviceCode) -> Result<Asked, StoreError> {
+        let now = self.engine.now().as_micros();
+        let mut tx = self.engine.begin().await?;
+        // Held, so that of many at once no more are kept than there may be.
+        tx.revision().await?;
+        sqlx::query(FORGET).bind(now.saturating_sub(remembered())).execute(tx.on()).await?;
+        let query = sqlx::query(COUNT).bind(new.address.clone()).bind(now);
+        let row = query.fetch_one(tx.on()).await?;
+        let columns = Columns::of("device_codes", &row);
+        if columns.raw::<i64>("own")? >= OF_ADDRESS_MAX {
+            return Ok(Asked::TooManyOfAddress);
+        }
+        if columns.raw::<i64>("count")? >= REQUESTS_MAX {
+            return Ok(Asked::TooMany);
+        }
+        sqlx::query(INSERT)
+            .bind(new.secret.as_bytes().to_vec())
+            .bind(new.user_code.as_bytes().to_vec())
+            .bind(new.address.clone())
+            .bind(new.user_agent.clone())
+            .bind(now)
+            .bind(new.expires_at.as_micros())
+            .execute(tx.on())
+            .await
+            .map_err(|error| StoreError::or_conflict(error, "device code", &"that was made"))?;
+        tx.commit().await?;
+        Ok(Asked::Kept)
+    }
+
+    /// The request that waits for a person with this code.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn find(&self, user_code: &KeyHash) -> Result<Option<DeviceCodeRow>, StoreError> {
+        let query = sqlx::query(BY_USER_CODE).bind(user_code.as_bytes().to_vec());
+        let row = query.bind(self.engine.now().as_micros()).fetch_optional(&self.engine.read);
+        row.await?.as_ref().map(read).transpose()
+    }
+
+    /// Says yes or no for an account.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where no request waits with this code.
+    pub async fn decide(
+        &self,
+        user_code: &KeyHash,
+        (account, decision): (AccountId, Decision),
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(DECIDE)
+            .bind(user_code.as_bytes().to_vec())
+            .bind(word(&decision)?)
+            .bind(account.to_string())
+            .bind(self.engine.now().as_micros())
+            .execute(&self.engine.write)
+            .await?;
+        match done.rows_affected() {
+            0 => Err(StoreError::not_found("device code", &"that was given")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The request of this secret as it was, and notes that it was asked for.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn poll(&self, secret: &KeyHash) -> Result<Option<DeviceCodeRow>, StoreError> {
+        let bytes = secret.as_bytes().to_vec();
+        let query = sqlx::query(BY_SECRET).bind(bytes.clone());
+        let Some(row) = query.fetch_optional(&self.engine.read).await? else { return Ok(None) };
+        let now = self.engine.now().as_micros();
+        sqlx::query(POLLED).bind(bytes).bind(now).execute(&self.engine.write).await?;
+        read(&row).map(Some)
+    }
+
+    /// Keeps the API key of a request that was approved, and notes that; says whether it did: of
+    /// several at once, one does.
+    ///
+    /// # Errors
+    /// [`StoreError::Over`] where the account has `most` keys.
+    pub async fn deliver(
+        &self,
+        secret: &KeyHash,
+        (key, most): (&NewApiKey, u64),
+    ) -> Result<bool, StoreError> {
+        let now = self.engine.now();
+        let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        let query = sqlx::query(DELIVER).bind(secret.as_bytes().to_vec()).bind(now.as_micros());
+        if query.execute(tx.on()).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let adding = Adding::at_most(most);
+        adding.admit(&mut tx, key.account, (KEYS, Amount::ApiKeys)).await?;
+        api_keys::write(&mut tx, key, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets requests that have ended long ago. To be called now and then.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn forget(&self) -> Result<(), StoreError> {
+        let before = self.engine.now().as_micros().saturating_sub(remembered());
+        sqlx::query(FORGET).bind(before).execute(&self.engine.write).await?;
+        Ok(())
+    }
+}
+
+fn remembered() -> i64 {
+    i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn read(row: &AnyRow) -> Result<DeviceCodeRow, StoreError> {
+    let columns = Columns::of("device_codes", row);
+    Ok(DeviceCodeRow {
+        decision: columns.word("decision")?,
+        account: columns.parsed_optional("account_id")?,
+        address: columns.raw("address")?,
+        user_agent: columns.raw("user_agent")?,
+        created_at: columns.moment("created_at")?,
+        expires_at: columns.moment("expires_at")?,
+        polled_at: columns.moment_optional("polled_at")?,
+        delivered_at: columns.moment_optional("delivered_at")?,
+    })
+}
