@@ -7,6 +7,8 @@ use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::{Clock, StoreUrl};
 use rigbox_types::{RegionName, rate::RateLimits};
 
+use crate::oidc::OidcProvider;
+
 /// Everything that [`run`](crate::run) needs besides its public listener.
 pub struct Config {
     /// The database.
@@ -34,6 +36,8 @@ pub struct Config {
     pub rates: RateLimits,
     /// Proxies whose word on their clients' addresses is taken.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Providers by which people sign in.
+    pub oidc: Vec<OidcProvider>,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

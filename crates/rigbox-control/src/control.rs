@@ -26,6 +26,7 @@ use crate::{
     guest::agent::{Agent, HostClients, check_running},
     http::{access::ForWorkspace, params::Params, places::Places, proxies::Proxies},
     identity::password::Passwords,
+    oidc::Oidc,
     rates::Rates,
     source::{NoRandom, random},
     terminal::TerminalTokens,
@@ -45,6 +46,7 @@ pub(crate) struct Known {
     pub(crate) authn: Authenticator,
     pub(crate) auditor: Auditor,
     pub(crate) host_auth: ClientAuth,
+    pub(crate) oidc: Oidc,
 }
 
 /// See the module.
@@ -54,6 +56,7 @@ pub(crate) struct Control {
     pub(crate) authn: Authenticator,
     pub(crate) audit: Auditor,
     pub(crate) passwords: Passwords,
+    pub(crate) oidc: Oidc,
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
@@ -88,6 +91,7 @@ impl Control {
             authn: known.authn,
             audit: known.auditor,
             passwords: Passwords::new()?,
+            oidc: known.oidc,
             hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),

@@ -18,6 +18,7 @@ mod http;
 mod identity;
 mod keep;
 mod metrics;
+mod oidc;
 mod pages;
 mod rates;
 mod service_specs;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use config::{Config, SshGateway};
+pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
 
@@ -47,6 +49,7 @@ use crate::{
     authn::Authenticator,
     control::{Control, Facts, Known},
     identity::cookies::Cookies,
+    oidc::Oidc,
 };
 
 /// How long tasks may take to end once both listeners have.
@@ -71,6 +74,9 @@ pub enum RunError {
     /// The internal listener.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A provider of sign-ins cannot be spoken to as it is configured.
+    #[error(transparent)]
+    Oidc(#[from] ProviderError),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -97,6 +103,8 @@ pub async fn run(
     // Before a key is believed, so that the end of none is missed.
     let (wakes, ends) = (store.feed().subscribe(), store.feed().subscribe());
     let authn = Authenticator::new(authn::hasher(&config.secrets)?, Cookies::new(&config.api_url));
+    let oidc = Oidc::new(config.oidc, authn::hasher(&config.secrets)?, &config.api_url)?;
+    oidc.check_plans(&store).await?;
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
     let facts = Facts {
         region: config.region,
@@ -106,7 +114,7 @@ pub async fn run(
         trusted_proxies: config.trusted_proxies,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
-    let known = Known { authn, auditor, host_auth: config.host_auth };
+    let known = Known { authn, auditor, host_auth: config.host_auth, oidc };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();
     let audit = task::spawn("control.audit", writer.run(store.clone(), audited.clone()));

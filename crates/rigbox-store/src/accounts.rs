@@ -47,6 +47,8 @@ const GET: &str = account!("WHERE a.id = $1");
 
 const OPERATOR: &str = account!("WHERE a.standing = $1");
 
+const BY_EMAIL: &str = account!("WHERE p.email = $1");
+
 const LIST_OF_ALL: &str = account!(
     "WHERE (a.created_at, a.id) < ($1, $2) ORDER BY a.created_at DESC, a.id DESC LIMIT $3"
 );
@@ -151,16 +153,7 @@ impl Accounts<'_> {
         let mut tx = self.engine.begin().await?;
         // Held, so that of two with one address at once the second one sees the first.
         tx.revision().await?;
-        let made = sqlx::query(INSERT)
-            .bind(id.to_string())
-            .bind(word(&Standing::User)?)
-            .bind(now.as_micros())
-            .execute(tx.on())
-            .await?;
-        if made.rows_affected() == 0 {
-            return Err(StoreError::Conflict { what: "account id", id: id.to_string() });
-        }
-        write(&mut tx, id, profile, now).await?;
+        insert(&mut tx, id, profile, now).await?;
         if let Some(key) = key {
             api_keys::write(&mut tx, key, now).await?;
         }
@@ -225,6 +218,34 @@ impl Accounts<'_> {
         tx.commit().await?;
         Ok(after)
     }
+}
+
+/// Makes an account of a user within a transaction that holds the counter.
+pub(crate) async fn insert(
+    tx: &mut Tx<'_>,
+    id: AccountId,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let made = sqlx::query(INSERT)
+        .bind(id.to_string())
+        .bind(word(&Standing::User)?)
+        .bind(now.as_micros())
+        .execute(tx.on())
+        .await?;
+    if made.rows_affected() == 0 {
+        return Err(StoreError::Conflict { what: "account id", id: id.to_string() });
+    }
+    write(tx, id, profile, now).await
+}
+
+/// The account with this address, within a transaction.
+pub(crate) async fn row_by_email(
+    tx: &mut Tx<'_>,
+    email: &Email,
+) -> Result<Option<AccountRow>, StoreError> {
+    let row = sqlx::query(BY_EMAIL).bind(email.as_str()).fetch_optional(tx.on()).await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// An account within a transaction that holds the counter: its numbers stay until the end.

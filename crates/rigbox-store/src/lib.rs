@@ -13,6 +13,7 @@ pub mod device_codes;
 pub mod feed;
 pub mod hosts;
 pub mod idempotency;
+pub mod identities;
 pub mod passwords;
 pub mod plans;
 pub mod people;
@@ -27,6 +28,7 @@ pub mod setup_scripts;
 pub mod ssh_keys;
 pub mod tags;
 pub mod throttles;
+pub mod tickets;
 pub mod workspaces;
 
 mod adding;
@@ -206,6 +208,18 @@ impl Store {
     #[must_use]
     pub fn idempotency(&self) -> idempotency::Idempotency<'_> {
         idempotency::Idempotency { engine: &self.engine }
+    }
+
+    /// Who accounts are to providers of OpenID Connect.
+    #[must_use]
+    pub fn identities(&self) -> identities::Identities<'_> {
+        identities::Identities { engine: &self.engine }
+    }
+
+    /// Tickets that serve once.
+    #[must_use]
+    pub fn tickets(&self) -> tickets::Tickets<'_> {
+        tickets::Tickets { engine: &self.engine }
     }
 
     /// The installation's settings.

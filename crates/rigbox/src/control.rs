@@ -2,6 +2,7 @@
 //! Invariant: no thread is started and no byte of a client is read before root is given up.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     os::fd::{AsFd as _, OwnedFd},
 };
@@ -9,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::{SshGateway, StoreUrl, SystemClock};
+use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -52,6 +53,9 @@ pub(crate) struct ControlFile {
     /// File with the URL of a PostgreSQL database, instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database_url_file: Option<Utf8PathBuf>,
+    /// Providers by which people sign in, by name.
+    #[serde(default)]
+    pub(crate) oidc: BTreeMap<String, OidcSettings>,
 }
 
 /// Runs the role until SIGTERM.
@@ -65,14 +69,31 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
     let file: ControlFile = toml::from_str(&text).with_context(|| format!("read {config}"))?;
     let listener = listener(&file)?;
     // Read as root: the file of a secret need not be readable for the role's user.
-    let database_url = match &file.database_url_file {
-        Some(path) => Some(secret(path)?),
-        None => None,
+    let secrets = Secrets {
+        database_url: file.database_url_file.as_deref().map(secret).transpose()?,
+        oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
     };
     give_root_up(file.uid)?;
     // Becoming another user undoes it.
     role::follow(parent)?;
-    serve(file, listener, database_url)
+    serve(file, listener, secrets)
+}
+
+/// What was read from files of the operator.
+struct Secrets {
+    database_url: Option<secrecy::SecretString>,
+    oidc: Vec<OidcProvider>,
+}
+
+/// A provider with what its files hold.
+fn provider((name, settings): (&String, &OidcSettings)) -> anyhow::Result<OidcProvider> {
+    let read = |path: &Utf8PathBuf| std::fs::read(path).with_context(|| format!("read {path}"));
+    Ok(OidcProvider {
+        name: name.clone(),
+        settings: settings.clone(),
+        client_secret: settings.client_secret_file.as_deref().map(secret).transpose()?,
+        authorities: settings.ca_file.as_ref().map(read).transpose()?,
+    })
 }
 
 /// The socket that was handed over as standard input, or a new one.
@@ -124,11 +145,7 @@ fn give_root_up(uid: u32) -> anyhow::Result<()> {
 }
 
 /// Starts threads, serves until SIGTERM, and ends in order.
-fn serve(
-    file: ControlFile,
-    listener: TcpListener,
-    database: Option<secrecy::SecretString>,
-) -> anyhow::Result<()> {
+fn serve(file: ControlFile, listener: TcpListener, secrets: Secrets) -> anyhow::Result<()> {
     start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
@@ -140,17 +157,14 @@ fn serve(
         let listener = tokio::net::TcpListener::from_std(listener).context("the API's socket")?;
         let shutdown = CancellationToken::new();
         tokio::spawn(watch_signals(shutdown.clone())?);
-        let config = config(file, database)?;
+        let config = config(file, secrets)?;
         Box::pin(rigbox_control::run(config, listener, shutdown)).await.context("run control")
     })
 }
 
-fn config(
-    file: ControlFile,
-    database: Option<secrecy::SecretString>,
-) -> anyhow::Result<rigbox_control::Config> {
+fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control::Config> {
     Ok(rigbox_control::Config {
-        store: parse_url(&file.database, database.as_ref())?,
+        store: parse_url(&file.database, secrets.database_url.as_ref())?,
         clock: std::sync::Arc::new(SystemClock),
         secrets: file.secrets,
         admin_key_file: Some(file.admin_key_file),
@@ -163,6 +177,7 @@ fn config(
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
         rates: file.rates,
         trusted_proxies: file.trusted_proxies,
+        oidc: secrets.oidc,
     })
 }
 

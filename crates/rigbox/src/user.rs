@@ -263,12 +263,12 @@ fn show(answer: &GetUserResponse, json: bool) -> anyhow::Result<()> {
     if json {
         return document(answer);
     }
-    let GetUserResponse { user, limits } = answer;
+    let GetUserResponse { user, limits, identities } = answer;
     let (may, does) = (&limits.limits, &limits.usage);
     let custom = if limits.custom { " with numbers of its own" } else { "" };
     let of = |used: u64, most: u64| format!("{used} of {most}");
     let row = |name: &str, value: String| [name.to_owned(), value];
-    table(&[
+    let mut rows = vec![
         row("account", user.id.to_string()),
         row("e-mail", user.email.as_ref().map_or_else(|| "-".to_owned(), Email::to_string)),
         row("name", user.display_name.clone().unwrap_or_else(|| "-".to_owned())),
@@ -279,7 +279,12 @@ fn show(answer: &GetUserResponse, json: bool) -> anyhow::Result<()> {
         row("memory MiB", of(does.total_ram_mb, may.max_ram_total_mb)),
         row("disk MiB", of(does.total_disk_mb, may.max_disk_total_mb)),
         row("SSH keys", of(does.ssh_key_count, may.max_ssh_keys)),
-    ]);
+    ];
+    rows.extend(identities.iter().map(|known| {
+        let who = known.email.as_ref().map_or(known.subject.as_str(), Email::as_str);
+        row("signs in by", format!("{} as {who}", known.provider))
+    }));
+    table(&rows);
     Ok(())
 }
 

@@ -19,6 +19,10 @@ const PENDING: &str = "rigbox-pending";
 const DEVICE: &str = "rigbox-device";
 /// A one-time link, while its page is open.
 const LINK: &str = "rigbox-link";
+/// A sign-in at a provider, while it is under way.
+const FLOW: &str = "rigbox-oidc";
+/// Who somebody is to a provider, until an account is connected with it.
+const CONNECT: &str = "rigbox-connect";
 
 /// The session's own end comes before: the cookie goes with the browser at the latest after that.
 const SESSION_MAX_AGE_S: u32 = 30 * 24 * 3600;
@@ -26,6 +30,7 @@ const SESSION_MAX_AGE_S: u32 = 30 * 24 * 3600;
 const PENDING_MAX_AGE_S: u32 = 600;
 const DEVICE_MAX_AGE_S: u32 = 400 * 24 * 3600;
 const LINK_MAX_AGE_S: u32 = 3600;
+const TICKET_MAX_AGE_S: u32 = 600;
 
 /// Longest cookie header that is looked at.
 const MAX_LEN: usize = 8 * 1024;
@@ -68,6 +73,16 @@ impl Cookies {
         self.find(headers, LINK)
     }
 
+    /// The ticket of a sign-in at a provider.
+    pub(crate) fn flow<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        self.find(headers, FLOW)
+    }
+
+    /// The ticket of an identity that waits for an account.
+    pub(crate) fn connect<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        self.find(headers, CONNECT)
+    }
+
     pub(crate) fn set_session(&self, token: &SessionToken) -> HeaderValue {
         self.set(SESSION, token.expose(), SESSION_MAX_AGE_S)
     }
@@ -83,6 +98,22 @@ impl Cookies {
 
     pub(crate) fn set_link(&self, secret: &str) -> HeaderValue {
         self.set(LINK, secret, LINK_MAX_AGE_S)
+    }
+
+    pub(crate) fn set_flow(&self, ticket: &str) -> HeaderValue {
+        self.set(FLOW, ticket, TICKET_MAX_AGE_S)
+    }
+
+    pub(crate) fn set_connect(&self, ticket: &str) -> HeaderValue {
+        self.set(CONNECT, ticket, TICKET_MAX_AGE_S)
+    }
+
+    pub(crate) fn clear_flow(&self) -> HeaderValue {
+        self.set(FLOW, "", 0)
+    }
+
+    pub(crate) fn clear_connect(&self) -> HeaderValue {
+        self.set(CONNECT, "", 0)
     }
 
     pub(crate) fn clear_session(&self) -> HeaderValue {
@@ -105,7 +136,7 @@ impl Cookies {
         let (name, secure) = (self.name(name), if self.secure { "; Secure" } else { "" });
         let text =
             format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
-        // Names and values are ours: hex, digits and dots.
+        // Names and values are ours: hex, base64url, digits and dots.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);

@@ -10,6 +10,7 @@ mod entry;
 mod form;
 mod layout;
 mod next;
+mod oidc;
 mod password;
 mod security;
 mod sign_in;
@@ -43,6 +44,10 @@ pub(crate) fn router(control: &Arc<Control>) -> Router<Arc<Control>> {
         .route("/security", get(security::show))
         .route("/security/password", post(security::change))
         .route("/security/sessions", post(security::end))
+        .route("/auth/oidc/{name}", get(oidc::begin))
+        .route("/auth/oidc/{name}/callback", get(oidc::finish))
+        .route("/auth/connect", get(oidc::connect).post(oidc::connected))
+        .route("/auth/disconnect", post(oidc::disconnect))
         .route_layer(from_fn_with_state(control.clone(), entry::enter))
         .route(STYLE_PATH, get(style))
 }

@@ -19,6 +19,7 @@ use super::{
     entry::SignedIn,
     form::Form,
     layout::{Field, alert, hidden},
+    oidc,
     password::refusal,
 };
 use crate::{
@@ -112,6 +113,10 @@ async fn whole(
     (status, wrong): (StatusCode, &Wrong),
 ) -> ApiResult<Response> {
     let rows = control.store.sessions().list(person.account).await?;
+    let providers = match control.oidc.buttons().next() {
+        Some(_) => Some(oidc::list(control, signed_in).await?),
+        None => None,
+    };
     let token = signed_in.form_token.as_str();
     let body = html! {
         h1 { "Security" }
@@ -119,6 +124,12 @@ async fn whole(
         section aria-labelledby="password-title" {
             h2 id="password-title" { "Password" }
             (password_form(token, person, wrong))
+        }
+        @if let Some(providers) = providers {
+            section aria-labelledby="providers-title" {
+                h2 id="providers-title" { "Other ways to sign in" }
+                (providers)
+            }
         }
         section aria-labelledby="sessions-title" {
             h2 id="sessions-title" { "Where you are signed in" }

@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use maud::html;
 use rigbox_store::sessions::{Carrier, Level};
-use rigbox_types::{Credential, api::error::ErrorCode};
+use rigbox_types::{AccountId, Credential, api::error::ErrorCode};
 use serde::Deserialize;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     entry::SignedIn,
     form::{Form, Wishes},
     layout::{Field, alert, hidden},
-    next,
+    next, oidc,
 };
 use crate::{
     control::Control,
@@ -39,11 +39,15 @@ pub(super) async fn home() -> Response {
 }
 
 /// Asks who it is, unless that is known.
-pub(super) async fn show(signed_in: Option<SignedIn>, Wishes(wish): Wishes<Wish>) -> Response {
+pub(super) async fn show(
+    State(control): State<Arc<Control>>,
+    signed_in: Option<SignedIn>,
+    Wishes(wish): Wishes<Wish>,
+) -> Response {
     let next = next::checked(wish.next.as_deref());
     match signed_in {
         Some(_) => see_other(next),
-        None => form(StatusCode::OK, ("", next), None),
+        None => form(&control, StatusCode::OK, ("", next), None),
     }
 }
 
@@ -60,17 +64,28 @@ pub(super) async fn submit(
         Err(error) if is_shown(error.code()) => {
             error.log();
             let text = sentence(error.message());
-            return Ok(self::form(error.http_status(), (email, next), Some(&text)));
+            return Ok(self::form(&control, error.http_status(), (email, next), Some(&text)));
         }
         Err(error) => return Err(error.into()),
     };
-    let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(&control, person.account, how, (&visitor, SIGN_IN)).await?;
+    open(&control, person.account, (&visitor, SIGN_IN), (old, next)).await
+}
+
+/// Opens a session of somebody who has shown who they are, in the place of the one that the browser
+/// had, and goes on to where they wanted. `how` is the word for the record.
+pub(super) async fn open(
+    control: &Control,
+    account: AccountId,
+    (visitor, how): (&Visitor, &str),
+    (old, next): (Option<SignedIn>, &str),
+) -> PageResult {
+    let token = sessions::open(control, account, (Carrier::Cookie, Level::Full), (visitor, how));
+    let token = token.await?;
     if let Some(old) = old {
         // Nobody misses it, and nobody else goes on with it.
-        sessions::end(&control, old.account, old.session).await?;
+        sessions::end(control, old.account, old.session).await?;
     }
-    let cookies = sessions::cookies(&control, person.account, (&token, &visitor))?;
+    let cookies = sessions::cookies(control, account, (&token, visitor))?;
     Ok(with_cookies(see_other(next), cookies))
 }
 
@@ -98,7 +113,12 @@ fn is_shown(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::Unauthenticated | ErrorCode::RateLimited)
 }
 
-fn form(status: StatusCode, (email, next): (&str, &str), error: Option<&str>) -> Response {
+fn form(
+    control: &Control,
+    status: StatusCode,
+    (email, next): (&str, &str),
+    error: Option<&str>,
+) -> Response {
     let body = html! {
         h1 { "Sign in" }
         (alert(error))
@@ -123,6 +143,7 @@ fn form(status: StatusCode, (email, next): (&str, &str), error: Option<&str>) ->
             }.render())
             button type="submit" { "Sign in" }
         }
+        (oidc::buttons(control, next))
         p.hint {
             "No password, or forgotten? Whoever runs this installation can send you a link."
         }

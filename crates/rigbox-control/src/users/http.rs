@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
 use http::StatusCode;
-use rigbox_store::accounts::AccountRow;
+use rigbox_store::{
+    accounts::AccountRow,
+    identities::{Identity, IdentityRow},
+};
 use rigbox_types::{
     AccountId, Credential, Principal,
     api::{
@@ -13,7 +16,7 @@ use rigbox_types::{
         users::{
             CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, CredentialKind,
             CredentialView, GetAccountResponse, GetUserResponse, ListUsersResponse,
-            SignInLinkResponse, UpdateUserRequest, User,
+            SignInLinkResponse, UpdateUserRequest, User, UserIdentity,
         },
     },
 };
@@ -120,7 +123,15 @@ pub(crate) async fn account_show(
 
 async fn answer(control: &Control, row: AccountRow) -> ApiResult<Json<GetUserResponse>> {
     let limits = limits_of(control, &row).await?;
-    Ok(Json(GetUserResponse { user: view(row), limits }))
+    let identities = control.store.identities().list(row.id).await?;
+    let identities = identities.into_iter().map(identity).collect();
+    Ok(Json(GetUserResponse { user: view(row), limits, identities }))
+}
+
+fn identity(row: IdentityRow) -> UserIdentity {
+    let Identity { issuer, subject, provider, email } = row.identity;
+    let (created_at, last_used_at) = (row.created_at, row.last_used_at);
+    UserIdentity { provider, issuer, subject, email, created_at, last_used_at }
 }
 
 fn view(row: AccountRow) -> User {

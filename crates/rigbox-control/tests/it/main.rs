@@ -23,6 +23,7 @@ mod life;
 mod links;
 mod metrics;
 mod neighbours;
+mod oidc;
 mod pages;
 mod people;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Clock, Config, SshGateway, SystemClock, run};
+use rigbox_control::{Clock, Config, OidcProvider, SshGateway, SystemClock, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
 use rigbox_types::{Timestamp, rate::RateLimits};
@@ -59,6 +59,7 @@ pub(crate) struct World {
     /// What holds the database, where that is no file.
     _server: Option<Server>,
     pub(crate) rates: RateLimits,
+    providers: Vec<OidcProvider>,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -82,6 +83,16 @@ impl World {
         Self::without_host_on(None, PLENTY).await
     }
 
+    /// The same with providers by which people sign in.
+    pub(crate) async fn with_providers(providers: Vec<OidcProvider>) -> Self {
+        Self::of(None, PLENTY, providers).await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn with_providers_on_postgres(providers: Vec<OidcProvider>) -> Self {
+        Self::of(Some(Server::start()), PLENTY, providers).await
+    }
+
     /// The same with the rate limits that users meet.
     pub(crate) async fn limited() -> Self {
         Self::without_host_on(None, RateLimits::default()).await
@@ -99,6 +110,10 @@ impl World {
     }
 
     async fn without_host_on(server: Option<Server>, rates: RateLimits) -> Self {
+        Self::of(server, rates, Vec::new()).await
+    }
+
+    async fn of(server: Option<Server>, rates: RateLimits, providers: Vec<OidcProvider>) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
         let dir = TempDir::with_prefix("rb").unwrap();
@@ -109,7 +124,7 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let database = (store.clone(), clock.clone());
         let (base, control) =
-            start_control(&path, database, internal(&path), (rates, &shutdown)).await;
+            start_control(&path, database, internal(&path), (rates, &providers, &shutdown)).await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
@@ -121,6 +136,7 @@ impl World {
             clock,
             _server: server,
             rates,
+            providers,
             shutdown,
             control: Some(control),
             end,
@@ -131,7 +147,8 @@ impl World {
     pub(crate) async fn another_control(&self) -> Client {
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let internal = Address::Unix(path.join("c2.sock"));
-        let (base, _) = start_control(&path, store, internal, (self.rates, &self.end)).await;
+        let how = (self.rates, self.providers.as_slice(), &self.end);
+        let (base, _) = start_control(&path, store, internal, how).await;
         Client::new(base, self.api.key.clone())
     }
 
@@ -150,8 +167,8 @@ impl World {
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
-        let (base, control) =
-            start_control(&path, store, internal(&path), (self.rates, &self.shutdown)).await;
+        let how = (self.rates, self.providers.as_slice(), &self.shutdown);
+        let (base, control) = start_control(&path, store, internal(&path), how).await;
         self.api.base = base;
         self.control = Some(control);
     }
@@ -203,7 +220,7 @@ async fn start_control(
     dir: &Utf8Path,
     (store, clock): (StoreUrl, Arc<TestClock>),
     internal: Address,
-    (rates, shutdown): (RateLimits, &CancellationToken),
+    (rates, providers, shutdown): (RateLimits, &[OidcProvider], &CancellationToken),
 ) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -220,6 +237,7 @@ async fn start_control(
         ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
         rates,
         trusted_proxies: Vec::new(),
+        oidc: providers.to_vec(),
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

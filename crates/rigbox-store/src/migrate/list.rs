@@ -80,6 +80,9 @@ both! {
     "2026-11-28-25-create-throttle-presets"
     "2026-11-28-26-first-throttle-presets"
     "2026-11-28-27-create-throttle-bindings"
+    "2026-11-28-50-create-identities"
+    "2026-11-28-51-create-spent-tickets"
+    "2026-11-28-52-spent-tickets-by-age"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

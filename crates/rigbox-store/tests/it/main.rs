@@ -16,6 +16,7 @@ mod durability;
 mod feed;
 mod hosts;
 mod idempotency;
+mod identities;
 mod kit;
 mod observe;
 mod postgres;
@@ -112,6 +113,12 @@ cases! {
         a_change_is_noted_with_its_claim
         what_is_added_is_noted_with_its_claim
         keys_of_two_accounts_are_two_keys;
+    identities:
+        of_many_sign_ins_at_once_one_makes_the_account
+        a_subject_keeps_its_account_whatever_its_address_becomes
+        an_account_that_cannot_be_made_leaves_no_identity
+        an_identity_is_linked_once_and_taken_back
+        a_ticket_serves_once;
     observe:
         only_a_newer_observation_of_the_right_host_counts
         a_generation_that_was_never_wanted_is_not_believed

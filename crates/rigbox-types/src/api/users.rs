@@ -70,6 +70,25 @@ pub struct GetUserResponse {
     pub user: User,
     /// What it may use and does use.
     pub limits: GetUserLimitsResponse,
+    /// Who it is to sign-in providers, oldest first.
+    pub identities: Vec<UserIdentity>,
+}
+
+/// Who an account is to a sign-in provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserIdentity {
+    /// The provider's name in the configuration, when it was last signed in with.
+    pub provider: String,
+    /// The provider's address.
+    pub issuer: String,
+    /// The provider's own name for the person, which never changes.
+    pub subject: String,
+    /// The address that the provider said last; nothing is found by it.
+    pub email: Option<Email>,
+    /// Since when it is the account's.
+    pub created_at: Timestamp,
+    /// When it was last signed in with.
+    pub last_used_at: Timestamp,
 }
 
 /// `GET /users`.

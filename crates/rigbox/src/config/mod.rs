@@ -4,10 +4,14 @@
 
 mod load;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
+use rigbox_control::OidcSettings;
 use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) images: ImagesConfig,
     /// The first workspace.
     pub(crate) first: FirstConfig,
+    /// Providers by which people sign in, by name.
+    pub(crate) oidc: BTreeMap<String, OidcSettings>,
 }
 
 /// The HTTP API.
@@ -48,6 +54,9 @@ pub(crate) struct ApiConfig {
     pub(crate) listen: SocketAddr,
     /// Proxies whose word on their clients' addresses is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Where browsers and other clients reach it, where that is not where it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
 }
 
 /// The SSH gateway.
@@ -168,13 +177,18 @@ impl Default for Config {
             host: HostConfig::default(),
             images: ImagesConfig::default(),
             first: FirstConfig::default(),
+            oidc: BTreeMap::new(),
         }
     }
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), trusted_proxies: Vec::new() }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 7070).into(),
+            trusted_proxies: Vec::new(),
+            public_url: None,
+        }
     }
 }
 

@@ -9,9 +9,26 @@ fn the_documented_file_says_the_defaults() {
     assert_eq!(parse("default.toml".into(), DOCUMENTED).unwrap(), Config::default());
 }
 
+/// A provider of which everything is said.
+fn provider() -> OidcSettings {
+    OidcSettings {
+        issuer: "https://id.example.com".to_owned(),
+        client_id: "rigbox".to_owned(),
+        client_secret_file: Some("/a".into()),
+        display_name: Some("Example".to_owned()),
+        scopes: vec!["openid".to_owned()],
+        allowed_domains: vec!["example.com".to_owned()],
+        create_accounts: false,
+        plan: "free".parse().unwrap(),
+        link_by_email: false,
+        ca_file: Some("/b".into()),
+    }
+}
+
 #[test]
 fn every_key_is_documented() {
     let everything = Config {
+        api: ApiConfig { public_url: Some("https://a.example".to_owned()), ..ApiConfig::default() },
         control: ControlConfig {
             uid: Some(1),
             database_url_file: Some("/a".into()),
@@ -32,6 +49,7 @@ fn every_key_is_documented() {
             guest: Some("/b".into()),
             ..ImagesConfig::default()
         },
+        oidc: [("example".to_owned(), provider())].into(),
         ..Config::default()
     };
     let text = toml::to_string(&everything).unwrap();
@@ -47,9 +65,12 @@ fn every_key_is_documented() {
 #[test]
 fn what_is_commented_out_can_be_switched_on() {
     let is_key = |line: &str| {
-        line.strip_prefix("# ")
+        let is_table = line.starts_with("# [") && line.ends_with(']');
+        let key = line
+            .strip_prefix("# ")
             .and_then(|rest| rest.split_once(" = "))
-            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        is_table || key
     };
     let text: String = DOCUMENTED
         .lines()
@@ -59,6 +80,7 @@ fn what_is_commented_out_can_be_switched_on() {
     let config = parse("default.toml".into(), &text).unwrap();
     assert_eq!(config.host.pool_gib, Some(100));
     assert!(config.control.database_url_file.is_some());
+    assert_eq!(config.oidc["example"].issuer, provider().issuer);
 }
 
 #[test]
@@ -74,9 +96,25 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn a_provider_is_checked_before_anything_starts() {
+    let text = "[oidc.a]\nissuer = \"http://id.example\"\nclient_id = \"c\"\n";
+    assert!(refused(text).starts_with("rigbox.toml: oidc.a.issuer must be an https address"));
+    let text =
+        "[oidc.a]\nissuer = \"https://id.example\"\nclient_id = \"c\"\nclient_secret = \"s\"\n";
+    assert_eq!(
+        refused(text),
+        "rigbox.toml, line 4: unknown key client_secret, the nearest known one is client_secret_file"
+    );
+}
+
+#[test]
 fn a_wrong_value_is_named_with_its_place() {
     for (text, expected) in [
         ("[api]\nlisten = \"7070\"\n", "rigbox.toml, line 2: invalid socket address syntax"),
+        (
+            "[api]\npublic_url = \"https://a.example/b\"\n",
+            "rigbox.toml: api.public_url must be http or https and a host",
+        ),
         ("[first]\nworkspace = \"He llo\"\n", "rigbox.toml: first.workspace may have only"),
         ("domain = \"Rigbox.example\"\n", "rigbox.toml: domain must be a domain name"),
         ("domain = \"a..b\"\n", "rigbox.toml: domain must be a domain name"),

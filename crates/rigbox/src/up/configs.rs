@@ -51,13 +51,17 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
         trusted_proxies: up.config.api.trusted_proxies.clone(),
-        api_url: format!("http://{api}"),
+        api_url: match &up.config.api.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{api}"),
+        },
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
         secrets: layout.control(),
         admin_key_file: layout.admin_key(),
         database: layout.control().join("rigbox.db"),
         database_url_file: up.config.control.database_url_file.clone(),
+        oidc: up.config.oidc.clone(),
     }
 }
 

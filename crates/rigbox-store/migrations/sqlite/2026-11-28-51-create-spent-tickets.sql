@@ -1,0 +1,5 @@
+-- Tickets that serve once and were used: their hash, until they would have ended anyway.
+CREATE TABLE IF NOT EXISTS spent_tickets (
+    hash BLOB NOT NULL PRIMARY KEY,
+    spent_at INTEGER NOT NULL
+) STRICT;
