@@ -19,8 +19,8 @@ use futures_util::stream;
 use http_body_util::BodyExt as _;
 use rigbox_store::feed::{Subscription, Wake};
 use rigbox_types::{
-    AccountId, ApiKeyId, Principal, Right, WorkspaceId, api::error::ErrorCode, authz::authorise,
-    endpoint::Endpoint,
+    AccountId, ApiKeyId, Credential, Principal, Right, WorkspaceId, api::error::ErrorCode,
+    authz::authorise, endpoint::Endpoint,
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -153,6 +153,11 @@ pub(crate) async fn watch(control: Arc<Control>, mut wakes: Subscription) {
         match wake {
             None => return,
             Some(Wake::ApiKey(id)) => end_of_key(&control, id),
+            // With another secret it goes on.
+            Some(Wake::Session(id)) => {
+                let session = Credential::Session(id);
+                look(&control, |open| credential_of(&open.who) == Some(session)).await;
+            }
             Some(Wake::Access(account)) => {
                 look(&control, |open| account_of(&open.who) == account).await;
             }
@@ -164,8 +169,19 @@ pub(crate) async fn watch(control: Arc<Control>, mut wakes: Subscription) {
 
 /// Its secret is another one, if it is there at all: what the old one has opened ends.
 fn end_of_key(control: &Control, id: ApiKeyId) {
-    let is_of = |open: &Open| matches!(&open.who, Principal::Key { key, .. } if *key == id);
-    control.permits.of(is_of).iter().for_each(|open| open.ended.cancel());
+    let key = Some(Credential::Key(id));
+    control
+        .permits
+        .of(|open| credential_of(&open.who) == key)
+        .iter()
+        .for_each(|open| open.ended.cancel());
+}
+
+fn credential_of(who: &Principal) -> Option<Credential> {
+    match who {
+        Principal::Key { credential, .. } => Some(*credential),
+        Principal::Guest { .. } => None,
+    }
 }
 
 /// Asks again for those that are asked for.

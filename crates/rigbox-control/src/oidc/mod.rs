@@ -116,7 +116,7 @@ impl Oidc {
     /// Refuses a provider that would make accounts with a plan that there is not: nobody would learn
     /// of it before somebody is refused.
     pub(crate) async fn check_plans(&self, store: &Store) -> Result<(), ProviderError> {
-        let plans = store.accounts().plans().await?;
+        let plans = store.plans().list().await?;
         for Provider { name, settings, .. } in self.providers.values() {
             if settings.create_accounts && plans.iter().all(|plan| plan.name != settings.plan) {
                 let (name, plan) = (name.clone(), settings.plan.clone());

@@ -93,11 +93,7 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
         // Only the operator, and that only with a whole key.
         (
             Right::Administer,
-            About::Account
-            | About::User
-            | About::Plan
-            | About::OfWorkspace
-            | About::OfAccount,
+            About::Account | About::User | About::Plan | About::OfWorkspace | About::OfAccount,
         ) => return [all([U, F, F, F, F, F, Y], F); 2],
         // An operator has no way to the things of others' accounts, and no role opens them.
         (Right::AccountRead, About::Thing(_)) => {
