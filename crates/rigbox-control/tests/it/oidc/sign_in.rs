@@ -179,9 +179,10 @@ async fn a_trusted_provider_opens_the_account_with_the_address_but_never_the_ope
     assert_eq!(me(&browser).await["email"], "ann@example.com");
 
     let operator = world.api.get("/users/me").await.expect(200)["user"]["id"].clone();
-    let path = format!("/users/{}", operator.as_str().unwrap());
-    let body = json!({ "email": "root@example.com" });
-    world.api.json("PATCH", &path, body).await.expect(200);
+    let browser = Browser::new(&world);
+    browser.take_link(&crate::people::link(&world, operator.as_str().unwrap()).await).await;
+    let fields = [("email", "root@example.com"), ("password", PASSWORD), ("again", PASSWORD)];
+    assert_eq!(browser.post("/setup", &fields).await.status, 303);
     provider
         .knows(json!({ "sub": "r", "email": "root@example.com", "email_verified": true }))
         .await;
