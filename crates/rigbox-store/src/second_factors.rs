@@ -6,7 +6,13 @@
 use rigbox_types::AccountId;
 use sqlx::any::AnyRow;
 
-use crate::{StoreError, api_keys::KeyHash, engine::Engine, row::{Columns, count}, tx::Tx};
+use crate::{
+    StoreError,
+    api_keys::KeyHash,
+    engine::Engine,
+    row::{Columns, count},
+    tx::Tx,
+};
 
 const GET: &str =
     "SELECT sealed, confirmed_at, last_step FROM second_factors WHERE account_id = $1";

@@ -20,6 +20,7 @@ use super::{
     form::Form,
     layout::{Field, alert, hidden},
     password::refusal,
+    second_factor,
 };
 use crate::{
     control::Control,
@@ -113,12 +114,17 @@ async fn whole(
 ) -> ApiResult<Response> {
     let rows = control.store.sessions().list(person.account).await?;
     let token = signed_in.form_token.as_str();
+    let factor = second_factor::section(control, signed_in, person.phc.is_some()).await?;
     let body = html! {
         h1 { "Security" }
         @if let Some(email) = &person.email { p { "Signed in as " strong { (email) } "." } }
         section aria-labelledby="password-title" {
             h2 id="password-title" { "Password" }
             (password_form(token, person, wrong))
+        }
+        section aria-labelledby="factor-title" {
+            h2 id="factor-title" { "Second factor" }
+            (factor)
         }
         section aria-labelledby="sessions-title" {
             h2 id="sessions-title" { "Where you are signed in" }

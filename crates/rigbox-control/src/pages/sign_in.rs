@@ -20,11 +20,14 @@ use super::{
 use crate::{
     control::Control,
     identity::{
-        sessions,
+        second_factor, sessions,
         sign_in::{SIGN_IN, sign_in as identify},
         visitor::Visitor,
     },
 };
+
+/// What is recorded where the second factor is still to come.
+const PASSWORD_SHOWN: &str = "sign_in_password";
 
 /// The query of the page.
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +67,15 @@ pub(super) async fn submit(
         }
         Err(error) => return Err(error.into()),
     };
+    if second_factor::is_asked_for(&control, person.account).await? {
+        let how = (Carrier::Cookie, Level::Pending);
+        let token = sessions::open(&control, person.account, how, (&visitor, PASSWORD_SHOWN));
+        let cookie = control.authn.cookies.set_pending(&token.await?);
+        return Ok(with_cookies(
+            see_other(&format!("/sign-in/code?{}", next::encoded(next))),
+            [cookie],
+        ));
+    }
     let how = (Carrier::Cookie, Level::Full);
     let token = sessions::open(&control, person.account, how, (&visitor, SIGN_IN)).await?;
     if let Some(old) = old {
