@@ -26,6 +26,8 @@ fn what_needs_no_identity_is_exactly_the_public_list() {
         .collect();
     let expected = [
         Operation::SessionCreate,
+        Operation::DeviceSessionCreate,
+        Operation::DeviceSessionShow,
         Operation::TemplateList,
         Operation::CapacityShow,
         Operation::OpenapiShow,
@@ -49,7 +51,8 @@ fn a_path_about_one_workspace_needs_a_right_to_it() {
 fn what_changes_something_needs_more_than_the_right_to_read() {
     for row in ENDPOINTS {
         // What somebody shows who they are by can ask for no right.
-        let signs_in = row.operation == Operation::SessionCreate;
+        let signs_in =
+            matches!(row.operation, Operation::SessionCreate | Operation::DeviceSessionCreate);
         if row.method != Method::Get && !signs_in {
             let reads = matches!(
                 row.right,

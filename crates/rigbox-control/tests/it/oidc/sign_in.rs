@@ -10,6 +10,7 @@ use crate::{
     browser::{Browser, SESSION},
     client::Answer,
     people::{PASSWORD, person},
+    second_factor::set_up,
     world::World,
 };
 
@@ -322,6 +323,23 @@ async fn another_site_begins_nothing() {
     let answer = browser.get("/auth/oidc/rs?next=%2F%2Fevil.example").await;
     assert_eq!(answer.status, 303);
     assert_eq!(browser.post("/auth/oidc/rs", &[]).await.status, 405);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_stands_for_the_password_and_not_for_the_second_factor() {
+    let provider = Provider::start();
+    let mut given = open(&provider, "rs");
+    given.settings.link_by_email = true;
+    let world = World::with_providers(vec![given]).await;
+    provider.knows(ann()).await;
+    person(&world, "ann@example.com").await;
+    let own = Browser::signed_in(&world, "ann@example.com").await;
+    set_up(&world, &own).await;
+    let browser = Browser::new(&world);
+    let answer = sign_in((&world, &provider), (&browser, "rs"), "ann-1").await;
+    assert_eq!((answer.status, answer.location()), (303, "/sign-in/code?next=%2Fdevice"));
+    assert_eq!(browser.cookie(SESSION), None);
+    assert!(browser.cookie("rigbox-pending").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
