@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rigbox_types::ApiKeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -57,6 +58,9 @@ pub(crate) struct Context {
     /// The API key; none when signed out.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     pub(crate) key: Option<SecretString>,
+    /// The id of a key that was made by signing in here: signing out deletes it on the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_id: Option<ApiKeyId>,
     /// Certificates to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -193,6 +197,7 @@ mod tests {
         Context {
             url: "http://127.0.0.1:7070".parse().unwrap(),
             key: Some(SecretString::from(key)),
+            key_id: None,
             ca_file: None,
         }
     }

@@ -32,6 +32,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.passwords().forget().await {
             tracing::warn!(%error, "ended links were not forgotten");
         }
+        if let Err(error) = control.store.device_codes().forget().await {
+            tracing::warn!(%error, "ended requests of command lines were not forgotten");
+        }
         if let Err(error) = control.store.throttles().forget().await {
             tracing::warn!(%error, "old throttles were not forgotten");
         }

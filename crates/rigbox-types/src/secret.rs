@@ -23,12 +23,15 @@ mod tests {
     use crate::{
         api::{
             api_keys::ApiKeySecretResponse,
+            device::{DeviceSessionResponse, DeviceStatusResponse},
             service_specs::{
                 CreateServiceSpecRequest, ServiceSpecResponse, UpdateServiceSpecRequest,
             },
+            sessions::{CreateSessionRequest, SessionTokenResponse},
             setup_scripts::{
                 CreateSetupScriptRequest, SetupScriptResponse, UpdateSetupScriptRequest,
             },
+            users::SignInLinkResponse,
             workspaces::{CreateWorkspaceRequest, UpdateWorkspaceEnvRequest, Vm},
         },
         host::{AssignedScript, AssignedService},
@@ -79,6 +82,21 @@ mod tests {
             shown::<UpdateSetupScriptRequest>(new_script),
             shown::<ApiKeySecretResponse>(json!({
                 "id": ID, "key": "hunter2", "scopes": ["full"], "expires_at": null,
+            })),
+            shown::<CreateSessionRequest>(json!({
+                "email": "a", "password": "hunter2", "code": "hunter2",
+            })),
+            shown::<SessionTokenResponse>(json!({
+                "id": ID, "token": "hunter2", "user_id": ID, "expires_at": TIME,
+            })),
+            shown::<SignInLinkResponse>(json!({ "url": "hunter2", "expires_at": TIME })),
+            shown::<DeviceSessionResponse>(json!({
+                "code": "hunter2", "url": "a", "user_code": "b", "expires_in_s": 1,
+                "poll_interval_s": 1,
+            })),
+            shown::<DeviceStatusResponse>(json!({
+                "status": "approved", "api_key": "hunter2", "api_key_id": null,
+                "user_email": null,
             })),
             shown::<AssignedScript>(script),
             shown::<AssignedService>(service),

@@ -16,7 +16,8 @@ use rigbox_types::{
         error::ApiErrorBody,
         users::{
             CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
-            GetUserResponse, ListPlansResponse, ListUsersResponse, PlanResponse, UpdatePlanRequest,
+            GetAccountResponse, GetUserResponse, ListPlansResponse, ListUsersResponse, PlanResponse,
+            SignInLinkResponse, UpdatePlanRequest,
             UpdateUserRequest,
         },
         workspaces::{GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse},
@@ -191,6 +192,36 @@ impl Api {
     ) -> Result<ApiKeySecretResponse, CallError> {
         let path = format!("/users/{id}/api-keys");
         self.call(Method::POST, &path, Some(json!(request))).await
+    }
+
+    /// Makes a one-time link by which an account sets its password.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_link_create(
+        &self,
+        id: AccountId,
+    ) -> Result<SignInLinkResponse, CallError> {
+        self.call(Method::POST, &format!("/users/{id}/sign-in-link"), None).await
+    }
+
+    /// Takes the second factor of an account away.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_factor_delete(
+        &self,
+        id: AccountId,
+    ) -> Result<MessageResponse, CallError> {
+        self.call(Method::DELETE, &format!("/users/{id}/second-factor"), None).await
+    }
+
+    /// The account of whoever installed the platform.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn own_account(&self) -> Result<GetAccountResponse, CallError> {
+        self.call(Method::GET, "/users/me", None).await
     }
 
     /// The plans.

@@ -13,7 +13,8 @@ use rigbox_types::{
     api::{
         change::Change,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, UpdateUserRequest, User,
+            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, SignInLinkResponse,
+            UpdateUserRequest, User,
         },
     },
     authz::Standing,
@@ -34,7 +35,8 @@ use crate::{
 /// What to do with accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserVerb {
-    /// Make an account, and print its first API key: this once.
+    /// Make an account, and print a one-time link to set its password by and its first API key:
+    /// this once.
     Add {
         /// The e-mail address.
         email: Email,
@@ -87,6 +89,21 @@ pub(crate) enum UserVerb {
         /// End all its other keys at once.
         #[arg(long)]
         end_others: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print a one-time link by which an account sets its password, the first one or another. Ends
+    /// the link before; the password ends all its sessions.
+    SetPassword {
+        /// E-mail address or id.
+        user: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take the second factor of an account away, whose owner has lost it.
+    ResetSecondFactor {
+        /// E-mail address or id.
+        user: String,
         #[command(flatten)]
         common: Common,
     },
@@ -151,6 +168,23 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             told_how_to_sign_in();
             Ok(())
         }),
+        UserVerb::SetPassword { user, common } => on_api(&common, async |api| {
+            let link = api.user_link_create(find(api, &user).await?).await?;
+            if common.json {
+                return document(&link);
+            }
+            output::data(&link.url);
+            told_of_the_link(&link);
+            Ok(())
+        }),
+        UserVerb::ResetSecondFactor { user, common } => on_api(&common, async |api| {
+            let done = api.user_factor_delete(find(api, &user).await?).await?;
+            if common.json {
+                return document(&done);
+            }
+            output::data(&done.message);
+            Ok(())
+        }),
         UserVerb::Disable { user, common } => {
             let change = UpdateUserRequest { disabled: Change::Set(true), ..Default::default() };
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
@@ -209,8 +243,11 @@ fn hinted(up: &Up<'_>, error: anyhow::Error) -> anyhow::Error {
 
 async fn add(api: &Api, request: &CreateUserRequest, json: bool) -> anyhow::Result<()> {
     let made = api.user_create(request).await?;
+    let link = api.user_link_create(made.user.id).await?;
     if json {
-        return document(&made);
+        return document(&json!({
+            "user": made.user, "api_key": made.api_key, "sign_in_link": link,
+        }));
     }
     let key = made.api_key.context("the API made no key")?;
     table(&[
@@ -218,9 +255,15 @@ async fn add(api: &Api, request: &CreateUserRequest, json: bool) -> anyhow::Resu
         ["e-mail".to_owned(), request.email.to_string()],
         ["plan".to_owned(), made.user.plan.to_string()],
         ["API key".to_owned(), key],
+        ["password".to_owned(), link.url.clone()],
     ]);
+    told_of_the_link(&link);
     told_how_to_sign_in();
     Ok(())
+}
+
+fn told_of_the_link(link: &SignInLinkResponse) {
+    output::note(&format!("the link sets a password, works once, and until {}", link.expires_at));
 }
 
 fn told_how_to_sign_in() {

@@ -18,12 +18,15 @@ pub(crate) struct LoginArgs {
     /// Server; the current one, or http://127.0.0.1:7070, when missing
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Read the API key from standard input, or ask for it where that is a terminal
+    /// Take an API key from standard input instead, or ask for it where that is a terminal
     #[arg(long, conflicts_with = "import_token")]
     pub(crate) token: bool,
-    /// Read the API key from this file; `-` is standard input
+    /// Take an API key from this file instead; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) import_token: Option<PathBuf>,
+    /// Open no browser, only print where to go
+    #[arg(long)]
+    pub(crate) no_browser: bool,
     /// Catches a key on the command line, to say why that is refused.
     #[arg(hide = true)]
     pub(crate) misplaced: Option<String>,

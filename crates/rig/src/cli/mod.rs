@@ -38,7 +38,7 @@ use examples;
     version,
     about = "Your own cloud of micro-VM workspaces, from the command line",
     after_help = examples!(
-        "rig login                                  sign in with an API key",
+        "rig login                                  sign in by a browser",
         "rig workspace spawn demo                   create a workspace and boot it",
         "rig shell demo                             a terminal in it",
         "rig exec demo -- uname -a                  one command in it",
@@ -47,7 +47,7 @@ use examples;
     ),
     after_long_help = "\
 Examples:
-  rig login                                  sign in with an API key
+  rig login                                  sign in by a browser
   rig workspace spawn demo                   create a workspace and boot it
   rig shell demo                             a terminal in it
   rig exec demo -- uname -a                  one command in it
@@ -112,7 +112,7 @@ const GLOBAL: &str = "Global options";
 /// What rig can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Sign in to a server with an API key
+    /// Sign in to a server: by a browser, or with an API key
     #[command(after_help = examples!(
         "rig login",
         "rig login --url https://rigbox.example --context work",

@@ -84,7 +84,10 @@ fn add(app: &App, name: &str, url: &str) -> CommandResult {
                 .coded("conflict")
                 .hint(format!("rig context rm {name}")));
         }
-        config.contexts.insert(name.to_owned(), Context { url: url.clone(), key: None, ca_file });
+        config.contexts.insert(
+            name.to_owned(),
+            Context { url: url.clone(), key: None, key_id: None, ca_file },
+        );
         config.current_context.get_or_insert_with(|| name.to_owned());
         Ok(())
     })?;

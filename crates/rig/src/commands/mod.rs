@@ -5,6 +5,7 @@ mod api;
 mod api_key;
 mod config;
 mod context;
+mod device;
 mod doctor;
 mod login;
 mod service_spec;
@@ -82,7 +83,7 @@ async fn interrupted() {
 async fn dispatch(app: &App, command: Command) -> CommandResult {
     match command {
         Command::Login(args) => login::login(app, args).await,
-        Command::Logout(args) => login::logout(app, &args),
+        Command::Logout(args) => login::logout(app, &args).await,
         Command::Whoami => login::whoami(app).await,
         Command::Context(command) => context::run(app, command),
         Command::Config(command) => config::run(app, command),

@@ -10,6 +10,40 @@ use crate::{
 };
 
 const LIMITS: &str = "GET /api/v1/users/me/limits";
+const ME: &str = "GET /api/v1/users/me";
+const BEGIN: &str = "POST /api/v1/auth/cli/session";
+const POLL: &str = "GET /api/v1/auth/cli/session/rbd_secret";
+const PAGE: &str = "https://rigbox.example/device?code=BCDF-GHJK";
+const ACCOUNT: &str = "00000000-0000-4000-8000-000000000001";
+const KEY_ID: &str = "00000000-0000-4000-8000-000000000002";
+
+fn me() -> Value {
+    json!({
+        "user": {
+            "id": ACCOUNT, "email": "ann@example.com", "display_name": null, "standing": "user",
+            "plan": "free", "overrides": {}, "disabled_at": null, "has_password": true,
+            "created_at": "2026-01-01T00:00:00Z",
+        },
+        "credential": { "kind": "api_key", "id": KEY_ID, "scopes": ["full"] },
+    })
+}
+
+/// The server makes a pair of codes.
+fn begins(world: &World) {
+    let begun = json!({
+        "code": "rbd_secret", "url": PAGE, "user_code": "BCDF-GHJK", "expires_in_s": 600,
+        "poll_interval_s": 0,
+    });
+    world.server.on(BEGIN, Reply::Json(200, begun));
+}
+
+fn answer(status: &str, key: Value) -> Reply {
+    let id = if key.is_null() { Value::Null } else { json!(KEY_ID) };
+    let body = json!({
+        "status": status, "api_key": key, "api_key_id": id, "user_email": "ann@example.com",
+    });
+    Reply::Json(200, body)
+}
 
 fn config(world: &World) -> Value {
     let text = fs::read_to_string(world.path(".config/rigbox/config.json")).unwrap();
@@ -34,11 +68,119 @@ fn a_key_from_standard_input_is_proved_and_kept_privately() {
     assert_eq!(mode(".config/rigbox/config.json"), 0o600);
     assert_eq!(mode(".config/rigbox"), 0o700);
 
+    world.server.on(ME, Reply::Json(200, me()));
     let ended = world.run(world.stranger("whoami"), None);
     let shown = format!(
-        "server   {url}\ncontext  default\nplan     operator\nkey      rb_test… (from configuration)\n"
+        "server      {url}\ncontext     default\naccount     {ACCOUNT}\ne-mail      ann@example.com\n\
+         plan        free\ncredential  API key {KEY_ID}, scopes full\n\
+         key         rb_test… (from configuration)\n"
     );
     ended.is(0, &shown, "");
+    let ended = world.run(world.stranger("whoami -o json"), None);
+    let shown: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&shown["email"], &shown["plan"]), (&json!("ann@example.com"), &json!("free")));
+    assert_eq!(shown["credential"]["kind"], "api_key");
+}
+
+#[test]
+fn a_browser_lets_a_command_line_in() {
+    let world = World::new();
+    begins(&world);
+    world.server.on(POLL, answer("pending", Value::Null));
+    let slow = refusal(429, "rate_limited", "slow down", Value::Null);
+    world.server.on(POLL, slow);
+    world.server.on(POLL, answer("approved", json!(KEY)));
+    world.server.on(LIMITS, Reply::Json(200, limits()));
+    let url = &world.server.url;
+    let ended = world.run(world.stranger(&format!("login --url {url}")), None);
+    let said = format!("signed in to {url} as ann@example.com in context default, plan operator\n");
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, said.as_str()), "{ended:?}");
+    let page = format!("Open {PAGE}\nand compare this code: BCDF-GHJK\n");
+    assert!(ended.stderr.contains(&page), "{ended:?}");
+    assert!(!ended.stderr.contains("rbd_"), "{ended:?}");
+    // Whoever is asked for a key is sent none, and what is asked with goes in the path alone.
+    assert!(!world.server.first(BEGIN).headers.contains_key("authorization"));
+    let kept = &config(&world)["contexts"]["default"];
+    assert_eq!(*kept, json!({ "url": url, "key": KEY, "key_id": KEY_ID }));
+
+    // What was made by signing in ends with signing out.
+    let path = format!("DELETE /api/v1/api-keys/{KEY_ID}");
+    world.server.on(&path, Reply::Json(200, json!({ "message": "API key deleted" })));
+    world.run(world.stranger("logout"), None).is(0, "forgot the key of default\n", "");
+    let asked = world.server.first(&path);
+    assert_eq!(asked.headers["authorization"], format!("Bearer {KEY}"));
+    assert_eq!(config(&world)["contexts"]["default"], json!({ "url": url }));
+}
+
+#[test]
+fn a_program_follows_a_sign_in_by_its_events() {
+    let world = World::new();
+    begins(&world);
+    world.server.on(POLL, answer("approved", json!(KEY)));
+    world.server.on(LIMITS, Reply::Json(200, limits()));
+    let line = format!("login --url {} -o json", world.server.url);
+    let ended = world.run(world.stranger(&line), None);
+    let path = world.path(".config/rigbox/config.json");
+    let expected = vec![
+        json!({ "event": "session_created", "code": "BCDF-GHJK" }),
+        json!({ "event": "browser_url", "url": PAGE }),
+        json!({ "event": "polling" }),
+        json!({ "event": "approved", "user_email": "ann@example.com" }),
+        json!({ "event": "saved", "path": path, "context": "default" }),
+    ];
+    assert_eq!((ended.code, ended.records()), (0, expected), "{ended:?}");
+    assert!(!ended.stdout.contains(KEY) && !ended.stdout.contains("rbd_"));
+}
+
+#[test]
+fn what_is_not_allowed_in_the_browser_keeps_nothing() {
+    for (status, key, expected) in [
+        ("denied", Value::Null, "error: somebody said no in the browser\n"),
+        (
+            "expired",
+            Value::Null,
+            "error: nobody said yes in the browser in time\nhint: rig login\n",
+        ),
+        (
+            "approved",
+            Value::Null,
+            "error: somebody said yes, but the key got lost on the way\nhint: rig login\n",
+        ),
+    ] {
+        let world = World::new();
+        begins(&world);
+        world.server.on(POLL, answer(status, key));
+        let line = format!("login --url {}", world.server.url);
+        let ended = world.run(world.stranger(&line), None);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.stderr.ends_with(expected), "{ended:?}");
+        assert!(!world.path(".config/rigbox/config.json").exists());
+    }
+    // A server from before there was such a way.
+    let world = World::new();
+    let url = &world.server.url;
+    let ended = world.run(world.stranger(&format!("login --url {url}")), None);
+    let error =
+        format!("error: {url} does not let anybody in by a browser\nhint: rig login --token\n");
+    assert_eq!((ended.code, ended.stderr), (1, error));
+}
+
+#[test]
+fn a_key_that_the_server_does_not_delete_is_forgotten_and_named() {
+    let world = World::new();
+    begins(&world);
+    world.server.on(POLL, answer("approved", json!(KEY)));
+    world.server.on(LIMITS, Reply::Json(200, limits()));
+    let url = &world.server.url;
+    world.run(world.stranger(&format!("login --url {url}")), None);
+    let path = format!("DELETE /api/v1/api-keys/{KEY_ID}");
+    world.server.on(&path, refusal(500, "internal", "something went wrong", Value::Null));
+    let warning = format!(
+        "warning: the key goes on at {url}, which did not delete it: something went wrong\n\
+         hint: rig api-key rm {KEY_ID}\n"
+    );
+    world.run(world.stranger("logout"), None).is(0, "forgot the key of default\n", &warning);
+    assert_eq!(config(&world)["contexts"]["default"], json!({ "url": url }));
 }
 
 #[test]
@@ -153,7 +295,10 @@ fn signing_out_forgets_the_key_and_keeps_the_server() {
     world.server.on(LIMITS, Reply::Json(200, limits()));
     let url = &world.server.url;
     world.run(world.stranger(&format!("login --token --url {url}")), Some(KEY.as_bytes()));
+    // It was brought, and may be in use elsewhere: the server is not told.
+    let before = world.server.asked().len();
     world.run(world.stranger("logout"), None).is(0, "forgot the key of default\n", "");
+    assert_eq!(world.server.asked().len(), before);
     assert_eq!(config(&world)["contexts"]["default"], json!({ "url": url }));
     world.run(world.stranger("logout"), None).is(0, "", "no key was kept\n");
 }

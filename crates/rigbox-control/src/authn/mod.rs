@@ -143,7 +143,12 @@ impl Authenticator {
             Carrier::Bearer => None,
         };
         if renewed.is_none() {
-            let expires_at = Some(row.ends_at());
+            // Also looked at again when its secret is due to be changed.
+            let until = match carrier {
+                Carrier::Cookie => row.ends_at().min(rotates_at(&row)),
+                Carrier::Bearer => row.ends_at(),
+            };
+            let expires_at = Some(until);
             let verified = Verified { principal: principal.clone(), expires_at };
             self.cache.keep(presented, verified, reading);
         }
@@ -172,8 +177,7 @@ impl Authenticator {
         row: &SessionRow,
         shown: &KeyHash,
     ) -> ApiResult<Option<HeaderValue>> {
-        let age = store.now().as_micros().saturating_sub(row.rotated_at.as_micros());
-        if age < ROTATE_AFTER_S * 1_000_000 {
+        if store.now() < rotates_at(row) {
             return Ok(None);
         }
         let token = SessionToken::new(row.id).map_err(ApiError::internal)?;
@@ -234,6 +238,12 @@ impl Authenticator {
     pub(crate) fn forget_account(&self, account: AccountId) {
         self.cache.forget_account(account);
     }
+}
+
+/// When a browser's session gets another secret.
+fn rotates_at(row: &SessionRow) -> Timestamp {
+    let after = ROTATE_AFTER_S.saturating_mul(1_000_000);
+    Timestamp::from_micros(row.rotated_at.as_micros().saturating_add(after))
 }
 
 /// Refuses whoever acts for an account that is disabled.

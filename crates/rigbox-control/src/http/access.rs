@@ -231,6 +231,17 @@ impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for JobId<T> {
     }
 }
 
+/// The segment `{code}` of a path.
+pub(crate) struct Code<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for Code<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "code").await.map(Self)
+    }
+}
+
 /// The segment `{name}` of a path.
 pub(crate) struct NameOf<T>(pub(crate) T);
 

@@ -45,7 +45,7 @@ pub(crate) async fn password_change(
 }
 
 /// Whether somebody who is signed in knows the account's password.
-async fn shows_password(
+pub(crate) async fn shows_password(
     control: &Control,
     person: &Person,
     password: SecretString,

@@ -26,7 +26,6 @@ const CONNECT: &str = "rigbox-connect";
 
 /// The session's own end comes before: the cookie goes with the browser at the latest after that.
 const SESSION_MAX_AGE_S: u32 = 30 * 24 * 3600;
-#[expect(dead_code, reason = "second factors come next")]
 const PENDING_MAX_AGE_S: u32 = 600;
 const DEVICE_MAX_AGE_S: u32 = 400 * 24 * 3600;
 const LINK_MAX_AGE_S: u32 = 3600;
@@ -58,7 +57,6 @@ impl Cookies {
     }
 
     /// The token of a session that waits for the second factor.
-    #[expect(dead_code, reason = "second factors come next")]
     pub(crate) fn pending<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
         self.find(headers, PENDING)
     }
@@ -87,7 +85,6 @@ impl Cookies {
         self.set(SESSION, token.expose(), SESSION_MAX_AGE_S)
     }
 
-    #[expect(dead_code, reason = "second factors come next")]
     pub(crate) fn set_pending(&self, token: &SessionToken) -> HeaderValue {
         self.set(PENDING, token.expose(), PENDING_MAX_AGE_S)
     }

@@ -8,6 +8,7 @@ use rigbox_store::sessions::{Carrier, Level, SessionRow};
 use rigbox_types::{
     Credential, Principal, SessionId,
     api::{
+        device::{DeviceSessionResponse, DeviceStatusResponse},
         error::ErrorCode,
         sessions::{CreateSessionRequest, ListSessionsResponse, Session, SessionTokenResponse},
         workspaces::MessageResponse,
@@ -15,15 +16,16 @@ use rigbox_types::{
 };
 
 use super::{
-    sessions,
-    sign_in::{SIGN_IN, sign_in},
+    device_flow::{self, DeviceSecret},
+    second_factor, sessions,
+    sign_in::{SIGN_IN, refused, sign_in},
     visitor::Visitor,
 };
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
     http::{
-        access::{Access, ForAccount, Id},
+        access::{Access, Code, ForAccount, Id},
         body::Document,
     },
 };
@@ -35,6 +37,12 @@ pub(crate) async fn session_create(
     Document(request): Document<CreateSessionRequest>,
 ) -> ApiResult<(StatusCode, Json<SessionTokenResponse>)> {
     let person = sign_in(&control, &visitor, (&request.email, request.password.into())).await?;
+    let code = request.code.as_deref();
+    let shown = second_factor::check(&control, person.account, code).await;
+    shown.map_err(|error| match error.code() {
+        ErrorCode::Unauthenticated => refused(&control, &visitor, (Some(person.account), error)),
+        _ => error,
+    })?;
     let how = (Carrier::Bearer, Level::Full);
     let token = sessions::open(&control, person.account, how, (&visitor, SIGN_IN)).await?;
     let row = control.store.sessions().find(token.id()).await?;
@@ -85,6 +93,22 @@ pub(crate) async fn session_end(
     sessions::end(&control, *about.account.target(), own).await?;
     tracing::info!(session = %own, "signed out");
     Ok(Json(MessageResponse { message: "signed out".to_owned() }))
+}
+
+/// Begins to let a command line in.
+pub(crate) async fn device_session_create(
+    State(control): State<Arc<Control>>,
+    visitor: Visitor,
+) -> ApiResult<Json<DeviceSessionResponse>> {
+    device_flow::begin(&control, &visitor).await.map(Json)
+}
+
+/// Says what has become of it.
+pub(crate) async fn device_session_show(
+    State(control): State<Arc<Control>>,
+    Code(secret): Code<DeviceSecret>,
+) -> ApiResult<Json<DeviceStatusResponse>> {
+    device_flow::poll(&control, &secret).await.map(Json)
 }
 
 /// The session that a request is made in.

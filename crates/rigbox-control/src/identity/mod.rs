@@ -7,10 +7,13 @@
 
 pub(crate) mod change;
 pub(crate) mod cookies;
+pub(crate) mod device_flow;
 pub(crate) mod http;
 pub(crate) mod links;
 pub(crate) mod password;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod throttle;
+mod totp;
 pub(crate) mod visitor;

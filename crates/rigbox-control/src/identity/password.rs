@@ -127,16 +127,16 @@ pub(crate) fn check(field: &str, password: &str, known: &[&str]) -> Result<(), I
 
 /// Whether a password says no more than what is known of its account.
 fn is_of(password: &str, known: &[&str]) -> bool {
-    let stem = common::stem(password);
-    known.iter().any(|known| {
+    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let (whole, stem) = (plain(&password.to_lowercase()), common::stem(password));
+    let words = known.iter().flat_map(|known| {
         let known = known.to_lowercase();
-        let local = known.split('@').next().unwrap_or_default();
-        let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
-        [known.as_str(), local].iter().any(|word| {
-            let word = plain(word);
-            !word.is_empty()
-                && (plain(&password.to_lowercase()) == word || stem == common::stem(&word))
-        })
+        let local = known.split('@').next().map(plain);
+        std::iter::once(plain(&known)).chain(local)
+    });
+    words.filter(|word| !word.is_empty()).any(|word| {
+        let letters = common::stem(&word);
+        whole == word || (!letters.is_empty() && stem == letters)
     })
 }
 

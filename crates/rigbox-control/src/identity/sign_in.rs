@@ -45,7 +45,9 @@ pub(crate) async fn sign_in(
     let kept = person.as_ref().and_then(|person| person.phc.as_deref());
     let verdict = control.passwords.verify(password, kept).await?;
     let (Some(person), Verdict::Right(better)) = (person, verdict) else {
-        return Err(refused(control, visitor, account));
+        let error = "e-mail address or password is wrong";
+        let error = ApiError::new(ErrorCode::Unauthenticated, error);
+        return Err(refused(control, visitor, (account, error)));
     };
     control.store.throttles().succeeded(&buckets).await?;
     if let (Some(better), Some(old)) = (better, &person.phc) {
@@ -59,12 +61,16 @@ pub(crate) async fn sign_in(
 }
 
 /// Refuses a sign-in, and records it: for an account as often as the throttle lets it come to that.
-fn refused(control: &Control, visitor: &Visitor, account: Option<AccountId>) -> ApiError {
+pub(crate) fn refused(
+    control: &Control,
+    visitor: &Visitor,
+    (account, error): (Option<AccountId>, ApiError),
+) -> ApiError {
     if account.is_some() || control.rates.is_worth_an_entry() {
         let mut entry = visitor.entry(SIGN_IN, account, "anonymous");
         entry.status = Some(ErrorCode::Unauthenticated.http_status());
         entry.code = Some(ErrorCode::Unauthenticated.as_str().to_owned());
         control.audit.completed(entry);
     }
-    ApiError::new(ErrorCode::Unauthenticated, "e-mail address or password is wrong")
+    error
 }

@@ -6,12 +6,14 @@
 //! Does not decide anything: see `identity`.
 
 mod answer;
+mod device;
 mod entry;
 mod form;
 mod layout;
 mod next;
 mod oidc;
 mod password;
+mod second_factor;
 mod security;
 mod sign_in;
 
@@ -38,12 +40,19 @@ pub(crate) fn router(control: &Arc<Control>) -> Router<Arc<Control>> {
     Router::new()
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-in/code", get(second_factor::ask).post(second_factor::show))
+        .route("/device", get(device::show).post(device::decide))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/setup", get(password::setup).post(password::submit))
         .route("/password", get(password::password).post(password::submit))
         .route("/security", get(security::show))
         .route("/security/password", post(security::change))
         .route("/security/sessions", post(security::end))
+        .route("/security/second-factor", get(second_factor::offered))
+        .route("/security/second-factor/start", post(second_factor::start))
+        .route("/security/second-factor/confirm", post(second_factor::confirm))
+        .route("/security/second-factor/remove", post(second_factor::remove))
+        .route("/security/recovery-codes", post(second_factor::renew_codes))
         .route("/auth/oidc/{name}", get(oidc::begin))
         .route("/auth/oidc/{name}/callback", get(oidc::finish))
         .route("/auth/connect", get(oidc::connect).post(oidc::connected))

@@ -48,6 +48,9 @@ use crate::{
 /// Where a waiting identity is connected.
 const CONNECT: &str = "/auth/connect";
 
+/// What the record says where a second factor is still to be shown.
+const PROVIDER_SHOWN: &str = "oidc_shown";
+
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The query of the beginning.
@@ -188,7 +191,8 @@ async fn signed_in(
         Found::Linked => "oidc_sign_in_link",
         Found::Made => "oidc_sign_up",
     };
-    let response = sign_in::open(control, account, (visitor, how), (old, &arrived.next)).await?;
+    let words = (how, PROVIDER_SHOWN);
+    let response = sign_in::open(control, account, (visitor, words), (old, &arrived.next)).await?;
     Ok(with_cookies(response, [control.authn.cookies.clear_flow()]))
 }
 

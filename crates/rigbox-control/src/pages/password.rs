@@ -30,7 +30,7 @@ use crate::{
     identity::{
         links::LinkSecret,
         password::{self, PASSWORD_MIN_CHARS},
-        sessions,
+        second_factor, sessions,
         visitor::Visitor,
     },
 };
@@ -116,6 +116,10 @@ pub(super) async fn submit(
     };
     tracing::info!(%account, "password set");
     let cookies = &control.authn.cookies;
+    if second_factor::is_asked_for(&control, account).await? {
+        // A link stands for the password, and for nothing else.
+        return Ok(with_cookies(see_other("/sign-in"), [cookies.clear_link()]));
+    }
     let how = (Carrier::Cookie, Level::Full);
     let token = sessions::open(&control, account, how, (&visitor, "sign_in")).await?;
     let set = sessions::cookies(&control, account, (&token, &visitor))?;

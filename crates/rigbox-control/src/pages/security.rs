@@ -21,6 +21,7 @@ use super::{
     layout::{Field, alert, hidden},
     oidc,
     password::refusal,
+    second_factor,
 };
 use crate::{
     control::Control,
@@ -118,12 +119,17 @@ async fn whole(
         None => None,
     };
     let token = signed_in.form_token.as_str();
+    let factor = second_factor::section(control, signed_in, person.phc.is_some()).await?;
     let body = html! {
         h1 { "Security" }
         @if let Some(email) = &person.email { p { "Signed in as " strong { (email) } "." } }
         section aria-labelledby="password-title" {
             h2 id="password-title" { "Password" }
             (password_form(token, person, wrong))
+        }
+        section aria-labelledby="factor-title" {
+            h2 id="factor-title" { "Second factor" }
+            (factor)
         }
         @if let Some(providers) = providers {
             section aria-labelledby="providers-title" {

@@ -20,11 +20,14 @@ use super::{
 use crate::{
     control::Control,
     identity::{
-        sessions,
+        second_factor, sessions,
         sign_in::{SIGN_IN, sign_in as identify},
         visitor::Visitor,
     },
 };
+
+/// What is recorded where the second factor is still to come.
+const PASSWORD_SHOWN: &str = "sign_in_password";
 
 /// The query of the page.
 #[derive(Debug, Default, Deserialize)]
@@ -68,19 +71,28 @@ pub(super) async fn submit(
         }
         Err(error) => return Err(error.into()),
     };
-    open(&control, person.account, (&visitor, SIGN_IN), (old, next)).await
+    let shown = (SIGN_IN, PASSWORD_SHOWN);
+    open(&control, person.account, (&visitor, shown), (old, next)).await
 }
 
 /// Opens a session of somebody who has shown who they are, in the place of the one that the browser
-/// had, and goes on to where they wanted. `how` is the word for the record.
+/// had, and goes on to where they wanted; where there is a second factor, to the page that asks for
+/// it. The words are what the record says of the one and of the other.
 pub(super) async fn open(
     control: &Control,
     account: AccountId,
-    (visitor, how): (&Visitor, &str),
+    (visitor, (signed_in, shown)): (&Visitor, (&str, &str)),
     (old, next): (Option<SignedIn>, &str),
 ) -> PageResult {
-    let token = sessions::open(control, account, (Carrier::Cookie, Level::Full), (visitor, how));
-    let token = token.await?;
+    if second_factor::is_asked_for(control, account).await? {
+        let how = (Carrier::Cookie, Level::Pending);
+        let token = sessions::open(control, account, how, (visitor, shown)).await?;
+        let cookie = control.authn.cookies.set_pending(&token);
+        let code = format!("/sign-in/code?{}", next::encoded(next));
+        return Ok(with_cookies(see_other(&code), [cookie]));
+    }
+    let how = (Carrier::Cookie, Level::Full);
+    let token = sessions::open(control, account, how, (visitor, signed_in)).await?;
     if let Some(old) = old {
         // Nobody misses it, and nobody else goes on with it.
         sessions::end(control, old.account, old.session).await?;

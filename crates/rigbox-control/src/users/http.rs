@@ -18,6 +18,7 @@ use rigbox_types::{
             CredentialView, GetAccountResponse, GetUserResponse, ListUsersResponse,
             SignInLinkResponse, UpdateUserRequest, User, UserIdentity,
         },
+        workspaces::MessageResponse,
     },
 };
 use secrecy::ExposeSecret as _;
@@ -101,6 +102,19 @@ pub(crate) async fn user_link_create(
     let made = links::make(&control, id).await?;
     tracing::info!(account = %id, "sign-in link made");
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Takes somebody's second factor away.
+pub(crate) async fn user_factor_delete(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+) -> ApiResult<Json<MessageResponse>> {
+    // Whoever it is for must be there; whether they had one matters to nobody.
+    control.store.accounts().get(id).await?;
+    control.store.second_factors().delete(id).await?;
+    tracing::info!(account = %id, "second factor taken away");
+    Ok(Json(MessageResponse { message: "second factor taken away".to_owned() }))
 }
 
 /// Shows the caller to itself.

@@ -9,7 +9,7 @@ use rigbox_types::{
 use crate::world::World;
 
 fn concrete(path: &str) -> String {
-    path.replace("{id}", "ws-00000000").replace("{name}", "x")
+    path.replace("{id}", "ws-00000000").replace("{name}", "x").replace("{code}", "x")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,6 +21,8 @@ async fn every_row_of_the_table_is_served_and_nothing_is_open_that_is_not_public
         assert!(answer.headers.contains_key("x-request-id"), "{}", row.operation);
         if row.right == Right::Public && matches!(row.request, Payload::Json(_)) {
             answer.refused(400, "invalid_request");
+        } else if row.path.contains("{code}") {
+            answer.refused(404, "not_found");
         } else if row.right == Right::Public {
             answer.expect(200);
         } else {

@@ -159,10 +159,12 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         | ["users", "me"]
         | ["users", "me", "limits" | "regions" | "settings"]
         | ["auth", "session" | "sessions"]
+        | ["auth", "cli", "session", ..]
         | ["users"]
         | ["plans"]
         | ["access-control", "role-presets"] => &[About::Account],
-        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link"] => &[About::User],
+        ["users", "{id}"]
+        | ["users", "{id}", "api-keys" | "sign-in-link" | "second-factor"] => &[About::User],
         ["plans", "{name}"] => &[About::Plan],
         ["access-control", "bindings" | "principals" | "simulate" | "tags"]
         | ["access-control", "throttle-binding" | "throttle-presets"] => {
@@ -286,6 +288,7 @@ fn document(row: &Endpoint, about: About, object: &str) -> String {
 async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) -> Outcome {
     let name = if about == About::Plan { object } else { "x" };
     let path = row.path.replace("{id}", object).replace("{name}", name).replace("{job_id}", OTHER);
+    let path = path.replace("{code}", "x");
     let mut query: Vec<_> = row
         .query
         .iter()
@@ -320,6 +323,8 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
         401 => Outcome::Unauthenticated,
         403 => Outcome::Forbidden,
         404 if missing.is_some_and(|missing| missing != message) => Outcome::Allowed,
+        // Whoever guesses a code was let through to guess.
+        404 if row.right == Right::Public => Outcome::Allowed,
         404 => Outcome::Missing,
         _ => Outcome::Allowed,
     }

@@ -113,7 +113,7 @@ async fn what_is_wrong_with_an_account_is_said() {
         let refused = patch(&world, &id, body).await.refused(400, "invalid_request");
         assert_eq!(refused["details"]["field"], field);
     }
-    for nobody in ["00000000-0000-4000-8000-000000000000", "x", "me"] {
+    for nobody in ["00000000-0000-4000-8000-000000000000", "x", "mee"] {
         patch(&world, nobody, json!({})).await.refused(404, "not_found");
     }
     // Its answer may have a key in it, which is kept nowhere.

@@ -34,18 +34,31 @@ const PLENTY: RateLimits = RateLimits {
 
 /// The machine's clock, which tests turn on.
 #[derive(Default)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    ahead: AtomicI64,
+    /// Where it stands still; zero while it goes.
+    stopped: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        let ahead = self.0.load(Ordering::SeqCst);
-        Timestamp::from_micros(SystemClock.now().as_micros() + ahead)
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        let base = match self.stopped.load(Ordering::SeqCst) {
+            0 => SystemClock.now().as_micros(),
+            stopped => stopped,
+        };
+        Timestamp::from_micros(base + ahead)
     }
 }
 
 impl TestClock {
+    /// From here on it goes only as it is turned, however slow the machine is.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(SystemClock.now().as_micros(), Ordering::SeqCst);
+    }
+
     pub(crate) fn turn(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        self.ahead.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
     }
 }
 

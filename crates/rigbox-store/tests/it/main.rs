@@ -25,6 +25,7 @@ mod rates;
 mod samples;
 mod schema;
 mod scripts;
+mod sign_in;
 mod specs;
 mod ssh_keys;
 mod workspaces;
@@ -150,6 +151,15 @@ cases! {
         a_change_of_a_script_reaches_the_workspaces_that_have_it
         scripts_of_another_account_do_not_exist
         of_many_scripts_at_once_as_many_are_kept_as_may_be;
+    sign_in:
+        a_session_is_known_by_its_secret_and_ends
+        of_two_that_change_a_secret_at_once_one_does
+        sessions_are_bounded_and_whoever_watches_is_told_of_their_end
+        of_many_that_redeem_a_link_at_once_one_does
+        attempts_at_once_are_counted_one_by_one
+        a_request_is_decided_once_and_makes_one_key
+        requests_are_bounded_in_number_and_time
+        a_code_works_once_and_recovery_codes_go_with_their_factor;
     ssh_keys:
         a_key_is_there_once_within_its_account
         of_many_keys_at_once_as_many_are_kept_as_may_be

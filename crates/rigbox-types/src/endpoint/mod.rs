@@ -122,6 +122,10 @@ operations! {
     ApiKeyDelete = "api_key_delete": "Deletes an API key, which is refused from then on.",
     SessionCreate = "session_create":
         "Signs in with e-mail and password, and makes a session, whose token only this answer shows.",
+    DeviceSessionCreate = "device_session_create":
+        "Begins to let a command line in: makes a code for it and one for a person in a browser.",
+    DeviceSessionShow = "device_session_show":
+        "Says whether a person has let a command line in, and gives it an API key, once.",
     SessionEnd = "session_end": "Ends the session in which this is asked.",
     SessionList = "session_list": "Lists the account's sessions, without their secrets.",
     SessionDelete = "session_delete": "Ends a session, which is refused from then on.",
@@ -140,6 +144,8 @@ operations! {
         "Makes an API key for an account that has lost its own; ends the others where that is asked.",
     UserLinkCreate = "user_link_create":
         "Makes a one-time link by which an account sets its password; ends the one before.",
+    UserFactorDelete = "user_factor_delete":
+        "Takes the second factor of an account away, whose owner has lost it.",
     UserUpdate = "user_update":
         "Changes an account's plan, own numbers or name, or disables it; for the operator.",
     PlanList = "plan_list": "Lists the plans; for the operator.",

@@ -23,6 +23,7 @@ use crate::{
         },
         api_keys::{ApiKeySecretResponse, ApiKeysResponse, CreateApiKeyRequest},
         audit::AuditResponse,
+        device::{DeviceSessionResponse, DeviceStatusResponse},
         error::ErrorCode::{self, CapacityExhausted, Conflict, InvalidState, NotFound, TooLarge},
         events::WorkspaceEvent,
         jobs::JobStatusResponse,
@@ -337,6 +338,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<SessionTokenResponse>(201)
         .errors(&[ErrorCode::Unauthenticated])
         .never_replayed(),
+    Endpoint::post(Op::DeviceSessionCreate, "/api/v1/auth/cli/session", Right::Public)
+        .rate(RateClass::Open)
+        .answers::<DeviceSessionResponse>(200)
+        .never_replayed(),
+    Endpoint::get(Op::DeviceSessionShow, "/api/v1/auth/cli/session/{code}", Right::Public)
+        .rate(RateClass::Open)
+        .answers::<DeviceStatusResponse>(200)
+        .errors(&[NotFound, ErrorCode::QuotaExceeded]),
     Endpoint::delete(Op::SessionEnd, "/api/v1/auth/session", Right::AccountWrite)
         .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)
@@ -398,6 +407,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         .answers::<SignInLinkResponse>(201)
         .errors(MISSING)
         .never_replayed(),
+    Endpoint::delete(Op::UserFactorDelete, "/api/v1/users/{id}/second-factor", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<MessageResponse>(200)
+        .errors(MISSING),
     Endpoint::get(Op::PlanList, "/api/v1/plans", Right::Administer)
         .rate(RateClass::Authentication)
         .answers::<ListPlansResponse>(200)

@@ -26,6 +26,8 @@ fn what_needs_no_identity_is_exactly_the_public_list() {
         .collect();
     let expected = [
         Operation::SessionCreate,
+        Operation::DeviceSessionCreate,
+        Operation::DeviceSessionShow,
         Operation::TemplateList,
         Operation::CapacityShow,
         Operation::OpenapiShow,
@@ -52,7 +54,10 @@ fn a_path_about_one_workspace_needs_a_right_to_it() {
 fn what_changes_something_needs_more_than_the_right_to_read() {
     for row in ENDPOINTS {
         // A question that needs a body; and what somebody shows who they are by can ask for no right.
-        let asks = matches!(row.operation, Operation::AccessSimulate | Operation::SessionCreate);
+        let asks = matches!(
+            row.operation,
+            Operation::AccessSimulate | Operation::SessionCreate | Operation::DeviceSessionCreate
+        );
         if row.method != Method::Get && !asks {
             let reads = matches!(
                 row.right,

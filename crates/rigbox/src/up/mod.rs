@@ -152,7 +152,12 @@ async fn bring_up(
     let works = ready::wait(up, address, (control, host), stop).await?;
     let Some(api) = works else { return Ok(Phase::Starting) };
     let rig = context::write(up, address).await;
-    panel::show(up, address, rig.as_deref());
+    let setup = panel::setup_link(&api).await.unwrap_or_else(|error| {
+        // The platform works all the same, and `rigbox user set-password` makes a link as well.
+        output::error(&anyhow::Error::from(error).context("make the setup link"));
+        None
+    });
+    panel::show(up, address, rig.as_deref(), setup.as_deref());
     // A first workspace that fails leaves a platform that works: it can be looked into and tried
     // again, so it is said and not an end.
     if let Err(error) = first::ensure(up, &api, stop).await {

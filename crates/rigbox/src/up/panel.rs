@@ -5,16 +5,36 @@ use std::net::SocketAddr;
 use camino::Utf8Path;
 
 use super::Up;
-use crate::output;
+use crate::{
+    api::{Api, CallError},
+    output,
+};
 
-/// Shows it. `rig` is set where the invoking user's `rig` was signed in.
-pub(super) fn show(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) {
-    for line in lines(up, address, rig) {
+/// Shows it. `rig` is set where the invoking user's `rig` was signed in, `setup` where nobody has
+/// set the operator's password yet.
+pub(super) fn show(up: &Up<'_>, address: SocketAddr, rig: Option<&str>, setup: Option<&str>) {
+    for line in lines(up, address, (rig, setup)) {
         output::data(&line);
     }
 }
 
-fn lines(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) -> Vec<String> {
+/// The link by which the operator sets an address and a password, as long as there is none.
+///
+/// # Errors
+/// Where the API makes none.
+pub(super) async fn setup_link(api: &Api) -> Result<Option<String>, CallError> {
+    let user = api.own_account().await?.user;
+    if user.has_password {
+        return Ok(None);
+    }
+    Ok(Some(api.user_link_create(user.id).await?.url))
+}
+
+fn lines(
+    up: &Up<'_>,
+    address: SocketAddr,
+    (rig, setup): (Option<&str>, Option<&str>),
+) -> Vec<String> {
     let layout = up.layout;
     let logs = layout.log("control");
     let logs = logs.parent().unwrap_or_else(|| Utf8Path::new("/"));
@@ -28,6 +48,14 @@ fn lines(up: &Up<'_>, address: SocketAddr, rig: Option<&str>) -> Vec<String> {
         format!("  logs       {logs}"),
         String::new(),
     ];
+    if let Some(link) = setup {
+        lines.push(
+            "To sign in with a browser, set your e-mail address and password there:".to_owned(),
+        );
+        lines.push(format!("  {link}"));
+        lines.push("The link works once, for a day; the next start prints another.".to_owned());
+        lines.push(String::new());
+    }
     match rig {
         Some(user) => {
             lines.push(format!("rig is signed in for {user}. Type, in another terminal:"))

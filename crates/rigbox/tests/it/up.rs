@@ -17,7 +17,9 @@ fn a_platform_comes_up_says_what_to_type_and_ends_on_ctrl_c() {
     world.signal(world.supervisor(), Signal::INT);
     let (code, said) = world.ended();
     assert_eq!(code, 0, "{said}");
-    for expected in ["building tiny", "Rigbox is up.", "/control/admin.key", "rig status"] {
+    for expected in
+        ["building tiny", "Rigbox is up.", "/control/admin.key", "/setup?token=rbl_", "rig status"]
+    {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     assert_eq!(world.processes(), []);

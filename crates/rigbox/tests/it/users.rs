@@ -29,6 +29,9 @@ fn accounts_are_given_changed_and_disabled_from_the_machine() {
     };
     assert_eq!((line("e-mail"), line("plan")), ("ann@example.com".into(), "free".into()));
     assert!(line("API key").starts_with("rb_"), "{made}");
+    assert!(line("password").contains("/password?token=rbl_"), "{made}");
+    let link = done(&world, &["user", "set-password", "ann@example.com"]);
+    assert!(link.trim().starts_with("http://") && !made.contains(link.trim()), "{link}");
     let again = refused(&world, &["user", "add", "ann@example.com"]);
     assert!(again.contains("is taken") && again.contains("hint: rigbox user ls"), "{again}");
     let gold = refused(&world, &["user", "add", "bob@example.com", "--plan", "gold"]);

@@ -190,14 +190,26 @@ pub(super) fn is_common(password: &str) -> bool {
     let stem = stem(password);
     // Nothing but digits and signs: dates, phone numbers and rows of keys, unless it is long.
     let is_bare = stem.is_empty() && lower.chars().count() < 20;
-    is_bare || is_repeated(&lower) || is_run(&lower) || is_words(&stem)
+    is_bare
+        || is_repeated(&lower)
+        || is_run(&lower)
+        || is_words(&stem)
+        || is_words(&spelled(password))
 }
 
 /// The letters of a password, without what is put around them to get past a rule.
 pub(super) fn stem(password: &str) -> String {
     let lower = password.to_lowercase();
-    let inner = lower.trim_matches(|c: char| !c.is_alphabetic() && !"@$!013457".contains(c));
-    let inner = inner.trim_matches(|c: char| c.is_ascii_digit() || "!$".contains(c));
+    letters(lower.trim_matches(|c: char| !c.is_alphabetic()))
+}
+
+/// The same where a sign at the beginning stands for a letter, too.
+fn spelled(password: &str) -> String {
+    letters(password.to_lowercase().trim_end_matches(|c: char| !c.is_alphabetic()))
+}
+
+/// Letters, and signs that stand for one.
+fn letters(text: &str) -> String {
     let letter = |c: char| match c {
         '@' | '4' => Some('a'),
         '0' => Some('o'),
@@ -208,7 +220,7 @@ pub(super) fn stem(password: &str) -> String {
         c if c.is_alphabetic() => Some(c),
         _ => None,
     };
-    inner.chars().filter_map(letter).collect()
+    text.chars().filter_map(letter).collect()
 }
 
 /// A few characters again and again.

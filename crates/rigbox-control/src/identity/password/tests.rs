@@ -36,6 +36,7 @@ fn what_everybody_would_try_is_refused() {
         "letmeinletmein",
         "1234-5678-9012",
         "administrator1",
+        "4dmin!str4tor#1",
         "iloveyouiloveyou",
         "correcthorsebatterystaple",
     ] {

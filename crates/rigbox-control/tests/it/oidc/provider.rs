@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use axum::body::Body;
@@ -21,6 +21,8 @@ const STEPS_MAX: usize = 20;
 /// See the module.
 pub(crate) struct Provider {
     child: Child,
+    /// Kept: it ends when nobody listens any more.
+    _output: BufReader<ChildStdout>,
     pub(crate) issuer: String,
     client: Client,
 }
@@ -49,11 +51,12 @@ impl Provider {
             .spawn()
             .expect("the test provider is there: run scripts/setup --dev");
         let mut issuer = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut issuer).unwrap();
         let issuer = issuer.trim().to_owned();
         assert!(issuer.starts_with("http://"), "the test provider does not start: {issuer}");
         let client = Client::new(issuer.clone(), None);
-        Self { child, issuer, client }
+        Self { child, _output: output, issuer, client }
     }
 
     /// Its settings, by the name of one of its clients: `rs`, `es` or `ed`, for the algorithm.

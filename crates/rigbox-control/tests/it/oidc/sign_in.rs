@@ -10,6 +10,7 @@ use crate::{
     browser::{Browser, SESSION},
     client::Answer,
     people::{PASSWORD, person},
+    second_factor::set_up,
     world::World,
 };
 
@@ -179,9 +180,10 @@ async fn a_trusted_provider_opens_the_account_with_the_address_but_never_the_ope
     assert_eq!(me(&browser).await["email"], "ann@example.com");
 
     let operator = world.api.get("/users/me").await.expect(200)["user"]["id"].clone();
-    let path = format!("/users/{}", operator.as_str().unwrap());
-    let body = json!({ "email": "root@example.com" });
-    world.api.json("PATCH", &path, body).await.expect(200);
+    let browser = Browser::new(&world);
+    browser.take_link(&crate::people::link(&world, operator.as_str().unwrap()).await).await;
+    let fields = [("email", "root@example.com"), ("password", PASSWORD), ("again", PASSWORD)];
+    assert_eq!(browser.post("/setup", &fields).await.status, 303);
     provider
         .knows(json!({ "sub": "r", "email": "root@example.com", "email_verified": true }))
         .await;
@@ -321,6 +323,23 @@ async fn another_site_begins_nothing() {
     let answer = browser.get("/auth/oidc/rs?next=%2F%2Fevil.example").await;
     assert_eq!(answer.status, 303);
     assert_eq!(browser.post("/auth/oidc/rs", &[]).await.status, 405);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_stands_for_the_password_and_not_for_the_second_factor() {
+    let provider = Provider::start();
+    let mut given = open(&provider, "rs");
+    given.settings.link_by_email = true;
+    let world = World::with_providers(vec![given]).await;
+    provider.knows(ann()).await;
+    person(&world, "ann@example.com").await;
+    let own = Browser::signed_in(&world, "ann@example.com").await;
+    set_up(&world, &own).await;
+    let browser = Browser::new(&world);
+    let answer = sign_in((&world, &provider), (&browser, "rs"), "ann-1").await;
+    assert_eq!((answer.status, answer.location()), (303, "/sign-in/code?next=%2Fdevice"));
+    assert_eq!(browser.cookie(SESSION), None);
+    assert!(browser.cookie("rigbox-pending").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
