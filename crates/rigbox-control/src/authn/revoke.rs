@@ -13,12 +13,12 @@ pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
     while let Some(wake) = wakes.next().await {
         match wake {
             Wake::ApiKey(id) => control.forget_key(Some(id)),
-            Wake::Access(account) => control.rates.forget_profile(Some(account)),
+            Wake::Throttle(account) => control.rates.forget_profile(Some(account)),
             Wake::Everything => {
                 control.forget_key(None);
                 control.rates.forget_profile(None);
             }
-            Wake::Workspace { .. } => {}
+            Wake::Workspace { .. } | Wake::Access(_) => {}
         }
     }
 }

@@ -143,7 +143,9 @@ async fn wait(wakes: &mut Subscription, host: &HostId) -> Result<(), End> {
         match timeout(LOOK_ANYWAY, wakes.next()).await {
             Err(_) | Ok(Some(Wake::Everything)) => return Ok(()),
             Ok(Some(Wake::Workspace { host: of, .. })) if of == *host => return Ok(()),
-            Ok(Some(Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Access(_))) => {}
+            Ok(Some(
+                Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Access(_) | Wake::Throttle(_),
+            )) => {}
             Ok(None) => return Err(End::Left),
         }
     }

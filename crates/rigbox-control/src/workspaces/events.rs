@@ -98,7 +98,9 @@ impl Follow {
                 Ok(Some(Wake::Workspace { workspace, .. })) if workspace == self.id => {
                     return Some(());
                 }
-                Ok(Some(Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Access(_))) => {}
+                Ok(Some(
+                    Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Access(_) | Wake::Throttle(_),
+                )) => {}
                 Ok(None) => return None,
             }
         }

@@ -40,8 +40,10 @@ pub enum Wake {
     },
     /// This API key is gone, or its secret is another one.
     ApiKey(ApiKeyId),
-    /// What this account may reach, or how fast it may ask, is not what it was.
+    /// This account may reach less than it did, or something else.
     Access(AccountId),
+    /// How fast this account may ask is not what it was.
+    Throttle(AccountId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -52,6 +54,9 @@ const API_KEY: &str = "api-key";
 
 /// Begins what is sent about what an account may reach.
 const ACCESS: &str = "access";
+
+/// Begins what is sent about how fast an account may ask.
+const THROTTLE: &str = "throttle";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -154,6 +159,7 @@ impl fmt::Display for Wake {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
             Self::Access(account) => write!(f, "{ACCESS} {account}"),
+            Self::Throttle(account) => write!(f, "{THROTTLE} {account}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -164,6 +170,7 @@ fn parse(text: &str) -> Option<Wake> {
     match text.split_once(' ')? {
         (API_KEY, id) => id.parse().ok().map(Wake::ApiKey),
         (ACCESS, account) => account.parse().ok().map(Wake::Access),
+        (THROTTLE, account) => account.parse().ok().map(Wake::Throttle),
         (workspace, host) => {
             Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
         }
