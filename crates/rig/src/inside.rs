@@ -168,6 +168,7 @@ fn name_of(command: &Command) -> String {
         Command::ServiceSpec(_) => "service-spec",
         Command::SshKey(_) => "ssh-key",
         Command::ApiKey(_) => "api-key",
+        Command::Access(_) => "access",
         Command::Api(_) => "api",
         Command::Completions(_) => "completions",
         Command::Config(_) => "config",

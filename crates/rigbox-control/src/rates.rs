@@ -174,16 +174,16 @@ impl Rates {
         self.limits.with(profile)
     }
 
-    /// Believes no longer which profile an account has, nor what was drawn ahead by its numbers; of
-    /// all accounts where none is named.
+    /// Believes no longer which profile an account has, nor what was drawn ahead by its numbers;
+    /// where none is named, which profile any has.
     pub(crate) fn forget_profile(&self, account: Option<AccountId>) {
-        let stays = |of: &AccountId| account.is_some_and(|account| account != *of);
         let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
         profiles.forgotten = profiles.forgotten.wrapping_add(1);
-        profiles.known.retain(|of, _| stays(of));
+        profiles.known.retain(|of, _| account.is_some_and(|account| account != *of));
         drop(profiles);
+        let Some(account) = account else { return };
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|(of, _), _| stays(of));
+        shared.retain(|(of, _), _| *of != account);
     }
 
     /// Draws from what was drawn ahead, else from the shared bucket. None where no bucket is shared,

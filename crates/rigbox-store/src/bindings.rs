@@ -1,7 +1,7 @@
 //! Roles that accounts were given on things of others, and when a role counts.
 //! Writer and reader: control. Invariants: an account has one role on a thing; there are no more on a
 //! thing, nor of an account, than there may be; what is given on a workspace goes with it; whoever
-//! watches the feed is woken when what an account may reach changes.
+//! watches the feed is woken when a role is changed or taken away.
 //! Does not decide what a role gives, nor who may give it.
 
 use rigbox_types::{
@@ -262,7 +262,6 @@ impl Bindings<'_> {
                     error.into()
                 }
             })?;
-        tx.wake(Wake::Access(principal));
         tx.commit().await?;
         let resource = resource.clone();
         Ok(BindingRow {

@@ -92,7 +92,7 @@ impl RateProfiles<'_> {
                 })?;
             }
         }
-        tx.wake(Wake::Access(account));
+        tx.wake(Wake::Throttle(account));
         tx.commit().await
     }
 }

@@ -16,9 +16,8 @@ use rigbox_types::{
         error::ApiErrorBody,
         users::{
             CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
-            GetAccountResponse, GetUserResponse, ListPlansResponse, ListUsersResponse, PlanResponse,
-            SignInLinkResponse, UpdatePlanRequest,
-            UpdateUserRequest,
+            GetAccountResponse, GetUserResponse, ListPlansResponse, ListUsersResponse,
+            PlanResponse, SignInLinkResponse, UpdatePlanRequest, UpdateUserRequest,
         },
         workspaces::{GetWorkspaceResponse, ListWorkspacesResponse, MessageResponse},
     },

@@ -2,6 +2,7 @@
 //! Invariant: every command has examples, and every example is a command that parses (tested).
 //! Does not do anything.
 
+mod access;
 mod account;
 pub(crate) mod inside;
 mod workspace;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+pub(crate) use access::{AccessCommand, AccessThing, CheckArgs, GrantArgs, RevokeArgs};
 pub(crate) use account::{
     ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
     LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
@@ -197,6 +199,12 @@ pub(crate) enum Command {
         "rig api-key ls",
     ))]
     ApiKey(ApiKeyCommand),
+    /// Who may reach a workspace or an account, and with which role
+    #[command(subcommand, after_help = examples!(
+        "rig access grant bob@example.com demo --role developer",
+        "rig access ls demo",
+    ))]
+    Access(AccessCommand),
     /// Send a request to the API
     #[command(after_help = examples!(
         "rig api GET /workspaces",

@@ -38,7 +38,11 @@ impl Target {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspaceCommand {
     /// List workspaces, newest first
-    #[command(visible_alias = "list", after_help = examples!("rig workspace ls", "rig workspace ls --output json"))]
+    #[command(visible_alias = "list", after_help = examples!(
+        "rig workspace ls",
+        "rig workspace ls --shared",
+        "rig workspace ls --output json",
+    ))]
     Ls(ListArgs),
     /// Show one workspace, with why it failed when it did
     #[command(visible_alias = "get", after_help = examples!("rig workspace show demo"))]
@@ -145,6 +149,12 @@ pub(crate) struct ListArgs {
     /// Show at most this many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Those of others that are shared with you, instead of your own
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// Those of an account that you have a role on, by its id
+    #[arg(long, value_name = "ID", conflicts_with = "shared")]
+    pub(crate) owner: Option<String>,
 }
 
 /// `rig workspace new`

@@ -1,5 +1,6 @@
 //! What the commands do, one file per noun.
 
+mod access;
 mod account;
 mod api;
 mod api_key;
@@ -104,6 +105,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
         Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,
         Command::ApiKey(command) => api_key::run(&app.session()?, command).await,
+        Command::Access(command) => access::run(&app.session()?, command).await,
         Command::Api(args) => api::run(app, &args).await,
         Command::Completions(args) => completions(&app.output, &args, Cli::command()),
     }

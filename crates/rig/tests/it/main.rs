@@ -8,6 +8,7 @@
     reason = "tests fail loudly"
 )]
 
+mod access;
 mod account;
 mod api_keys;
 mod copy;

@@ -15,12 +15,12 @@ pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
         match wake {
             Wake::ApiKey(id) => control.forget(Some(Credential::Key(id))),
             Wake::Session(id) => control.forget(Some(Credential::Session(id))),
-            Wake::Access(account) => control.rates.forget_profile(Some(account)),
+            Wake::Throttle(account) => control.rates.forget_profile(Some(account)),
             Wake::Everything => {
                 control.forget(None);
                 control.rates.forget_profile(None);
             }
-            Wake::Workspace { .. } => {}
+            Wake::Workspace { .. } | Wake::Access(_) => {}
         }
     }
 }

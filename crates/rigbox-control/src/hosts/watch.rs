@@ -144,7 +144,11 @@ async fn wait(wakes: &mut Subscription, host: &HostId) -> Result<(), End> {
             Err(_) | Ok(Some(Wake::Everything)) => return Ok(()),
             Ok(Some(Wake::Workspace { host: of, .. })) if of == *host => return Ok(()),
             Ok(Some(
-                Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Session(_) | Wake::Access(_),
+                Wake::Workspace { .. }
+                | Wake::ApiKey(_)
+                | Wake::Session(_)
+                | Wake::Access(_)
+                | Wake::Throttle(_),
             )) => {}
             Ok(None) => return Err(End::Left),
         }

@@ -99,7 +99,11 @@ impl Follow {
                     return Some(());
                 }
                 Ok(Some(
-                    Wake::Workspace { .. } | Wake::ApiKey(_) | Wake::Session(_) | Wake::Access(_),
+                    Wake::Workspace { .. }
+                    | Wake::ApiKey(_)
+                    | Wake::Session(_)
+                    | Wake::Access(_)
+                    | Wake::Throttle(_),
                 )) => {}
                 Ok(None) => return None,
             }

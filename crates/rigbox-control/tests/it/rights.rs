@@ -163,8 +163,9 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         | ["users"]
         | ["plans"]
         | ["access-control", "role-presets"] => &[About::Account],
-        ["users", "{id}"]
-        | ["users", "{id}", "api-keys" | "sign-in-link" | "second-factor"] => &[About::User],
+        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link" | "second-factor"] => {
+            &[About::User]
+        }
         ["plans", "{name}"] => &[About::Plan],
         ["access-control", "bindings" | "principals" | "simulate" | "tags"]
         | ["access-control", "throttle-binding" | "throttle-presets"] => {

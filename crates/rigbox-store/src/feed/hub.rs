@@ -42,8 +42,10 @@ pub enum Wake {
     ApiKey(ApiKeyId),
     /// This session has ended, or its secret is another one.
     Session(SessionId),
-    /// What this account may reach, or how fast it may ask, is not what it was.
+    /// This account may reach less than it did, or something else.
     Access(AccountId),
+    /// How fast this account may ask is not what it was.
+    Throttle(AccountId),
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -56,6 +58,9 @@ const SESSION: &str = "session";
 
 /// Begins what is sent about what an account may reach.
 const ACCESS: &str = "access";
+
+/// Begins what is sent about how fast an account may ask.
+const THROTTLE: &str = "throttle";
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -159,6 +164,7 @@ impl fmt::Display for Wake {
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
             Self::Session(id) => write!(f, "{SESSION} {id}"),
             Self::Access(account) => write!(f, "{ACCESS} {account}"),
+            Self::Throttle(account) => write!(f, "{THROTTLE} {account}"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -170,6 +176,7 @@ fn parse(text: &str) -> Option<Wake> {
         (API_KEY, id) => id.parse().ok().map(Wake::ApiKey),
         (SESSION, id) => id.parse().ok().map(Wake::Session),
         (ACCESS, account) => account.parse().ok().map(Wake::Access),
+        (THROTTLE, account) => account.parse().ok().map(Wake::Throttle),
         (workspace, host) => {
             Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
         }

@@ -62,9 +62,15 @@ pub(crate) async fn an_account_has_one_role_on_a_thing(world: World) {
     assert!(!bindings.delete(account(2), &thing, Role::Viewer).await.unwrap());
     assert!(bindings.delete(account(2), &thing, Role::Owner).await.unwrap());
     assert_eq!(roles(&world, account(2), &on).await, [Role::Admin]);
-    for _ in 0..4 {
-        let wake = timeout(PATIENCE, wakes.next()).await.unwrap();
-        assert_eq!(wake, Some(Wake::Access(account(2))));
+    // Nobody has to look again where there is only more.
+    let mut told = 0;
+    while told < 2 {
+        match timeout(PATIENCE, wakes.next()).await.unwrap().unwrap() {
+            Wake::Access(of) if of == account(2) => told += 1,
+            // The one of its making may come late.
+            Wake::Workspace { .. } => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -204,6 +210,6 @@ pub(crate) async fn a_profile_of_rates_is_kept_until_it_is_cleared(world: World)
     assert_eq!(profiles.get(world.account).await.unwrap(), None);
     for _ in 0..3 {
         let wake = timeout(PATIENCE, wakes.next()).await.unwrap();
-        assert_eq!(wake, Some(Wake::Access(world.account)));
+        assert_eq!(wake, Some(Wake::Throttle(world.account)));
     }
 }

@@ -77,7 +77,12 @@ pub(super) async fn copy(session: &Session, args: &CopyArgs) -> CommandResult {
 /// `rig workspace ls`.
 pub(super) async fn list(session: &Session, args: &ListArgs) -> CommandResult {
     session.output.progress("reading the workspaces");
-    let mut answer = all(session).await?;
+    let path = match &args.owner {
+        Some(owner) => Path::api("/workspaces").query("owner", owner),
+        None if args.shared => shared(),
+        None => Path::api("/workspaces"),
+    };
+    let mut answer: Document<ListWorkspacesResponse> = session.client.list(path, "vms").await?;
     if let Some(limit) = args.limit {
         answer.value.vms.truncate(limit);
         if let Some(list) = answer.raw.get_mut("vms").and_then(Value::as_array_mut) {
@@ -87,10 +92,17 @@ pub(super) async fn list(session: &Session, args: &ListArgs) -> CommandResult {
     if !session.output.is_human() {
         return session.output.document(&answer.raw);
     }
-    if answer.value.vms.is_empty() {
+    let of_others = args.shared || args.owner.is_some();
+    if answer.value.vms.is_empty() && !of_others {
         session.output.hint("rig workspace spawn my-first");
     }
-    session.output.table(&workspace_table(&answer.value.vms, clock::now()), "no workspaces yet")
+    let none = if of_others { "no workspaces" } else { "no workspaces yet" };
+    session.output.table(&workspace_table(&answer.value.vms, clock::now()), none)
+}
+
+/// The workspaces of others that are shared with the account.
+fn shared() -> Path {
+    Path::api("/workspaces").query("shared", "true")
 }
 
 async fn all(session: &Session) -> CommandResult<Document<ListWorkspacesResponse>> {
@@ -108,7 +120,17 @@ pub(super) async fn find_workspace(session: &Session, typed: &str) -> CommandRes
             Err(error) => return Err(error.into()),
         }
     }
-    let vms = all(session).await?.value.vms;
+    let mut vms = all(session).await?.value.vms;
+    if !vms.iter().any(|vm| vm.name.as_str() == typed) {
+        // A server from before there was sharing does not know the parameter.
+        let shared = session.client.list(shared(), "vms").await;
+        vms.extend(
+            shared.map_or_else(
+                |_| Vec::new(),
+                |list: Document<ListWorkspacesResponse>| list.value.vms,
+            ),
+        );
+    }
     let mut found = vms.iter().filter(|vm| vm.name.as_str() == typed || vm.id.as_str() == typed);
     match (found.next(), found.next()) {
         (Some(vm), None) => Ok(vm.clone()),
