@@ -63,6 +63,12 @@ both! {
     "2026-11-25-33-audit-by-account"
     "2026-11-25-34-create-audit-ends"
     "2026-11-25-35-start-audit-ends"
+    "2026-11-28-40-create-host-sums"
+    "2026-11-28-41-host-sums-of-made"
+    "2026-11-28-42-host-sums-of-gone"
+    "2026-11-28-43-host-sums-of-changed"
+    "2026-11-28-44-workspaces-running"
+    "2026-11-28-45-first-host-sums"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {
