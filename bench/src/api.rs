@@ -70,6 +70,25 @@ impl Api {
         }
     }
 
+    /// Calls `method` on `path` and gives status and bytes of the answer, read whole.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Bytes)> {
+        let exchange = async {
+            let response = self.send(method, path, body).await?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
+            anyhow::Ok((status, body.map_err(anyhow::Error::from_boxed)?.to_bytes()))
+        };
+        timeout(ANSWER_LIMIT, exchange).await.context("no answer in time")?
+    }
+
     /// `GET`.
     ///
     /// # Errors

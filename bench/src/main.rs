@@ -3,6 +3,7 @@
 //! nothing. Starts a platform of its own and leaves nothing of it behind.
 
 mod api;
+mod endpoints;
 mod output;
 mod procfs;
 mod raw;
@@ -23,6 +24,14 @@ use clap::Parser;
 enum Cli {
     /// Boot, stop, exec, ten at once and memory beside raw QEMU; requests beside 1,000 records.
     Workspace(workspace::Options),
+    /// Requests to control beside a store of 10, 10,000 and 1,000,000 workspaces, on both engines.
+    Api(endpoints::Options),
+    /// Control in a process of its own, for `api`.
+    #[command(hide = true)]
+    ServeControl(endpoints::Serve),
+    /// A server that says hello to everything, for `api`.
+    #[command(hide = true)]
+    ServeHello,
     /// Computes the summary of a folder with results again.
     Summary {
         /// The folder, with its `rows.csv` and `machine.txt`.
@@ -33,6 +42,9 @@ enum Cli {
 fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli::Workspace(options) => workspace::run(&options),
+        Cli::Api(options) => endpoints::run(&options),
+        Cli::ServeControl(options) => endpoints::serve(options),
+        Cli::ServeHello => endpoints::hello(),
         Cli::Summary { folder } => report::summarise(&folder),
     };
     match done {

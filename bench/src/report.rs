@@ -1,4 +1,4 @@
-//! Where results are kept: `bench/results/workspace/<date>-<machine kind>/` with the rows, what the
+//! Where results are kept: `bench/results/<what>/<date>-<machine kind>/` with the rows, what the
 //! machine was, and the summary that is computed from both.
 
 use std::fs;
@@ -6,10 +6,13 @@ use std::fs;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{output, procfs, rows, rows::Rows, summary};
+use crate::{endpoints, output, procfs, rows, rows::Rows, summary};
 
 /// Relative to the top of the repository, where `cargo xtask` starts the run.
-const RESULTS: &str = "bench/results/workspace";
+const RESULTS: &str = "bench/results";
+/// Folders below it, one for each thing that is measured.
+const WORKSPACE: &str = "workspace";
+const API: &str = "api";
 const ROWS: &str = "rows.csv";
 const MACHINE: &str = "machine.txt";
 const SUMMARY: &str = "summary.md";
@@ -52,7 +55,19 @@ impl Facts {
 /// # Errors
 /// When they cannot be written.
 pub(crate) fn write(rows: &Rows, facts: &Facts, folder: Option<&Utf8Path>) -> Result<()> {
-    let folder = folder.map_or_else(|| free_folder(facts), Utf8Path::to_owned);
+    write_into(WORKSPACE, (rows, facts), folder)
+}
+
+/// The same of a run over the API alone.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn write_api(rows: &Rows, facts: &Facts, folder: Option<&Utf8Path>) -> Result<()> {
+    write_into(API, (rows, facts), folder)
+}
+
+fn write_into(what: &str, (rows, facts): (&Rows, &Facts), folder: Option<&Utf8Path>) -> Result<()> {
+    let folder = folder.map_or_else(|| free_folder(what, facts), Utf8Path::to_owned);
     fs::create_dir_all(&folder).with_context(|| format!("make {folder}"))?;
     rows.write(&folder.join(ROWS))?;
     put(&folder.join(MACHINE), &facts.text())?;
@@ -67,7 +82,11 @@ pub(crate) fn summarise(folder: &Utf8Path) -> Result<()> {
     let rows = rows::read(&folder.join(ROWS))?;
     let machine = folder.join(MACHINE);
     let facts = fs::read_to_string(&machine).with_context(|| format!("read {machine}"))?;
-    let text = summary::markdown(&rows, &facts);
+    let text = if endpoints::summary::is_of(&rows) {
+        endpoints::summary::markdown(&rows, &facts)
+    } else {
+        summary::markdown(&rows, &facts)
+    };
     let path = folder.join(SUMMARY);
     put(&path, &text)?;
     output::data(text.trim_end());
@@ -76,9 +95,9 @@ pub(crate) fn summarise(folder: &Utf8Path) -> Result<()> {
 }
 
 /// The folder of this day and machine; with a number where a former run has that name.
-fn free_folder(facts: &Facts) -> Utf8PathBuf {
+fn free_folder(what: &str, facts: &Facts) -> Utf8PathBuf {
     let today: String = jiff::Timestamp::now().to_string().chars().take(10).collect();
-    let name = format!("{RESULTS}/{today}-{}", facts.kind());
+    let name = format!("{RESULTS}/{what}/{today}-{}", facts.kind());
     let numbered = (2..).map(|number: u32| Utf8PathBuf::from(format!("{name}-{number}")));
     let mut all = std::iter::once(Utf8PathBuf::from(&name)).chain(numbered);
     all.find(|folder| !folder.exists()).unwrap_or_else(|| name.into())

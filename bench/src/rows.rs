@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) n: u64,
     /// The value.
     pub(crate) value: f64,
-    /// `ms` or `KiB`.
+    /// `ms`, `KiB` or `1/s`.
     pub(crate) unit: String,
 }
 
@@ -109,6 +109,11 @@ impl Rows {
     /// Adds a time.
     pub(crate) fn time(&mut self, name: &str, side: &str, n: u64, took: std::time::Duration) {
         self.add(name, side, n, (took.as_secs_f64() * 1000.0, "ms"));
+    }
+
+    /// Adds a number of requests in a second.
+    pub(crate) fn rate(&mut self, name: &str, side: &str, n: u64, rate: f64) {
+        self.add(name, side, n, (rate, "1/s"));
     }
 
     /// Adds a size.

@@ -25,26 +25,26 @@ pub(crate) fn markdown(rows: &[Row], facts: &str) -> String {
     .join("\n")
 }
 
-fn section(title: &str, table: &Table) -> String {
+pub(crate) fn section(title: &str, table: &Table) -> String {
     format!("## {title}\n\n{}", table.text())
 }
 
 /// A table of text.
 #[derive(Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     lines: Vec<String>,
 }
 
 impl Table {
     /// An empty one.
-    fn new(heads: &[&str]) -> Self {
+    pub(crate) fn new(heads: &[&str]) -> Self {
         let mut table = Self::default();
         table.row(heads.iter().map(|head| (*head).to_owned()));
         table.row(heads.iter().map(|_| "---".to_owned()));
         table
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().collect();
         self.lines.push(format!("| {} |", cells.join(" | ")));
     }
@@ -55,7 +55,7 @@ impl Table {
 }
 
 /// A number for people: whole where it is large.
-fn shown(value: Option<f64>) -> String {
+pub(crate) fn shown(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
         Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
@@ -65,7 +65,7 @@ fn shown(value: Option<f64>) -> String {
 }
 
 /// One by another, where both are there.
-fn ratio(value: Option<f64>, by: Option<f64>) -> Option<f64> {
+pub(crate) fn ratio(value: Option<f64>, by: Option<f64>) -> Option<f64> {
     Some(value? / by?).filter(|ratio| ratio.is_finite())
 }
 

@@ -8,8 +8,11 @@ use crate::{build, platform, repo::Repo, shell};
 
 /// Builds everything and becomes `rigbox-bench`.
 pub(crate) fn run(repo: &Repo, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    shell::stage("build the platform", || build::platform(repo))?;
-    shell::stage("build the guest's programs", || build::guest(repo))?;
+    // The API is measured without hosts, by control's own code in a process of the measurements.
+    if arguments.first().is_none_or(|what| what != "api") {
+        shell::stage("build the platform", || build::platform(repo))?;
+        shell::stage("build the guest's programs", || build::guest(repo))?;
+    }
     shell::stage("build the measurements", || {
         let build = ["build", "--locked", "--release", "-p", "rigbox-bench"];
         shell::run(&mut shell::command(repo, "cargo", &build))

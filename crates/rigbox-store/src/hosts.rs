@@ -1,6 +1,7 @@
 //! Machines that run workspaces.
 //! Writer: control, from registrations and reports. Readers: placement, `doctor`. Invariant: what
-//! is promised is summed from the workspaces themselves, never counted beside them; what the host
+//! is promised is the sum over the workspaces themselves, which triggers of the database keep with
+//! every one of their rows (`host_sums`), so that its cost does not grow with them; what the host
 //! reports as promised is kept only to be compared. Does not decide whether a host is alive: it
 //! keeps when it was last heard.
 
@@ -14,7 +15,7 @@ use crate::{
     StoreError,
     engine::Engine,
     row::{Columns, count, word},
-    workspaces::{Promised, admit},
+    workspaces::Promised,
 };
 
 /// Most hosts of one answer.
@@ -49,10 +50,9 @@ const GET: &str = concat!("SELECT ", columns!(), " FROM hosts h WHERE h.id = $1"
 const LOADS: &str = concat!(
     "SELECT ",
     columns!(),
-    ", ",
-    admit::sums!(),
-    " FROM hosts h LEFT JOIN workspaces w ON w.host_id = h.id \
-     GROUP BY h.id ORDER BY h.id LIMIT $1"
+    ", COALESCE(s.workspaces, 0) AS workspaces, COALESCE(s.vcpus, 0) AS vcpus, \
+     COALESCE(s.memory_mib, 0) AS memory_mib, COALESCE(s.disk_mib, 0) AS disk_mib \
+     FROM hosts h LEFT JOIN host_sums s ON s.host_id = h.id ORDER BY h.id LIMIT $1"
 );
 
 const IMAGES_FORGET: &str = "DELETE FROM host_images WHERE host_id = $1";

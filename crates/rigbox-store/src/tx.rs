@@ -22,6 +22,10 @@ const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 const REVISION_TAKE: &str =
     "UPDATE feed SET revision = revision + 1 WHERE id = 1 RETURNING revision";
 
+#[cfg(any(test, feature = "bulk"))]
+const REVISIONS_TAKE: &str =
+    "UPDATE feed SET revision = revision + $1 WHERE id = 1 RETURNING revision";
+
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// A writing transaction. Dropped without [`Tx::commit`] it has no effect.
@@ -51,6 +55,13 @@ impl Tx<'_> {
     /// until the end.
     pub(crate) async fn revision(&mut self) -> Result<Revision, StoreError> {
         let row = sqlx::query(REVISION_TAKE).fetch_one(self.on()).await?;
+        Columns::of("feed", &row).number("revision").map(Revision)
+    }
+
+    /// Takes several revisions at once; gives the last one.
+    #[cfg(any(test, feature = "bulk"))]
+    pub(crate) async fn revisions(&mut self, count: i64) -> Result<Revision, StoreError> {
+        let row = sqlx::query(REVISIONS_TAKE).bind(count).fetch_one(self.on()).await?;
         Columns::of("feed", &row).number("revision").map(Revision)
     }
 

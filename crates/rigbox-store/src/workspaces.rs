@@ -7,8 +7,10 @@
 //! nothing is added to an account that its plan has no room for.
 //! Does not decide which change is legal: the caller's edit does, inside the transaction.
 
-pub(crate) mod admit;
+mod admit;
 mod attached;
+#[cfg(any(test, feature = "bulk"))]
+mod bulk;
 mod change;
 mod insert;
 mod observe;
@@ -62,6 +64,13 @@ const LIST_GIVEN: &str = concat!(
      ORDER BY created_at DESC, id DESC LIMIT $4"
 );
 
+const LIST_OF_RUNNING: &str = concat!(
+    "SELECT ",
+    row::columns!("NULL AS env"),
+    " FROM workspaces WHERE observed = 'running' AND (created_at, id) < ($1, $2) \
+     ORDER BY created_at DESC, id DESC LIMIT $3"
+);
+
 const LIST: &str = "workspaces";
 
 const LIST_SHARED: &str = "shared";
@@ -78,6 +87,8 @@ pub enum Owner {
     Account(AccountId),
     /// Everyone's, for the operator.
     Everyone,
+    /// Everyone's that were last seen to run.
+    EveryoneRunning,
 }
 
 impl Workspaces<'_> {
@@ -121,6 +132,7 @@ impl Workspaces<'_> {
         let query = match owner {
             Owner::Account(account) => sqlx::query(LIST_OF_ACCOUNT).bind(account.to_string()),
             Owner::Everyone => sqlx::query(LIST_OF_ALL),
+            Owner::EveryoneRunning => sqlx::query(LIST_OF_RUNNING),
         };
         let query = query.bind(created_at).bind(after.id).bind(page.rows());
         let rows = query.fetch_all(&self.engine.read).await?;

@@ -239,9 +239,28 @@ fn content(body: &Payload, generator: &mut SchemaGenerator) -> Option<Value> {
             "application/json": { "schema": document(generator) },
             "application/x-ndjson": { "schema": line(generator) },
         }),
-        Payload::Events(schema) => json!({ "text/event-stream": { "schema": schema(generator) } }),
+        Payload::Events(schema) => {
+            json!({ "text/event-stream": { "schema": event(&schema(generator)) } })
+        }
         Payload::Bytes => json!({ "application/octet-stream": { "schema": {} } }),
         Payload::AnyJson => json!({ "application/json": { "schema": { "type": "object" } } }),
+    })
+}
+
+/// One server-sent event whose data is a document.
+fn event(document: &Schema) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "event": { "type": "string" },
+            "id": { "type": "string" },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": document,
+            },
+        },
+        "required": ["event", "data"],
     })
 }
 

@@ -72,7 +72,7 @@ macro_rules! text_rule {
 text_rule! {
     /// A name for people: one line that says something.
     Title, 1, TITLE_MAX_LEN,
-    "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff][^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*$"
 }
 text_rule! {
     /// A script: any text without NUL, which bash could not read. Its size is counted in bytes.
@@ -82,12 +82,12 @@ text_rule! {
     /// The command line of a service. That its quotes end and that it is one command only the check
     /// of its unit can tell.
     CommandLine, 1, EXEC_START_MAX_LEN,
-    "^[^\\s\\u0000-\\u001f\\u007f-\\u009f@:+!|-]([^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f])?$"
+    "^[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff@:+!|-]([^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff])?$"
 }
 text_rule! {
     /// The path of a file of environment in a workspace; empty for none.
     EnvironmentFile, 0, PATH_MAX_LEN,
-    "^(/([^\\u0000-\\u001f\\u007f-\\u009f\"'\\\\*?\\[]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\"'\\\\*?\\[])?)?$"
+    "^(/([^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\"'\\\\*?\\[]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\"'\\\\*?\\[])?)?$"
 }
 text_rule! {
     /// The address of a picture. A dashboard shows it, so it is nothing that could end a piece of
@@ -235,10 +235,17 @@ impl NetworkText {
 /// # Errors
 /// The rule that it breaks.
 pub fn check_line(text: &str) -> Result<(), InvalidText> {
-    if text.chars().any(char::is_control) {
+    if text.chars().any(hides) {
         return Err(InvalidText::new("may not contain line ends or other control characters"));
     }
     Ok(())
+}
+
+/// Whether a character ends a line, or makes what is around it look like something else: control
+/// characters, separators of lines and paragraphs, changes of direction, the byte order mark.
+fn hides(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The environment of a workspace or of a service. A name is a C identifier, because that is what
@@ -345,7 +352,8 @@ mod tests {
     fn a_title_is_one_line_that_says_something() {
         assert_eq!(Title::check("Install Postgres 17 – ä"), Ok(()));
         assert_eq!(Title::check(&"ä".repeat(TITLE_MAX_LEN)), Ok(()));
-        for text in ["", "  ", "a\nb", "a\0", "a\u{1b}[31m", &"a".repeat(TITLE_MAX_LEN + 1)] {
+        let long = "a".repeat(TITLE_MAX_LEN + 1);
+        for text in ["", "  ", "a\nb", "a\0", "a\u{1b}[31m", "a\u{202e}b", "a\u{2028}b", &long] {
             assert!(Title::check(text).is_err(), "{text:?}");
         }
     }

@@ -141,7 +141,7 @@ impl Collector {
         let mut page = PageRequest { limit: PAGE_MAX, cursor: None };
         let mut running = Vec::new();
         loop {
-            let found = self.control.store.workspaces().list(Owner::Everyone, &page).await?;
+            let found = self.control.store.workspaces().list(Owner::EveryoneRunning, &page).await?;
             let rows = found.items.into_iter();
             running.extend(rows.filter(|row| row.status() == Status::Running));
             page.cursor = found.next_cursor;

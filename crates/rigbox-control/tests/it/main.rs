@@ -18,6 +18,7 @@ mod entry;
 mod errors;
 mod guest;
 mod host;
+mod hostile;
 mod idempotency;
 mod internal;
 mod life;

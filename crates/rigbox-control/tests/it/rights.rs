@@ -318,7 +318,7 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
     let missing = match about {
         About::Workspace | About::OfWorkspace => Some("workspace not found"),
         About::Owner | About::OfAccount => Some("account not found"),
-        About::Account | About::User | About::Thing(_) => None,
+        About::Account | About::User | About::Plan | About::Thing(_) => None,
     };
     match status {
         401 => Outcome::Unauthenticated,

@@ -14,7 +14,8 @@ use crate::{
     tx::Tx,
 };
 
-/// Sums of the workspaces `w`; what is live is the same as in [`is_live`].
+/// Sums of the workspaces `w`; what is live is the same as in [`is_live`], and in the triggers that
+/// keep the table `host_sums`.
 macro_rules! sums {
     () => {
         "COUNT(w.id) AS workspaces, \
@@ -26,13 +27,14 @@ macro_rules! sums {
          CAST(COALESCE(SUM(w.disk_mib), 0) AS BIGINT) AS disk_mib"
     };
 }
-pub(crate) use sums;
-
 pub(super) const SUM_OF_ACCOUNT: &str =
     concat!("SELECT ", sums!(), " FROM workspaces w WHERE w.account_id = $1");
 
-pub(super) const SUM_OF_HOST: &str =
-    concat!("SELECT ", sums!(), " FROM workspaces w WHERE w.host_id = $1");
+/// One row also for a host that never had any.
+pub(super) const SUM_OF_HOST: &str = "SELECT CAST(COALESCE(SUM(workspaces), 0) AS BIGINT) \
+     AS workspaces, CAST(COALESCE(SUM(vcpus), 0) AS BIGINT) AS vcpus, \
+     CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib, \
+     CAST(COALESCE(SUM(disk_mib), 0) AS BIGINT) AS disk_mib FROM host_sums WHERE host_id = $1";
 
 const CAPACITY: &str =
     "SELECT capacity_vcpus, capacity_memory_mib, capacity_disk_mib FROM hosts WHERE id = $1";

@@ -113,7 +113,7 @@ fn needs(size: Resources, desired: Desired) -> Needs {
     }
 }
 
-async fn write(
+pub(super) async fn write(
     tx: &mut Tx<'_>,
     new: &NewWorkspace,
     (revision, now): (u64, i64),

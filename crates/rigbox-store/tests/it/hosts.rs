@@ -91,3 +91,53 @@ pub(crate) async fn images_are_those_that_hosts_last_said(world: World) {
     let missing = hosts.images_set(&host(9), &names(&["base"])).await;
     assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
 }
+
+/// The database keeps the sums by itself: whatever happens to workspaces, a count finds the same.
+pub(crate) async fn sums_of_hosts_follow_every_change(world: World) {
+    let workspaces = world.store.workspaces();
+    let mut ids = Vec::new();
+    for desired in [Desired::Stopped, Desired::Running, Desired::Running, Desired::Stopped] {
+        let mut new = world.new_workspace();
+        new.wanted.desired = desired;
+        ids.push(workspaces.insert(&new, None).await.unwrap().id);
+    }
+    let seen = [Observed::Preparing, Observed::Running, Observed::Stopped, Observed::Failed];
+    let reports: Vec<_> =
+        ids.iter().zip(seen).map(|(id, seen)| observation(id, 1, seen, (1, 1))).collect();
+    workspaces.observe(&world.host, &reports).await.unwrap();
+    check_sums(&world).await;
+    for (id, desired) in ids.iter().zip([Desired::Running, Desired::Deleted, Desired::Stopped]) {
+        let grow = |_: &_, wanted: &mut rigbox_store::workspaces::Wanted| {
+            wanted.desired = desired;
+            wanted.resources.disk_mib += 7;
+            Ok::<_, Infallible>(())
+        };
+        workspaces.change(id, None, grow).await.unwrap();
+        check_sums(&world).await;
+    }
+    let gone = observation(&ids[1], 2, Observed::Absent, (1, 2));
+    workspaces.observe(&world.host, &[gone]).await.unwrap();
+    assert_eq!(check_sums(&world).await, 3);
+}
+
+/// Compares the sums with a count, and gives the number of workspaces.
+async fn check_sums(world: &World) -> u64 {
+    use sqlx::Row as _;
+
+    const COUNT: &str = "SELECT COUNT(*) AS workspaces, \
+         CAST(COALESCE(SUM(CASE WHEN live = 1 THEN vcpus ELSE 0 END), 0) AS BIGINT) AS vcpus, \
+         CAST(COALESCE(SUM(CASE WHEN live = 1 THEN memory_mib ELSE 0 END), 0) AS BIGINT) AS memory, \
+         CAST(COALESCE(SUM(disk_mib), 0) AS BIGINT) AS disk FROM (SELECT vcpus, memory_mib, disk_mib, \
+         CASE WHEN desired = 'running' OR observed IN ('preparing', 'booting', 'running', 'stopping') \
+         THEN 1 ELSE 0 END AS live FROM workspaces) AS each_one";
+    let row = sqlx::query(COUNT).fetch_one(&mut world.raw().await).await.unwrap();
+    let number = |name: &str| u64::try_from(row.get::<i64, _>(name)).unwrap();
+    let counted = Promised {
+        workspaces: number("workspaces"),
+        vcpus: number("vcpus"),
+        memory_mib: number("memory"),
+        disk_mib: number("disk"),
+    };
+    assert_eq!(world.store.workspaces().promised_by_host(&world.host).await.unwrap(), counted);
+    counted.workspaces
+}

@@ -101,6 +101,7 @@ cases! {
         a_host_registers_again_at_each_start
         images_are_those_that_hosts_last_said
         what_is_promised_is_summed_from_the_workspaces
+        sums_of_hosts_follow_every_change
         memory_is_promised_until_the_vm_is_known_to_be_gone;
     idempotency:
         a_repeat_gets_the_first_answer

@@ -44,11 +44,11 @@ pub struct CreateWorkspaceRequest {
     pub env_vars: Option<BTreeMap<String, String>>,
     /// Scripts to run, in their own order.
     #[serde(default)]
-    #[schemars(length(max = SETUP_MAX_COUNT))]
+    #[schemars(length(max = SETUP_MAX_COUNT), extend("uniqueItems" = true))]
     pub setup_script_ids: Option<Vec<SetupScriptId>>,
     /// Services to run.
     #[serde(default)]
-    #[schemars(length(max = SETUP_MAX_COUNT))]
+    #[schemars(length(max = SETUP_MAX_COUNT), extend("uniqueItems" = true))]
     pub service_spec_ids: Option<Vec<ServiceSpecId>>,
     /// Apps of the catalog to install; must be empty until the catalog has any.
     #[serde(default)]

@@ -1,0 +1,2 @@
+-- PostgreSQL has it already: see the migration before.
+SELECT 1;
