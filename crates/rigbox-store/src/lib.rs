@@ -17,6 +17,7 @@ pub mod service_specs;
 pub mod settings;
 pub mod setup_scripts;
 pub mod ssh_keys;
+pub mod transfer;
 pub mod workspaces;
 
 mod adding;
