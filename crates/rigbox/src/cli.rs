@@ -125,10 +125,16 @@ enum AuditVerb {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Check the configuration file without starting anything.
+    /// Check the configuration file without starting anything; exit code 1 where something is wrong.
+    #[command(after_help = "Examples:
+  rigbox config check
+  rigbox config check --config /tmp/new.toml --json")]
     Check {
         #[command(flatten)]
         place: Place,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the configuration in force.
     Show {
@@ -230,13 +236,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn config_verb(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        ConfigVerb::Check { place } => with_platform(place, None, |_, source| {
-            output::note(&match source {
-                Source::File(path) => format!("{path} is in order"),
-                Source::Defaults => "there is no configuration file; all defaults".to_owned(),
-            });
-            Ok(ExitCode::SUCCESS)
-        }),
+        ConfigVerb::Check { place, json } => {
+            config::check(&place.data, place.config.as_deref(), *json)
+        }
         ConfigVerb::Show { place } => with_platform(place, None, |up, _| {
             output::data(toml::to_string(up.config)?.trim_end());
             Ok(ExitCode::SUCCESS)
