@@ -8,6 +8,7 @@ mod account;
 mod api_keys;
 mod audit;
 mod authn;
+pub mod backup;
 mod config;
 mod control;
 mod error;

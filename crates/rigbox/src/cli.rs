@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     audit,
+    backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
     control, doctor, down, host,
     layout::{DEFAULT_DATA, Install, Layout},
@@ -72,6 +73,54 @@ enum Verb {
         /// As `rigbox image --help` says; also --data and --config, as everywhere.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Back the whole platform up: database, secrets, configuration and disks, while it runs.
+    #[command(after_help = "Examples:
+  rigbox backup /var/backups/
+  rigbox backup s3://my-bucket/rigbox/
+  rigbox backup - | age -r age1... > rigbox.age
+
+An object store is reached with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, where it is
+not Amazon's, AWS_ENDPOINT_URL. Whoever can read a backup has the platform: keep it as safe.")]
+    Backup {
+        /// A new file, a directory, `-` for standard output, or s3://BUCKET/KEY.
+        #[arg(value_name = "TO")]
+        to: BackupPlace,
+        /// Leave the disks of workspaces out.
+        #[arg(long)]
+        database_only: bool,
+        /// Take images and kernels along, so that a restored platform need not build them.
+        #[arg(long)]
+        with_images: bool,
+        /// Replace what is there.
+        #[arg(long)]
+        force: bool,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a platform of a backup, in an empty data directory.
+    #[command(after_help = "Examples:
+  rigbox restore /var/backups/rigbox-1a2b-20261128T174212Z.tar.zst
+  rigbox restore s3://my-bucket/rigbox/rigbox-1a2b-20261128T174212Z.tar.zst --data /srv/rigbox
+  rigbox restore --check /var/backups/rigbox-1a2b-20261128T174212Z.tar.zst
+
+It starts nothing: `rigbox up` does. With --config the platform gets that configuration in place of the
+one in the backup, so that it can go to another database engine.")]
+    Restore {
+        /// A file or s3://BUCKET/KEY.
+        #[arg(value_name = "FROM")]
+        from: BackupPlace,
+        /// Only read the backup and say whether it is good.
+        #[arg(long)]
+        check: bool,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
     },
     /// Verify and export the record of who asked for what.
     Audit {
@@ -225,6 +274,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Audit { verb: AuditVerb::Export { place } } => {
             with_platform(&place, None, |up, _| audit::export(up))
+        }
+        Verb::Backup { to, database_only, with_images, force, json, place } => {
+            let contents = if database_only { Contents::Database } else { Contents::Everything };
+            let wish = BackupWish { to, contents, images: with_images, force, json };
+            with_platform(&place, None, |up, source| backup::backup(up, source, &wish))
+        }
+        Verb::Restore { from, check, json, place } => {
+            let Place { data, config } = place;
+            backup::restore(&RestoreWish { from, data, config, check, json })
         }
         Verb::User { verb } => user::user(verb),
         Verb::Plan { verb } => user::plan(&verb),
