@@ -2,6 +2,8 @@
 //! Invariant: `Platform` leaves nothing behind: dropping it runs `rigbox down` and a test that
 //! must know calls [`Platform::down`] and looks at [`crate::machine::leftovers`].
 
+mod restore;
+
 use std::{
     env, fs,
     net::TcpListener,

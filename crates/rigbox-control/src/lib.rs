@@ -9,6 +9,7 @@ mod account;
 mod api_keys;
 mod audit;
 mod authn;
+pub mod backup;
 mod config;
 mod control;
 mod error;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, DataLock, Drivers, Layout,
     admission::{self, Ledger},
+    backup,
     cgroup::Cgroups,
     clock, control,
     disk::Disks,
@@ -128,6 +129,9 @@ pub(crate) async fn open(
     let disks = Disks::open(&layout, &config.disk)
         .await
         .map_err(HostError::part("open the storage for disks"))?;
+    if let Err(error) = backup::clear_left(&layout) {
+        tracing::warn!(%error, "copies of a backup that is gone stay");
+    }
     let cgroups = Cgroups::open(layout.cgroup(), disks.device())
         .map_err(HostError::part("find the cgroups"))?;
     let cidr = address::choose(&layout, &config.network)

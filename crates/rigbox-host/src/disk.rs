@@ -29,8 +29,9 @@ use crate::{
     task::blocking,
 };
 
+pub(crate) use copy::copy;
 pub(crate) use error::DiskError;
-pub(crate) use pool::{is_mounted, unmount};
+pub(crate) use pool::{is_mounted, open as open_pool, unmount};
 
 const MIB: u64 = 1024 * 1024;
 

@@ -166,6 +166,18 @@ impl Layout {
         self.pool_dir().join("workspaces")
     }
 
+    /// Copies of disks while a backup reads them, and disks that a restore brings.
+    #[must_use]
+    pub fn copies_dir(&self) -> Utf8PathBuf {
+        self.pool_dir().join("backup")
+    }
+
+    /// Locked by whoever has copies of disks.
+    #[must_use]
+    pub fn copies_lock(&self) -> Utf8PathBuf {
+        self.data.join("host/backup.lock")
+    }
+
     /// Jails of VMMs: beside the disks, which are hard-linked into them.
     #[must_use]
     pub fn jails_dir(&self) -> Utf8PathBuf {

@@ -22,6 +22,7 @@ pub mod trouble;
 
 mod admission;
 mod agent;
+mod backup;
 mod cgroup;
 mod clock;
 mod control;
@@ -45,6 +46,7 @@ mod task;
 mod workspace;
 
 pub use agent::{HostError, run};
+pub use backup::{BackupError, copy_disks, put_disks};
 pub use config::Config;
 pub use down::{Leftovers, down, leftovers};
 pub use drivers::{DriverSource, Drivers};

@@ -234,6 +234,14 @@ impl Record {
         Ok(all)
     }
 
+    /// The record as it is now, for whoever must change nothing; none where there is none or it cannot
+    /// be read.
+    pub(crate) fn peek(layout: &Layout, workspace: &WorkspaceId) -> Option<Self> {
+        let content = read_bounded(&layout.record(workspace)).ok().flatten()?;
+        let record: Self = serde_json::from_slice(&content).ok()?;
+        (record.format == FORMAT && record.workspace == *workspace).then_some(record)
+    }
+
     pub(crate) fn load(layout: &Layout, workspace: WorkspaceId) -> Result<Found, RecordError> {
         let path = layout.record(&workspace);
         let failed = |action| {

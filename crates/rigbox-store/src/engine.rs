@@ -69,6 +69,24 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn open(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_with(url, clock, None).await
+    }
+
+    /// Opens the database with the schema that has these changes at least, and no others where it is
+    /// new.
+    pub(crate) async fn open_at(
+        url: &StoreUrl,
+        clock: Arc<dyn Clock>,
+        migrations: &[String],
+    ) -> Result<Self, OpenError> {
+        Self::open_with(url, clock, Some(migrations)).await
+    }
+
+    async fn open_with(
+        url: &StoreUrl,
+        clock: Arc<dyn Clock>,
+        migrations: Option<&[String]>,
+    ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let failed = |source| OpenError::Connect { url: url.to_string(), source };
         let (kind, read, write) = match url {
@@ -87,7 +105,7 @@ impl Engine {
                 (Kind::Postgres, read.map_err(failed)?, write.map_err(failed)?)
             }
         };
-        migrate::run(kind, &write, url, clock.now()).await?;
+        migrate::run(kind, &write, url, (clock.now(), migrations)).await?;
         let hub = Hub::open(url).await.map_err(failed)?;
         Ok(Self { kind, read, write, hub: Arc::new(hub), clock })
     }

@@ -29,6 +29,7 @@ pub mod ssh_keys;
 pub mod tags;
 pub mod throttles;
 pub mod tickets;
+pub mod transfer;
 pub mod workspaces;
 
 mod adding;

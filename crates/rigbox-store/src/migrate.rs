@@ -35,12 +35,18 @@ const NOTES_READ: &str = "SELECT name FROM schema_migrations ORDER BY name";
 
 const NOTE_WRITE: &str = "INSERT INTO schema_migrations (name, applied_at) VALUES ($1, $2)";
 
-/// Runs what is missing.
+/// The first of these names that is no schema change of this program.
+pub(crate) fn unknown(names: &[String]) -> Option<&String> {
+    let known = list::all(Kind::Sqlite);
+    names.iter().find(|name| known.iter().all(|known| known.name != **name))
+}
+
+/// Runs what is missing; of it only what is asked for, where that is said.
 pub(crate) async fn run(
     kind: Kind,
     pool: &AnyPool,
     url: &StoreUrl,
-    now: Timestamp,
+    (now, asked): (Timestamp, Option<&[String]>),
 ) -> Result<(), OpenError> {
     let list = list::all(kind);
     let connect = |source| OpenError::Connect { url: url.to_string(), source };
@@ -54,7 +60,9 @@ pub(crate) async fn run(
             version: env!("CARGO_PKG_VERSION"),
         });
     }
-    for migration in list.iter().filter(|migration| !done.contains(migration.name)) {
+    let is_asked = |name| asked.is_none_or(|asked| asked.iter().any(|asked| asked == name));
+    let missing = list.iter().filter(|migration| !done.contains(migration.name));
+    for migration in missing.filter(|migration| is_asked(migration.name)) {
         patiently(kind, &mut connection, migration, now).await.map_err(|source| {
             OpenError::Migrate { url: url.to_string(), migration: migration.name, source }
         })?;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     audit,
+    backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
     control, doctor, down, host,
     layout::{DEFAULT_DATA, Install, Layout},
@@ -74,6 +75,54 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Back the whole platform up: database, secrets, configuration and disks, while it runs.
+    #[command(after_help = "Examples:
+  rigbox backup /var/backups/
+  rigbox backup s3://my-bucket/rigbox/
+  rigbox backup - | age -r age1... > rigbox.age
+
+An object store is reached with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, where it is
+not Amazon's, AWS_ENDPOINT_URL. Whoever can read a backup has the platform: keep it as safe.")]
+    Backup {
+        /// A new file, a directory, `-` for standard output, or s3://BUCKET/KEY.
+        #[arg(value_name = "TO")]
+        to: BackupPlace,
+        /// Leave the disks of workspaces out.
+        #[arg(long)]
+        database_only: bool,
+        /// Take images and kernels along, so that a restored platform need not build them.
+        #[arg(long)]
+        with_images: bool,
+        /// Replace what is there.
+        #[arg(long)]
+        force: bool,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a platform of a backup, in an empty data directory.
+    #[command(after_help = "Examples:
+  rigbox restore /var/backups/rigbox-1a2b-20261128T174212Z.tar.zst
+  rigbox restore s3://my-bucket/rigbox/rigbox-1a2b-20261128T174212Z.tar.zst --data /srv/rigbox
+  rigbox restore --check /var/backups/rigbox-1a2b-20261128T174212Z.tar.zst
+
+It starts nothing: `rigbox up` does. With --config the platform gets that configuration in place of the
+one in the backup, so that it can go to another database engine.")]
+    Restore {
+        /// A file or s3://BUCKET/KEY.
+        #[arg(value_name = "FROM")]
+        from: BackupPlace,
+        /// Only read the backup and say whether it is good.
+        #[arg(long)]
+        check: bool,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Verify and export the record of who asked for what.
     Audit {
         #[command(subcommand)]
@@ -126,10 +175,16 @@ enum AuditVerb {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Check the configuration file without starting anything.
+    /// Check the configuration file without starting anything; exit code 1 where something is wrong.
+    #[command(after_help = "Examples:
+  rigbox config check
+  rigbox config check --config /tmp/new.toml --json")]
     Check {
         #[command(flatten)]
         place: Place,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the configuration in force.
     Show {
@@ -221,6 +276,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Audit { verb: AuditVerb::Export { place } } => {
             with_platform(&place, None, |up, _| audit::export(up))
         }
+        Verb::Backup { to, database_only, with_images, force, json, place } => {
+            let contents = if database_only { Contents::Database } else { Contents::Everything };
+            let wish = BackupWish { to, contents, images: with_images, force, json };
+            with_platform(&place, None, |up, source| backup::backup(up, source, &wish))
+        }
+        Verb::Restore { from, check, json, place } => {
+            let Place { data, config } = place;
+            backup::restore(&RestoreWish { from, data, config, check, json })
+        }
         Verb::User { verb } => user::user(verb),
         Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
@@ -231,13 +295,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn config_verb(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        ConfigVerb::Check { place } => with_platform(place, None, |_, source| {
-            output::note(&match source {
-                Source::File(path) => format!("{path} is in order"),
-                Source::Defaults => "there is no configuration file; all defaults".to_owned(),
-            });
-            Ok(ExitCode::SUCCESS)
-        }),
+        ConfigVerb::Check { place, json } => {
+            config::check(&place.data, place.config.as_deref(), *json)
+        }
         ConfigVerb::Show { place } => with_platform(place, None, |up, _| {
             output::data(toml::to_string(up.config)?.trim_end());
             Ok(ExitCode::SUCCESS)

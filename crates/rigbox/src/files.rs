@@ -61,7 +61,8 @@ pub(crate) fn create(path: &Utf8Path, contents: &[u8], mode: u32) -> anyhow::Res
     made().with_context(|| format!("make {path}"))
 }
 
-fn temporary(path: &Utf8Path) -> Utf8PathBuf {
+/// The name that a file has until it is whole.
+pub(crate) fn temporary(path: &Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{path}.{}.new", std::process::id()))
 }
 
@@ -104,6 +105,21 @@ pub(crate) fn sweep(folder: &Utf8Path) -> anyhow::Result<()> {
         Ok(())
     };
     swept().with_context(|| format!("clean up {folder}"))
+}
+
+/// A file without a name, for this process alone.
+///
+/// # Errors
+/// Names the directory.
+pub(crate) fn unnamed(folder: &Utf8Path) -> anyhow::Result<fs::File> {
+    let path = folder.join(format!("unnamed.{}.new", std::process::id()));
+    let made = || -> io::Result<fs::File> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(SECRET).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    };
+    made().with_context(|| format!("make a file in {folder}"))
 }
 
 /// Makes a directory, or gives the one that is there its mode and owner.

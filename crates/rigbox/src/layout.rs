@@ -88,6 +88,16 @@ impl Layout {
         self.data.join("host-id")
     }
 
+    /// There while a restore fills the directory, and where one was cut off.
+    pub(crate) fn restoring(&self) -> Utf8PathBuf {
+        self.data.join("restoring")
+    }
+
+    /// The host's configuration for a backup or a restore.
+    pub(crate) fn backup_config(&self) -> Utf8PathBuf {
+        self.run().join("backup.toml")
+    }
+
     /// The API key of whoever installed the platform: control makes it, and root can read it.
     pub(crate) fn admin_key(&self) -> Utf8PathBuf {
         self.control().join("admin.key")

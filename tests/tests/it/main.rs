@@ -4,6 +4,7 @@
 
 mod adoption;
 mod audit;
+mod backup;
 mod bad_days;
 mod base;
 mod capacity;

@@ -48,6 +48,15 @@ pub(crate) fn chain_key(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
     KeyHasher::load_or_create(&secrets.join(CHAIN_KEY))
 }
 
+/// Reads the key of a chain that there is.
+pub(crate) fn chain_key_kept(secrets: &Utf8Path) -> Result<KeyHasher, AuditError> {
+    let path = secrets.join(CHAIN_KEY);
+    if !path.exists() {
+        return Err(AuditError::NoKey(path));
+    }
+    Ok(KeyHasher::load_or_create(&path)?)
+}
+
 /// The record of an installation, opened past its control, which may run or not.
 pub struct AuditRecord {
     store: Store,
@@ -60,11 +69,7 @@ impl AuditRecord {
     /// # Errors
     /// As [`AuditError`].
     pub async fn open(store: &StoreUrl, secrets: &Utf8Path) -> Result<Self, AuditError> {
-        let path = secrets.join(CHAIN_KEY);
-        if !path.exists() {
-            return Err(AuditError::NoKey(path));
-        }
-        let key = KeyHasher::load_or_create(&path)?;
+        let key = chain_key_kept(secrets)?;
         let store = Store::open(store, Arc::new(SystemClock)).await?;
         Ok(Self { store, key })
     }

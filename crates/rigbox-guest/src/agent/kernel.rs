@@ -2,7 +2,7 @@
 //! of the machine is touched: the wish is written down where a test can read it, and a shutdown
 //! ends the agent.
 
-use std::{io, path::Path, time::Duration};
+use std::{fs::File, io, path::Path, time::Duration};
 
 use rigbox_types::{Timestamp, guest::ShutdownKind};
 use rustix::{
@@ -17,7 +17,7 @@ use super::{
     clock,
     program::Program,
     root::Root,
-    sys::{ext4, random},
+    sys::{ext4, freeze, random},
 };
 
 /// A clock that is this close is left alone: a step is worse for programs than the difference.
@@ -67,6 +67,28 @@ impl Kernel {
     /// Lets the root file system take up what its disk has grown by. Waits for the disk.
     pub(crate) fn grow_root(&self) -> io::Result<()> {
         if self.root.is_real() { ext4::grow(Path::new("/")) } else { self.note("grown", "") }
+    }
+
+    /// Holds the root file system still, and gives what it is let go with.
+    pub(crate) fn freeze_root(&self) -> io::Result<File> {
+        if !self.root.is_real() {
+            self.note("frozen", "")?;
+            return File::open("/");
+        }
+        let mount = File::open("/")?;
+        freeze::freeze(&mount)?;
+        Ok(mount)
+    }
+
+    pub(crate) fn thaw_root(&self, mount: &File) -> io::Result<()> {
+        if self.root.is_real() { freeze::thaw(mount) } else { self.note("thawed", "") }
+    }
+
+    /// Lets go of what a former agent held that was ended meanwhile. Mostly there is nothing.
+    pub(crate) fn thaw_left(&self) {
+        if self.root.is_real() && File::open("/").and_then(|mount| freeze::thaw(&mount)).is_ok() {
+            warn!("the file system was held by a former agent");
+        }
     }
 
     pub(crate) fn reseed(&self, random: &[u8]) -> io::Result<()> {

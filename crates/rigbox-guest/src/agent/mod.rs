@@ -9,6 +9,7 @@ mod environment;
 mod exchange;
 mod exec;
 mod files;
+mod freeze;
 mod hello;
 mod journal;
 mod kernel;
@@ -35,7 +36,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
 pub use self::listen::Listen;
-use self::{exec::Sessions, kernel::Kernel, metrics::Sampler, root::Root, setup::Setup};
+use self::{
+    exec::Sessions, freeze::Freezer, kernel::Kernel, metrics::Sampler, root::Root, setup::Setup,
+};
 
 /// Most requests that are served at once, on all transports together.
 const REQUESTS_MAX: usize = 160;
@@ -64,6 +67,7 @@ pub(crate) struct State {
     pub(crate) kernel: Kernel,
     pub(crate) setup: Setup,
     pub(crate) exec: Sessions,
+    pub(crate) freezer: Freezer,
     pub(crate) sampler: Sampler,
     pub(crate) system: watch::Sender<SystemState>,
     pub(crate) requests: Arc<Semaphore>,
@@ -87,6 +91,7 @@ impl Guest {
             kernel: Kernel::new(root.clone()),
             setup: Setup::load(&root, &boot_id),
             exec: Sessions::default(),
+            freezer: Freezer::default(),
             sampler: Sampler::default(),
             system: watch::Sender::new(SystemState::Unknown),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -105,6 +110,7 @@ impl Guest {
 /// When it can listen nowhere.
 pub async fn run(config: Config) -> io::Result<()> {
     let guest = Guest::new(config.root);
+    guest.kernel.thaw_left();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let serving = listen::serve(guest.clone(), config.listen);
     let preparing = async {

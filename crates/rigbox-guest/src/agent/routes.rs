@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use rigbox_types::{
     api::error::ErrorCode,
     guest::{
-        EXEC_UPGRADE, ExecRequest, SetupRequest, ShutdownRequest, TimeRequest,
+        EXEC_UPGRADE, ExecRequest, FreezeRequest, SetupRequest, ShutdownRequest, TimeRequest,
         exec::{AFTER_PARAM, ATTACH_SEGMENT},
         hello::{HELLO_WAIT_MAX_MS, HELLO_WAIT_PARAM},
         setup::{RESEED_MAX_BYTES, RESEED_MIN_BYTES, SETUP_MAX_BYTES},
@@ -22,7 +22,7 @@ use tracing::debug;
 use super::{
     Guest,
     exchange::{self, Answer, Body},
-    exec, files, hello, logs, metrics, ports,
+    exec, files, freeze, hello, logs, metrics, ports,
     query::Query,
     refusal::Refusal,
     services, setup,
@@ -55,6 +55,8 @@ pub(crate) async fn route(guest: &Guest, request: Request<Incoming>) -> Answer {
         (&Method::PUT, ["setup"]) => set_up(guest, request).await,
         (&Method::PUT, ["time"]) => time_set(guest, request).await,
         (&Method::POST, ["reseed"]) => reseed(guest, request).await,
+        (&Method::POST, ["freeze"]) => hold(guest, request).await,
+        (&Method::POST, ["thaw"]) => freeze::thaw(guest).await.map(|held| exchange::json(&held)),
         (&Method::POST, ["shutdown"]) => shutdown(guest, request).await,
         _ => Err(Refusal::not_found(format_args!("{method} {path}"))),
     };
@@ -96,6 +98,11 @@ async fn reseed(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Ref
     }
     guest.kernel.reseed(&random).map_err(|error| Refusal::internal("the generator", &error))?;
     Ok(done())
+}
+
+async fn hold(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let FreezeRequest { limit_ms } = exchange::document(request, BODY_MAX_BYTES).await?;
+    freeze::freeze(guest, limit_ms).await.map(|()| done())
 }
 
 async fn shutdown(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Refusal> {

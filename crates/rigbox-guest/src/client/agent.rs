@@ -12,10 +12,10 @@ use rigbox_types::{
     Timestamp,
     api::error::ApiErrorBody,
     guest::{
-        AGENT_PORT, EXEC_UPGRADE, ExecList, ExecRequest, ExecResult, GuestMetrics, Hello,
-        ListListeningPortsResponse, ServicesResponse, SetupAnswer, SetupRequest, ShutdownKind,
-        ShutdownRequest, TimeRequest, exec::ATTACH_SEGMENT, hello::HELLO_WAIT_MAX_MS,
-        hello::HELLO_WAIT_PARAM,
+        AGENT_PORT, EXEC_UPGRADE, ExecList, ExecRequest, ExecResult, FreezeRequest, GuestMetrics,
+        Hello, ListListeningPortsResponse, ServicesResponse, SetupAnswer, SetupRequest,
+        ShutdownKind, ShutdownRequest, ThawAnswer, TimeRequest, exec::ATTACH_SEGMENT,
+        hello::HELLO_WAIT_MAX_MS, hello::HELLO_WAIT_PARAM,
     },
     limits::EXEC_TIMEOUT_MAX_S,
 };
@@ -187,6 +187,26 @@ impl Agent {
         let body = Full::new(Bytes::copy_from_slice(random));
         let request = Request::post("/reseed").body(body)?;
         self.exchange(request, CALL_TIMEOUT.into()).await.map(done)
+    }
+
+    /// `POST /freeze`: nothing is written to the guest's disk from the answer on, for `limit` or
+    /// until [`Agent::thaw`].
+    ///
+    /// # Errors
+    /// See [`AgentError`]. An agent that is too old refuses.
+    pub async fn freeze(&self, limit: Duration) -> Result<(), AgentError> {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let request = FreezeRequest { limit_ms };
+        self.send(Method::POST, "/freeze", &request, CALL_TIMEOUT).await.map(done)
+    }
+
+    /// `POST /thaw`: whether nothing was written since the answer to [`Agent::freeze`].
+    ///
+    /// # Errors
+    /// See [`AgentError`].
+    pub async fn thaw(&self) -> Result<bool, AgentError> {
+        let answer: ThawAnswer = self.call(Method::POST, "/thaw", CALL_TIMEOUT).await?;
+        Ok(answer.held)
     }
 
     /// `POST /shutdown`. Answered before the guest begins to end.

@@ -310,6 +310,26 @@ async fn a_pipe_in_the_place_of_the_keys_does_not_hold_up_the_setup() {
 }
 
 #[tokio::test]
+async fn a_file_system_is_held_until_it_is_let_go_or_its_time_is_over() {
+    let world = World::vsock().await;
+    assert!(!world.agent.thaw().await.unwrap(), "nothing was held");
+    world.agent.freeze(PATIENCE).await.unwrap();
+    assert!(world.guest_path("/run/rigbox/frozen").exists());
+    assert!(!world.guest_path("/run/rigbox/thawed").exists());
+    assert!(world.agent.freeze(PATIENCE).await.unwrap_err().is_refusal(), "one at a time");
+    assert!(world.agent.thaw().await.unwrap());
+    assert!(world.guest_path("/run/rigbox/thawed").exists());
+
+    // Whoever asked is never heard of again.
+    fs::remove_file(world.guest_path("/run/rigbox/thawed")).unwrap();
+    world.agent.freeze(std::time::Duration::from_millis(1)).await.unwrap();
+    while !world.guest_path("/run/rigbox/thawed").exists() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!world.agent.thaw().await.unwrap(), "it was let go before");
+}
+
+#[tokio::test]
 async fn time_randomness_and_shutdown_reach_the_kernel() {
     let mut world = World::serial().await;
     world.agent.time_set(Timestamp::from_micros(1)).await.unwrap();

@@ -16,7 +16,7 @@ use super::DiskError;
 const CHUNK: usize = 256 * 1024;
 
 /// Makes `target` a copy of `source`. It must not exist.
-pub(super) fn copy(source: &Utf8Path, target: &Utf8Path) -> Result<File, DiskError> {
+pub(crate) fn copy(source: &Utf8Path, target: &Utf8Path) -> Result<File, DiskError> {
     let from = File::open(source).map_err(DiskError::file("open", source))?;
     let to = create(target)?;
     if ioctl_ficlone(&to, &from).is_ok() {

@@ -31,7 +31,7 @@ const UNMOUNT_TRIES: u32 = 20;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Makes the pool directory usable: plain, adopted, mounted, or made and mounted.
-pub(super) async fn open(layout: &Layout, config: &config::Disk) -> Result<(), DiskError> {
+pub(crate) async fn open(layout: &Layout, config: &config::Disk) -> Result<(), DiskError> {
     let (dir, file) = (layout.pool_dir(), layout.pool_file());
     fs::create_dir_all(&dir).map_err(DiskError::file("make", &dir))?;
     if let Some(source) = mounted_from(&dir)? {

@@ -94,6 +94,8 @@ mod tests {
             ("PUT", "setup"),
             ("PUT", "time"),
             ("POST", "reseed"),
+            ("POST", "freeze"),
+            ("POST", "thaw"),
             ("POST", "shutdown"),
             ("POST", "hello"),
             ("POST", "files"),

@@ -28,6 +28,7 @@ mod scripts;
 mod sign_in;
 mod specs;
 mod ssh_keys;
+mod transfer;
 mod workspaces;
 
 /// Makes each case a test of SQLite and a test of PostgreSQL.
@@ -170,6 +171,12 @@ cases! {
         a_name_of_a_spec_is_taken_once
         an_account_has_no_more_specs_than_it_may
         a_change_of_a_spec_reaches_the_workspaces_that_have_it;
+    transfer:
+        what_was_exported_is_loaded_row_by_row
+        every_table_is_in_an_export
+        an_export_is_one_moment_while_others_write
+        an_export_names_the_workspaces_of_its_moment
+        a_stream_that_is_not_whole_loads_nothing;
     workspaces:
         a_workspace_is_read_back_as_it_was_made
         a_name_is_taken_once_within_an_account

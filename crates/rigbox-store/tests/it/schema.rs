@@ -26,7 +26,7 @@ fn migrations(world: &World) -> Vec<(String, String)> {
 }
 
 /// An empty database beside the world's own.
-async fn empty(world: &World, name: &str) -> StoreUrl {
+pub(crate) async fn empty(world: &World, name: &str) -> StoreUrl {
     match &world.url {
         StoreUrl::Sqlite(path) => StoreUrl::Sqlite(path.with_file_name(name)),
         StoreUrl::Postgres(address) => {

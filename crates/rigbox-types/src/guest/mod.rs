@@ -8,6 +8,7 @@
 pub mod exec;
 pub mod files;
 pub mod frame;
+pub mod freeze;
 pub mod hello;
 pub mod journal;
 pub mod metrics;
@@ -21,6 +22,7 @@ pub use exec::{
     TtySize,
 };
 pub use files::{FileEntry, FileKind, FileListResponse, FilePutResponse};
+pub use freeze::{FREEZE_MAX_MS, FreezeRequest, ThawAnswer};
 pub use hello::{Hello, SetupState, SystemState};
 pub use journal::{GetWorkspaceLogsResponse, LogDirection, LogLine};
 pub use metrics::GuestMetrics;

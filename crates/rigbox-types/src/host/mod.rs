@@ -2,12 +2,14 @@
 //! what it sees (observations); neither ever sends a command.
 
 mod assignment;
+mod backup;
 mod observation;
 
 pub use assignment::{
     AssignedScript, AssignedService, Assignment, Egress, EgressMode, GuestSetup, Resources, Speed,
     WatchEvent,
 };
+pub use backup::{CopyEvent, CopyState, DiskCopy, PutAnswer, PutEvent};
 pub use observation::{
     Capacity, DriverName, HostAnnouncement, HostRegistration, HostReport, Observation, Sequence,
     SetupResult,

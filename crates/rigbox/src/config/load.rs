@@ -1,7 +1,7 @@
 //! Reads the configuration file and says what is wrong with it: file, line, key, nearest key.
 //! Does not repeat values in errors: a file may have been given by mistake that holds a secret.
 
-use std::{fs, io};
+use std::{fs, io, net::Ipv4Addr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_control::OidcSettings;
@@ -130,6 +130,14 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
+/// Whether it is an address whose bits behind the prefix are zero.
+fn is_network(text: &str) -> bool {
+    let Some((base, prefix)) = text.split_once('/') else { return false };
+    let (base, prefix) = (base.parse::<Ipv4Addr>(), prefix.parse::<u32>());
+    let (Ok(base), Ok(prefix @ 0..=32)) = (base, prefix) else { return false };
+    base.to_bits() & u32::MAX.checked_shr(prefix).unwrap_or(0) == 0
+}
+
 fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     let wrong = |key: &str, reason: &str| {
         let (key, reason) = (key.to_owned(), reason.to_owned());
@@ -157,6 +165,22 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     }
     if config.control.uid == Some(0) {
         return wrong("control.uid", "must not be root: control holds keys and needs no rights");
+    }
+    let host = &config.host;
+    for (key, value, least, most) in [
+        ("host.memory_mib", host.memory_mib, 64, 64 << 20),
+        ("host.vcpus", host.vcpus.map(u64::from), 1, 1 << 20),
+        ("host.pool_gib", host.pool_gib.map(u64::from), 1, 1 << 20),
+        ("host.boot_s", Some(host.boot_s.into()), 1, 3600),
+        ("host.shutdown_s", Some(host.shutdown_s.into()), 1, 3600),
+        ("host.sweep_s", Some(host.sweep_s.into()), 1, 86_400),
+    ] {
+        if value.is_some_and(|value| !(least..=most).contains(&value)) {
+            return wrong(key, &format!("must be from {least} to {most}"));
+        }
+    }
+    if host.network.as_deref().is_some_and(|network| !is_network(network)) {
+        return wrong("host.network", "must be a network of IPv4, such as 10.201.0.0/16");
     }
     for (key, file) in [
         ("control.database_url_file", config.control.database_url_file.as_ref()),

@@ -2,6 +2,7 @@
 //! Invariant: a value of these types was checked; no later code refuses it for its form.
 //! Does not find the data directory (see `layout`) and holds no secret, only files with secrets.
 
+mod check;
 mod load;
 
 use std::{
@@ -15,6 +16,7 @@ use rigbox_control::OidcSettings;
 use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::run as check;
 pub(crate) use load::{Source, load};
 
 /// The documented file of all defaults.

@@ -62,6 +62,80 @@ fn every_key_is_documented() {
     }
 }
 
+/// The keys that a table takes, as whoever reads it says of one that it does not.
+fn known_keys(table: &str) -> Vec<String> {
+    let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+    let error = toml::from_str::<Config>(&format!("{head}no_such_key = 1\n")).unwrap_err();
+    error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+/// One line a key: its full name, its default and what the documented file says of it.
+fn reference() -> String {
+    let mut lines = "| key | default | what |\n|---|---|---|\n".to_owned();
+    let (mut table, mut said) = (String::new(), Vec::new());
+    for line in DOCUMENTED.lines() {
+        let (is_off, rest) = match line.strip_prefix("# ") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        if let Some(name) = line.strip_prefix('[') {
+            table = format!("{}.", name.trim_end_matches(']'));
+            said.clear();
+        } else if let Some((key, value)) = rest.split_once(" = ")
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        {
+            let default = if is_off { "-".to_owned() } else { format!("`{value}`") };
+            let what = said.join(" ").replace('|', "\\|").replace('<', "\\<");
+            lines.push_str(&format!("| `{table}{key}` | {default} | {what} |\n"));
+            // Keys that stand together are explained together, at the first.
+            said = vec!["As above."];
+        } else if is_off {
+            if said == ["As above."] {
+                said.clear();
+            }
+            said.push(rest);
+        } else {
+            said.clear();
+        }
+    }
+    lines
+}
+
+#[test]
+fn no_key_is_missing_in_the_documented_file() {
+    let reference = reference();
+    let tables = known_keys("");
+    assert!(tables.contains(&"host".to_owned()), "{tables:?}");
+    for table in &tables {
+        let keys = known_keys(table);
+        let full = |key: &String| format!("| `{table}.{key}` |");
+        let names = if keys.is_empty() {
+            vec![format!("| `{table}` |")]
+        } else {
+            keys.iter().map(full).collect()
+        };
+        for name in names {
+            assert!(reference.contains(&name), "{name} is not in default.toml");
+        }
+    }
+}
+
+#[test]
+fn the_reference_page_says_what_the_documented_file_says() {
+    const BEGIN: &str = "<!-- made of default.toml: UPDATE_CONFIG=1 cargo nextest run -p rigbox reference_page -->\n";
+    const END: &str = "<!-- end -->\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let expected = format!("{before}{BEGIN}{}{END}{after}", reference());
+    if std::env::var_os("UPDATE_CONFIG").is_some() {
+        std::fs::write(path, expected).unwrap();
+    } else {
+        assert!(page == expected, "run UPDATE_CONFIG=1 cargo nextest run -p rigbox reference_page");
+    }
+}
+
 #[test]
 fn what_is_commented_out_can_be_switched_on() {
     let is_key = |line: &str| {
@@ -121,6 +195,10 @@ fn a_wrong_value_is_named_with_its_place() {
         ("[ssh]\nport = 0\n", "rigbox.toml: ssh.port must be from 1"),
         ("[control]\nuid = 0\n", "rigbox.toml: control.uid must not be root"),
         ("[host]\nqemu = \"qemu\"\n", "rigbox.toml: host.qemu must be an absolute path"),
+        ("[host]\nsweep_s = 0\n", "rigbox.toml: host.sweep_s must be from 1 to 86400"),
+        ("[host]\npool_gib = 0\n", "rigbox.toml: host.pool_gib must be from 1"),
+        ("[host]\nnetwork = \"10.0.0.1/8\"\n", "rigbox.toml: host.network must be a network"),
+        ("[host]\nnetwork = \"all\"\n", "rigbox.toml: host.network must be a network"),
         ("region = \n", "rigbox.toml, line 1: "),
     ] {
         let said = refused(text);

@@ -36,6 +36,17 @@ pub(crate) fn write_host(up: &Up<'_>, platform: &Platform) -> anyhow::Result<()>
     write_role(up.layout, Role::Host, &host)
 }
 
+/// Writes the host's configuration beside the one of a host that may run.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn write_backup(up: &Up<'_>, platform: &Platform) -> anyhow::Result<Utf8PathBuf> {
+    let text = toml::to_string(&host_file(up, platform)?).context("backup.toml")?;
+    let path = up.layout.backup_config();
+    files::write(&path, text.as_bytes(), files::SECRET, None)?;
+    Ok(path)
+}
+
 fn write_role(layout: &Layout, role: Role, text: &str) -> anyhow::Result<()> {
     let text =
         format!("# Written by `rigbox up` at every start; edit rigbox.toml instead.\n{text}");

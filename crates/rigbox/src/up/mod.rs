@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backup,
     config::Config,
     data, files,
     layout::{Install, Layout, Role},
@@ -30,7 +31,7 @@ use crate::{
     supervise::{Keeper, Needs, Recorder},
 };
 
-pub(crate) use configs::write_host as write_host_config;
+pub(crate) use configs::{write_backup as write_backup_config, write_host as write_host_config};
 pub(crate) use images::image;
 
 /// What was asked for on the command line.
@@ -55,6 +56,7 @@ pub(crate) struct Up<'a> {
 /// Names the step that failed and what to do about it.
 pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
     require_root("up")?;
+    backup::refuse_half_restored(up.layout)?;
     rigbox_fabric::descriptors::raise_limit().context("raise the limit of open files")?;
     files::folder(up.layout.data(), 0o711, None)?;
     files::folder(&up.layout.run(), 0o711, None)?;

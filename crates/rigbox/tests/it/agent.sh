@@ -1,6 +1,7 @@
 #!/bin/sh
 # Stands in for the host agent: registers itself with control, and notes what it was asked to do.
-# RIGBOX_STAND_IN says what goes wrong: "run" (it does not start), "image" (nothing can be built).
+# RIGBOX_STAND_IN says what goes wrong: "run" (it does not start), "image" (nothing can be built), "copy"
+# (it never has all copies of disks).
 set -eu
 config=""; data=""; previous=""
 for word in "$@"; do
@@ -16,6 +17,10 @@ case "$1" in
     [ "${RIGBOX_STAND_IN:-}" != image ] || { echo 'no network' >&2; exit 1; }
     mkdir -p "$data/images/$3"
     echo '{}' >"$data/images/$3/manifest.json"
+    ;;
+  copy-disks)
+    [ "${RIGBOX_STAND_IN:-}" = copy ] || echo '{"event":"done"}'
+    cat >/dev/null
     ;;
   down) echo "$config" >>"$data/was-down" ;;
   run)

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 #![expect(clippy::indexing_slicing, reason = "a missing field of an answer fails the test")]
 
+mod backup;
 mod down;
+mod object_store;
 mod refused;
 mod up;
 mod users;

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod ext4;
+pub(crate) mod freeze;
 pub(crate) mod random;
 pub(crate) mod remaining;
 pub(crate) mod rights;

@@ -1,6 +1,7 @@
 //! The host agent's executable: runs the agent, takes an instance down, builds images.
 //! Does nothing that the library does not do (see `rigbox_host`).
 
+mod backup;
 mod image;
 mod output;
 
@@ -34,6 +35,10 @@ enum Command {
     Down(OfHost),
     /// Show what of this instance is there while no agent runs.
     Sweep(OfHost),
+    /// Copy all disks, keep the copies until standard input ends (started by `rigbox backup`).
+    CopyDisks(OfHost),
+    /// Put disks back that standard input names (started by `rigbox restore`).
+    PutDisks(OfHost),
     /// Find out by booting whether KVM works here.
     Probe(OfHost),
     /// Build guest images and kernels.
@@ -74,6 +79,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Run(host) => Box::pin(run(&host)).await,
             Command::Down(host) => Box::pin(down(&host)).await,
             Command::Sweep(host) => sweep(&host).await,
+            Command::CopyDisks(host) => backup::copy(&Config::read(&host.config)?).await,
+            Command::PutDisks(host) => backup::put(&Config::read(&host.config)?).await,
             Command::Probe(host) => try_kvm(&host).await,
             Command::Image(command) => image::run(command).await,
         }
