@@ -120,6 +120,9 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
                 apps: PLENTY,
                 open: PLENTY,
             },
+            trusted_proxies: Vec::new(),
+            oidc: Vec::new(),
+            clock: Arc::new(SystemClock),
         };
         let shutdown = CancellationToken::new();
         data(&address.to_string());
