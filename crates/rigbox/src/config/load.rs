@@ -120,16 +120,6 @@ fn is_domain(text: &str) -> bool {
     text.len() <= DOMAIN_MAX_LEN && text.split('.').all(is_label)
 }
 
-/// Whether it is scheme and authority alone: what stands in front of every path.
-fn is_origin(text: &str) -> bool {
-    let uri = text.parse::<http::Uri>().ok();
-    uri.is_some_and(|uri| {
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        is_http && !host.contains('@') && text.trim_end_matches('/').ends_with(host)
-    })
-}
-
 fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     let wrong = |key: &str, reason: &str| {
         let (key, reason) = (key.to_owned(), reason.to_owned());
@@ -147,10 +137,6 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     if !is_domain(&config.domain) {
         let rule = "must be a domain name of lower-case labels, such as rigbox.example.com";
         return wrong("domain", rule);
-    }
-    if config.api.public_url.as_deref().is_some_and(|url| !is_origin(url)) {
-        let rule = "must be http or https and a host, such as https://rigbox.example.com";
-        return wrong("api.public_url", rule);
     }
     if config.ssh.port == 0 {
         return wrong("ssh.port", "must be from 1 to 65535");

@@ -51,9 +51,6 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
-    /// Where browsers and other clients reach it, where that is not where it listens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) public_url: Option<String>,
 }
 
 /// The SSH gateway.
@@ -181,7 +178,7 @@ impl Default for Config {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), public_url: None }
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
     }
 }
 

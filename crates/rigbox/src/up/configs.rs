@@ -50,10 +50,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
-        api_url: match &up.config.api.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{api}"),
-        },
+        api_url: format!("http://{api}"),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
         secrets: layout.control(),
