@@ -51,6 +51,9 @@ pub(crate) struct Config {
 pub(crate) struct ApiConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// Where people and workspaces reach it, when that is not where it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
 }
 
 /// The SSH gateway.
@@ -178,7 +181,7 @@ impl Default for Config {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), url: None }
     }
 }
 

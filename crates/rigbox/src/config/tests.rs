@@ -28,6 +28,7 @@ fn provider() -> OidcSettings {
 #[test]
 fn every_key_is_documented() {
     let everything = Config {
+        api: ApiConfig { url: Some("https://a.example".to_owned()), ..ApiConfig::default() },
         control: ControlConfig {
             uid: Some(1),
             database_url_file: Some("/a".into()),
@@ -113,6 +114,8 @@ fn a_wrong_value_is_named_with_its_place() {
         ("[first]\nworkspace = \"He llo\"\n", "rigbox.toml: first.workspace may have only"),
         ("domain = \"Rigbox.example\"\n", "rigbox.toml: domain must be a domain name"),
         ("domain = \"a..b\"\n", "rigbox.toml: domain must be a domain name"),
+        ("[api]\nurl = \"https://a.example/x\"\n", "rigbox.toml: api.url must be scheme"),
+        ("[api]\nurl = \"ftp://a.example\"\n", "rigbox.toml: api.url must be scheme"),
         ("[ssh]\nport = 0\n", "rigbox.toml: ssh.port must be from 1"),
         ("[control]\nuid = 0\n", "rigbox.toml: control.uid must not be root"),
         ("[host]\nqemu = \"qemu\"\n", "rigbox.toml: host.qemu must be an absolute path"),

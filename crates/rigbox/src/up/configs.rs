@@ -50,7 +50,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
-        api_url: format!("http://{api}"),
+        api_url: up.config.api.url.clone().unwrap_or_else(|| format!("http://{api}")),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
         secrets: layout.control(),
