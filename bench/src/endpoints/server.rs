@@ -4,12 +4,14 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_control::{Config, SshGateway};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
+use rigbox_store::SystemClock;
 use rigbox_types::rate::RateLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -68,8 +68,8 @@ const DELETE: &str = "DELETE FROM sessions WHERE account_id = $1 AND id = $2";
 
 const DELETE_OTHERS: &str = "DELETE FROM sessions WHERE account_id = $1 AND id <> $2";
 
-const FORGET: &str = "DELETE FROM sessions WHERE used_at < $1 OR created_at < $2 \
-     OR (level = 'pending' AND created_at < $3)";
+const FORGET: &str = "DELETE FROM sessions WHERE used_at <= $1 OR created_at <= $2 \
+     OR (level = 'pending' AND created_at <= $3)";
 
 /// See the module.
 pub struct Sessions<'s> {

@@ -16,7 +16,7 @@ use rigbox_types::{
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
-    http::entry::wrong_method,
+    http::entry::not_this_method,
     workspaces::view,
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn answer(
     let (_proof, row) = identify(control, host, workspace).await?;
     let known = matches!(path, "rig/v1/whoami" | "rig/v1/status");
     if known && !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(wrong_method().await);
+        return Err(not_this_method());
     }
     match path {
         "rig/v1/whoami" => Ok(Json(whoami(control, row)).into_response()),

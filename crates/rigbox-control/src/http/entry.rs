@@ -33,6 +33,7 @@ use crate::{
     control::Control,
     error::{ApiError, ApiResult},
     http::{access::Access, idempotency, params::Params, places::BUSY_RETRY_S},
+    pages,
     rates::Left,
 };
 
@@ -254,11 +255,27 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// No such path.
-pub(crate) async fn unknown_path() -> ApiError {
-    ApiError::new(ErrorCode::NotFound, "there is no such path; the API is under /api/v1")
+pub(crate) async fn unknown_path(uri: Uri, headers: HeaderMap) -> Response {
+    let text = "there is no such path; the API is under /api/v1";
+    refused(&uri, &headers, ApiError::new(ErrorCode::NotFound, text))
+}
+
+/// See [`not_this_method`].
+pub(crate) async fn wrong_method(uri: Uri, headers: HeaderMap) -> Response {
+    refused(&uri, &headers, not_this_method())
 }
 
 /// The path is there, but not for this method.
-pub(crate) async fn wrong_method() -> ApiError {
+pub(crate) fn not_this_method() -> ApiError {
     ApiError::request("this path does not take this method").status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// A refusal as a page, where somebody looks who wants one; else as the API's document.
+fn refused(uri: &Uri, headers: &HeaderMap, error: ApiError) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_browser = accepts.is_some_and(|accept| accept.contains("text/html"));
+    match is_browser && !uri.path().starts_with("/api/") {
+        true => pages::refusal(error),
+        false => error.into_response(),
+    }
 }

@@ -62,6 +62,18 @@ pub(super) async fn enter(
     let answered = admit(&control, request, (next, &mut renewed)).await;
     let mut response = answered.unwrap_or_else(|error| PageError::from(error).into_response());
     let headers = response.headers_mut();
+    protect(headers);
+    // Where the page itself has set the cookie, that is the newer one.
+    match renewed {
+        Some(Renewed(cookie)) if !headers.contains_key(header::SET_COOKIE) => {
+            with_cookies(response, [cookie])
+        }
+        _ => response,
+    }
+}
+
+/// Says what browsers may do with a page.
+pub(super) fn protect(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, "no-store"),
@@ -75,13 +87,6 @@ pub(super) async fn enter(
     }
     let (name, value) = NO_SNIFF;
     headers.insert(name, value);
-    // Where the page itself has set the cookie, that is the newer one.
-    match renewed {
-        Some(Renewed(cookie)) if !headers.contains_key(header::SET_COOKIE) => {
-            with_cookies(response, [cookie])
-        }
-        _ => response,
-    }
 }
 
 async fn admit(

@@ -22,11 +22,12 @@ use std::sync::Arc;
 use axum::{
     Router,
     middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{HeaderValue, header};
 
-use crate::control::Control;
+use crate::{control::Control, error::ApiError};
 use answer::{PageError, PageResult};
 
 /// The style of all pages.
@@ -61,8 +62,15 @@ pub(crate) fn router(control: &Arc<Control>) -> Router<Arc<Control>> {
         .route(STYLE_PATH, get(style))
 }
 
+/// A refusal as a page.
+pub(crate) fn refusal(error: ApiError) -> Response {
+    let mut response = PageError::from(error).into_response();
+    entry::protect(response.headers_mut());
+    response
+}
+
 /// The style sheet. The only answer that is kept.
-async fn style() -> impl axum::response::IntoResponse {
+async fn style() -> impl IntoResponse {
     let kept = HeaderValue::from_static("public, max-age=86400, immutable");
     let css = HeaderValue::from_static("text/css; charset=utf-8");
     ([(header::CONTENT_TYPE, css), (header::CACHE_CONTROL, kept), entry::NO_SNIFF], STYLE)

@@ -319,6 +319,16 @@ async fn pages_are_escaped_kept_by_nobody_and_framed_by_nobody() {
             assert!(text.contains(&format!("id=\"{name}\"")), "{name}");
         }
     }
+    // Also where there is no page, for who wants one.
+    for (path, status) in [("/nothing", 404), ("/sign-out", 405)] {
+        let mut request = browser.request("GET", path, "".into());
+        request.headers_mut().insert("accept", "text/html,*/*;q=0.8".parse().unwrap());
+        let lost = browser.send(request).await;
+        assert_eq!(lost.status, status);
+        assert!(lost.text().contains("<main>"), "{}", lost.text());
+        assert!(lost.headers.contains_key("content-security-policy"));
+        assert!(browser.get(path).await.json()["error"].is_object());
+    }
     let css = browser.get("/assets/pages-1.css").await;
     assert_eq!(css.headers["content-type"], "text/css; charset=utf-8");
     // A form that is no form, too large, or has a field twice is refused as a page.

@@ -74,7 +74,9 @@ pub(crate) async fn thaw(guest: &Guest) -> Result<ThawAnswer, Refusal> {
         return Ok(ThawAnswer { held: false });
     };
     // A thread whose time is over listens no more, and says so itself.
-    drop(held.release.try_send(()));
+    if held.release.try_send(()).is_err() {
+        tracing::debug!("the time of a freeze was over before it was ended");
+    }
     let ended = tokio::task::spawn_blocking(move || held.thread.join()).await;
     match ended {
         Ok(Ok(held)) => Ok(ThawAnswer { held }),

@@ -4,6 +4,7 @@
 use std::{fs, io, net::Ipv4Addr};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use http::uri::Authority;
 use rigbox_control::OidcSettings;
 use rigbox_types::{WorkspaceName, nearest::nearest};
 
@@ -120,13 +121,12 @@ fn is_domain(text: &str) -> bool {
     text.len() <= DOMAIN_MAX_LEN && text.split('.').all(is_label)
 }
 
-/// Whether it is scheme and authority alone: what stands in front of every path.
+/// Whether an address is a scheme and a host, perhaps with a port, and nothing behind it.
 fn is_origin(text: &str) -> bool {
-    let uri = text.parse::<http::Uri>().ok();
-    uri.is_some_and(|uri| {
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        is_http && !host.contains('@') && text.trim_end_matches('/').ends_with(host)
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|host| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+        host.bytes().all(plain) && host.parse::<Authority>().is_ok()
     })
 }
 
@@ -156,9 +156,9 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
         let rule = "must be a domain name of lower-case labels, such as rigbox.example.com";
         return wrong("domain", rule);
     }
-    if config.api.public_url.as_deref().is_some_and(|url| !is_origin(url)) {
-        let rule = "must be http or https and a host, such as https://rigbox.example.com";
-        return wrong("api.public_url", rule);
+    if config.api.url.as_deref().is_some_and(|url| !is_origin(url)) {
+        let rule = "must be scheme and host alone, such as https://rigbox.example.com";
+        return wrong("api.url", rule);
     }
     if config.ssh.port == 0 {
         return wrong("ssh.port", "must be from 1 to 65535");

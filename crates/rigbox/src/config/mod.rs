@@ -56,9 +56,9 @@ pub(crate) struct ApiConfig {
     pub(crate) listen: SocketAddr,
     /// Proxies whose word on their clients' addresses is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Where browsers and other clients reach it, where that is not where it listens.
+    /// Where people and workspaces reach it, when that is not where it listens.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) public_url: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 /// The SSH gateway.
@@ -186,11 +186,7 @@ impl Default for Config {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 7070).into(),
-            trusted_proxies: Vec::new(),
-            public_url: None,
-        }
+        Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), trusted_proxies: Vec::new(), url: None }
     }
 }
 

@@ -28,7 +28,7 @@ fn provider() -> OidcSettings {
 #[test]
 fn every_key_is_documented() {
     let everything = Config {
-        api: ApiConfig { public_url: Some("https://a.example".to_owned()), ..ApiConfig::default() },
+        api: ApiConfig { url: Some("https://a.example".to_owned()), ..ApiConfig::default() },
         control: ControlConfig {
             uid: Some(1),
             database_url_file: Some("/a".into()),
@@ -185,13 +185,11 @@ fn a_provider_is_checked_before_anything_starts() {
 fn a_wrong_value_is_named_with_its_place() {
     for (text, expected) in [
         ("[api]\nlisten = \"7070\"\n", "rigbox.toml, line 2: invalid socket address syntax"),
-        (
-            "[api]\npublic_url = \"https://a.example/b\"\n",
-            "rigbox.toml: api.public_url must be http or https and a host",
-        ),
         ("[first]\nworkspace = \"He llo\"\n", "rigbox.toml: first.workspace may have only"),
         ("domain = \"Rigbox.example\"\n", "rigbox.toml: domain must be a domain name"),
         ("domain = \"a..b\"\n", "rigbox.toml: domain must be a domain name"),
+        ("[api]\nurl = \"https://a.example/x\"\n", "rigbox.toml: api.url must be scheme"),
+        ("[api]\nurl = \"ftp://a.example\"\n", "rigbox.toml: api.url must be scheme"),
         ("[ssh]\nport = 0\n", "rigbox.toml: ssh.port must be from 1"),
         ("[control]\nuid = 0\n", "rigbox.toml: control.uid must not be root"),
         ("[host]\nqemu = \"qemu\"\n", "rigbox.toml: host.qemu must be an absolute path"),

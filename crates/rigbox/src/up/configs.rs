@@ -62,10 +62,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
         trusted_proxies: up.config.api.trusted_proxies.clone(),
-        api_url: match &up.config.api.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{api}"),
-        },
+        api_url: up.config.api.url.clone().unwrap_or_else(|| format!("http://{api}")),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
         secrets: layout.control(),
