@@ -69,6 +69,10 @@ both! {
     "2026-11-28-43-host-sums-of-changed"
     "2026-11-28-44-workspaces-running"
     "2026-11-28-45-first-host-sums"
+    "2026-11-28-46-workspaces-of-account"
+    "2026-11-28-47-drop-workspaces-by-account"
+    "2026-11-28-48-workspaces-of-host"
+    "2026-11-28-49-drop-workspaces-by-host"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {
