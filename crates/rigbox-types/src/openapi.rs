@@ -156,6 +156,9 @@ fn parameter_schema(parameter: &Parameter) -> Value {
         ParameterKind::Text { max_len } => {
             json!({ "type": "string", "maxLength": max_len, "description": NO_NUL })
         }
+        ParameterKind::Word { max_len } => {
+            json!({ "type": "string", "maxLength": max_len, "pattern": "^[!-~]*$" })
+        }
         ParameterKind::Octal => json!({ "type": "string", "pattern": "^([0-7]{3,5})?$" }),
         ParameterKind::Count => json!({ "type": "integer", "minimum": 0, "maximum": COUNT_MAX }),
         ParameterKind::Number { min, max, default } => {

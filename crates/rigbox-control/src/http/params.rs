@@ -63,6 +63,7 @@ impl Params {
         match parameter.kind {
             ParameterKind::Number { default, .. } => Some(default),
             ParameterKind::Text { .. }
+            | ParameterKind::Word { .. }
             | ParameterKind::Count
             | ParameterKind::Octal
             | ParameterKind::Flag
@@ -81,6 +82,12 @@ fn check(name: &str, kind: &ParameterKind, value: &str) -> Result<(), ApiError> 
             } else {
                 return Ok(());
             }
+        }
+        ParameterKind::Word { max_len } => {
+            if value.len() <= *max_len && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Ok(());
+            }
+            format!("may have at most {max_len} visible ASCII characters")
         }
         ParameterKind::Number { min, max, .. } => {
             // `+5` parses as a number in Rust, but `+` is a space in a query anyway.

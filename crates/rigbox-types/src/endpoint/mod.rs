@@ -311,6 +311,11 @@ pub enum ParameterKind {
         /// When missing.
         default: u32,
     },
+    /// At most so many visible ASCII characters.
+    Word {
+        /// Longest value.
+        max_len: usize,
+    },
     /// A position in bytes, from 0 to [`COUNT_MAX`].
     Count,
     /// Permissions in octal, such as `0644`; empty is like missing.

@@ -89,7 +89,7 @@ const PATH: Parameter = Parameter {
 
 const USER: Parameter = Parameter {
     name: "user",
-    kind: ParameterKind::Text { max_len: 32 },
+    kind: ParameterKind::Word { max_len: 32 },
     required: false,
     about: "With whose rights; `developer` when missing.",
 };
@@ -152,7 +152,7 @@ const LOG_DIRECTION: Parameter = Parameter {
 
 const LOG_UNIT: Parameter = Parameter {
     name: "unit",
-    kind: ParameterKind::Text { max_len: 256 },
+    kind: ParameterKind::Word { max_len: 256 },
     required: false,
     about: "Only lines of this systemd unit.",
 };
@@ -193,13 +193,13 @@ pub(super) const TERMINAL: &[Parameter] = &[
     },
     Parameter {
         name: "token",
-        kind: ParameterKind::Text { max_len: 128 },
+        kind: ParameterKind::Word { max_len: 128 },
         required: false,
         about: "A terminal token, instead of the Authorization header.",
     },
     Parameter {
         name: "session",
-        kind: ParameterKind::Text { max_len: 64 },
+        kind: ParameterKind::Word { max_len: 64 },
         required: false,
         about: "A session that was announced before, to attach to it again.",
     },

@@ -1,0 +1,2 @@
+-- The one before has the same order.
+DROP INDEX IF EXISTS workspaces_by_account;
