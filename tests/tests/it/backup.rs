@@ -1,4 +1,5 @@
 //! The whole platform backed up while it runs, and restored where there is none.
+#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::{
     path::Path,

@@ -8,15 +8,20 @@ fn account(n: u8) -> AccountId {
 
 fn key(n: u8, standing: Standing) -> Principal {
     let scopes = KeyScopes::full();
-    Principal::Key { key: ApiKeyId::from_random([n; 16]), account: account(n), standing, scopes }
+    Principal::Key {
+        credential: Credential::Key(ApiKeyId::from_random([n; 16])),
+        account: account(n),
+        standing,
+        scopes,
+    }
 }
 
 /// A user's key with these scopes.
 fn narrow(n: u8, words: &[&str]) -> Principal {
     let scopes: Vec<KeyScope> = words.iter().map(|word| word.parse().unwrap()).collect();
     let scopes = scopes.try_into().unwrap();
-    let (key, account) = (ApiKeyId::from_random([n; 16]), account(n));
-    Principal::Key { key, account, standing: Standing::User, scopes }
+    let credential = Credential::Key(ApiKeyId::from_random([n; 16]));
+    Principal::Key { credential, account: account(n), standing: Standing::User, scopes }
 }
 
 fn workspace(n: u8, owner: u8) -> Resource {
@@ -52,8 +57,10 @@ fn only_the_operator_manages_accounts() {
     check(&operator, Right::AccountWrite, &Resource::Platform, Err(Denied::Forbidden));
     // A narrowed key of the operator manages nobody.
     for scope in ["read", "workspace:ws-abcdefgh"] {
-        let Principal::Key { key, account, scopes, .. } = narrow(1, &[scope]) else { continue };
-        let narrowed = Principal::Key { key, account, standing: Standing::Operator, scopes };
+        let mut narrowed = narrow(1, &[scope]);
+        if let Principal::Key { standing, .. } = &mut narrowed {
+            *standing = Standing::Operator;
+        }
         check(&narrowed, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
     }
     check(&user, Right::Administer, &Resource::Platform, Err(Denied::Forbidden));
