@@ -68,6 +68,7 @@ where
 }
 
 /// The handler of each operation.
+#[expect(clippy::too_many_lines, reason = "one line for each operation")]
 fn route(operation: Op, filter: MethodFilter) -> Route {
     match operation {
         Op::WorkspaceList => to(filter, workspaces::workspace_list),
