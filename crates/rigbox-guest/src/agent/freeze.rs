@@ -74,7 +74,7 @@ pub(crate) async fn thaw(guest: &Guest) -> Result<ThawAnswer, Refusal> {
         return Ok(ThawAnswer { held: false });
     };
     // A thread whose time is over listens no more, and says so itself.
-    drop(held.release.try_send(()));
+    held.release.try_send(()).ok();
     let ended = tokio::task::spawn_blocking(move || held.thread.join()).await;
     match ended {
         Ok(Ok(held)) => Ok(ThawAnswer { held }),

@@ -20,11 +20,12 @@ pub struct AuditEntry {
     pub action: String,
     /// The account that the caller acts for; none for a stranger.
     pub account: Option<AccountId>,
-    /// The credential: `key:<id>`, `workspace:<id>` for code in a workspace, `anonymous`.
+    /// The credential: `key:<id>`, `workspace:<id>` for code in a workspace, `root` for whoever is that
+    /// on the machine, `anonymous`.
     pub actor: String,
     /// The address that the request came from.
     pub address: Option<String>,
-    /// The path that was asked for, without its query.
+    /// The path that was asked for, without its query; where a backup went to or came from.
     pub target: String,
     /// Status of the answer; none before there is one.
     pub status: Option<u16>,
