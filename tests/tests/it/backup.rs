@@ -158,7 +158,8 @@ fn a_backup_amid_changes_or_killed_leaves_every_workspace_startable() {
                 count += 1;
                 let id = platform.create(&format!("short-{count}")).unwrap();
                 platform.act(&id, "start").unwrap();
-                let deleted = platform.client().unwrap().delete(&format!("/workspaces/{id}"));
+                let deleted =
+                    platform.client().unwrap().delete(&format!("/workspaces/{id}?force=true"));
                 assert_eq!(deleted.unwrap().status, 200);
             }
         });
@@ -179,7 +180,7 @@ fn a_backup_amid_changes_or_killed_leaves_every_workspace_startable() {
     for vm in all.at("/vms").as_array().unwrap() {
         let id = vm["id"].as_str().unwrap();
         if id != kept {
-            restored.client().unwrap().delete(&format!("/workspaces/{id}")).unwrap();
+            restored.client().unwrap().delete(&format!("/workspaces/{id}?force=true")).unwrap();
             restored.wait_status(id, "gone").unwrap();
         }
     }
