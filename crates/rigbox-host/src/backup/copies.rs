@@ -53,7 +53,8 @@ pub async fn copy_disks(
     let removed = crate::durable::remove_dir(&layout.copies_dir());
     drop(lock);
     storage.close().await?;
-    done.and(removed.map_err(Into::into))
+    done?;
+    Ok(removed?)
 }
 
 async fn copy_all(

@@ -20,12 +20,14 @@ pub struct AuditEntry {
     pub action: String,
     /// The account that the caller acts for; none for a stranger.
     pub account: Option<AccountId>,
-    /// The credential: `key:<id>`, `workspace:<id>` for code in a workspace, `anonymous`.
+    /// The credential: `key:<id>`, `workspace:<id>` for code in a workspace, `root` for whoever is that
+    /// on the machine, `anonymous`.
     pub actor: String,
     /// The address that the request came from.
     pub address: Option<String>,
-    /// The path that was asked for, without its query; where a role is given, changed or taken, from
-    /// the second entry on also whose, on what and which.
+    /// The path that was asked for, without its query; from the second entry on of something that was
+    /// made, where that is; where a role is given, changed or taken, also whose, on what and which;
+    /// where a backup went to or came from.
     pub target: String,
     /// Status of the answer; none before there is one.
     pub status: Option<u16>,

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io::{self, BufReader, Read, Seek as _, Write as _},
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::chown,
     process::ExitCode,
 };
 
@@ -28,7 +28,7 @@ use super::{
     },
     place::Place,
     sparse,
-    target::Target,
+    target::{Target, Whose},
     unpack::{self, Entry},
     words,
 };
@@ -68,14 +68,12 @@ pub(crate) fn run(wish: &Wish) -> anyhow::Result<ExitCode> {
     let target = Target::take(&layout, &wish.from.shown())?;
     check_room(&layout, &good.manifest)?;
     let config_text = chosen_config(wish, &good)?;
-    let mut file = target.file("rigbox.toml", None)?;
+    let mut file = target.file("rigbox.toml", Whose::Everybody)?;
     file.write_all(config_text.as_bytes()).context("write the configuration")?;
-    file.set_permissions(std::fs::Permissions::from_mode(files::PLAIN))?;
     let (config, _) = config::load(Some(&layout.config()), &[])
         .context("the configuration in the backup\nhint: choose another one with --config")?;
-    let mut file = target.file("host-id", None)?;
+    let mut file = target.file("host-id", Whose::Everybody)?;
     file.write_all(good.manifest.platform.host.as_str().as_bytes())?;
-    file.set_permissions(std::fs::Permissions::from_mode(files::PLAIN))?;
     if good.small(HOST_ID) != Some(good.manifest.platform.host.as_str()) {
         bail!("the manifest and the part {HOST_ID} differ");
     }
@@ -171,17 +169,19 @@ impl Restoring<'_> {
             "the backup changed while it was read"
         );
         let name = entry.name.as_str();
-        let of_control = Some(self.platform.control_uid);
         if name.starts_with(CONTROL) {
-            let file = self.target.file(name, of_control)?;
+            let whose = Whose::Control(self.platform.control_uid);
+            let file = self.target.file(name, whose)?;
             return fill(&file, entry, body);
         }
         if name == DATABASE {
-            return fill(&self.target.file(DATABASE_FILE, None)?, entry, body);
+            return fill(&self.target.file(DATABASE_FILE, Whose::Root)?, entry, body);
         }
-        if [HOST, IMAGES, KERNELS].iter().any(|folder| name.starts_with(folder)) {
-            let file = self.target.file(name, None)?;
-            return fill(&file, entry, body);
+        if name.starts_with(HOST) {
+            return fill(&self.target.file(name, Whose::Root)?, entry, body);
+        }
+        if name.starts_with(IMAGES) || name.starts_with(KERNELS) {
+            return fill(&self.target.file(name, Whose::Everybody)?, entry, body);
         }
         if name.starts_with(DISKS) {
             let (puts, workspace) = puts.zip(disk_of(name)).context("a disk of no workspace")?;

@@ -4,7 +4,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     thread,
     time::Duration,
 };
@@ -66,12 +66,11 @@ impl<'l> Target<'l> {
         Ok(Self { layout, is_whole: false, was_there })
     }
 
-    /// A new file below the directory, with the folders on the way; folders of a secret are for its
-    /// owner alone.
+    /// A new file below the directory, with the folders on the way.
     ///
     /// # Errors
     /// Names it.
-    pub(super) fn file(&self, name: &str, owner: Option<u32>) -> anyhow::Result<fs::File> {
+    pub(super) fn file(&self, name: &str, whose: Whose) -> anyhow::Result<fs::File> {
         let path = self.layout.data().join(name);
         let failed = || format!("make {path}");
         let mut above: Vec<_> = path
@@ -83,14 +82,14 @@ impl<'l> Target<'l> {
         above.reverse();
         for folder in above {
             if !folder.exists() {
-                fs::DirBuilder::new().mode(0o700).create(&folder).with_context(failed)?;
-                give(&folder, owner).with_context(failed)?;
+                fs::DirBuilder::new().create(&folder).with_context(failed)?;
+                whose.give(&folder, 0o700).with_context(failed)?;
             }
         }
         let mut options = fs::File::options();
         let file = options.read(true).write(true).create_new(true).mode(files::SECRET).open(&path);
         let file = file.with_context(failed)?;
-        give(&path, owner).with_context(failed)?;
+        whose.give(&path, files::SECRET).with_context(failed)?;
         Ok(file)
     }
 
@@ -122,8 +121,32 @@ impl Drop for Target<'_> {
     }
 }
 
-fn give(path: &Utf8Path, owner: Option<u32>) -> io::Result<()> {
-    owner.map_or(Ok(()), |uid| chown(path, Some(uid), Some(uid)))
+/// For whom a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Root alone.
+    Root,
+    /// Control's user alone.
+    Control(u32),
+    /// Everybody may read it.
+    Everybody,
+}
+
+impl Whose {
+    /// Gives a file or folder to them. `secret` is its mode where it is for one alone.
+    fn give(self, path: &Utf8Path, secret: u32) -> io::Result<()> {
+        /// What everybody may besides: to read, and to pass through a folder.
+        const OTHERS: u32 = 0o055;
+        let mode = match self {
+            Self::Root | Self::Control(_) => secret,
+            Self::Everybody => secret | (secret >> 3 | secret >> 6) & OTHERS,
+        };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        match self {
+            Self::Control(uid) => chown(path, Some(uid), Some(uid)),
+            Self::Root | Self::Everybody => Ok(()),
+        }
+    }
 }
 
 fn check_empty(data: &Utf8Path) -> anyhow::Result<()> {
@@ -200,7 +223,7 @@ mod tests {
     fn what_is_not_finished_leaves_nothing() {
         let (_folder, layout) = layout();
         let target = Target::take(&layout, "backup").unwrap();
-        target.file("control/ca/key", None).unwrap();
+        target.file("control/ca/key", Whose::Root).unwrap();
         assert!(refuse_half_restored(&layout).is_err());
         drop(target);
         assert!(!layout.data().exists());
@@ -214,11 +237,17 @@ mod tests {
     fn what_was_killed_is_begun_anew_and_what_is_used_refused() {
         let (_folder, layout) = layout();
         let killed = Target::take(&layout, "backup").unwrap();
-        killed.file("control/rigbox.db", None).unwrap();
+        killed.file("control/rigbox.db", Whose::Root).unwrap();
         std::mem::forget(killed);
         let target = Target::take(&layout, "backup").unwrap();
         assert!(!layout.control().exists());
-        target.file("host-id", None).unwrap();
+        target.file("host-id", Whose::Root).unwrap();
+        target.file("images/tiny/manifest.json", Whose::Everybody).unwrap();
+        let mode = |name: &str| {
+            fs::metadata(layout.data().join(name)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!((mode("host-id"), mode("images/tiny")), (0o600, 0o755));
+        assert_eq!(mode("images/tiny/manifest.json"), 0o644);
         target.finish().unwrap();
         refuse_half_restored(&layout).unwrap();
         let said = Target::take(&layout, "backup").unwrap_err().to_string();

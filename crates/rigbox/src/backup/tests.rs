@@ -106,6 +106,28 @@ fn a_disk_comes_back_with_its_holes() {
 }
 
 #[test]
+fn other_tools_take_a_backup_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk();
+    std::fs::write(folder.path().join("backup"), good(&disk)).unwrap();
+    let done = std::process::Command::new("sh")
+        .args(["-c", "zstd -dc backup | tar -x"])
+        .current_dir(folder.path())
+        .status();
+    assert!(done.unwrap().success());
+    let back = File::open(folder.path().join("disks/ws-aaaaaaaa.ext4")).unwrap();
+    let about = back.metadata().unwrap();
+    assert_eq!(about.len(), DISK_BYTES);
+    assert!(about.blocks() * 512 < 5 << 20, "the holes are there");
+    let (mut one, mut other) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    for at in [0, 60 << 20, DISK_BYTES - (1 << 20)] {
+        disk.read_exact_at(&mut one, at).unwrap();
+        back.read_exact_at(&mut other, at).unwrap();
+        assert!(one == other, "differs at {at}");
+    }
+}
+
+#[test]
 fn a_backup_that_is_cut_off_is_refused_wherever() {
     let backup = good(&disk());
     for length in [0, 10, 1000, backup.len() / 2, backup.len() - 1] {
