@@ -51,7 +51,7 @@ const KINDS: [Kind; 8] = [
     Kind("restart", WRITES, |plan, n| {
         // No host runs it, so it is on its way for ever: to stop it is legal, and to start it again.
         // Each connection has a workspace of its own.
-        let verb = if (n / WRITERS) % 2 == 0 { "start" } else { "stop" };
+        let verb = if (n / WRITERS).is_multiple_of(2) { "start" } else { "stop" };
         post(format!("/workspaces/{}/{verb}", plan.known(n % WRITERS)), None, 200)
     }),
     Kind("create", WRITES, |plan, n| {
