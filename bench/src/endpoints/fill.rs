@@ -54,7 +54,8 @@ impl Filled {
         self.hosts_are_heard().await?;
         while self.count < size {
             let end = size.min(self.count + AT_ONCE);
-            let all: Result<Vec<NewWorkspace>> = (self.count..end).map(|n| self.new(n)).collect();
+            let all: Result<Vec<NewWorkspace>> =
+                (self.count..end).map(|n| self.workspace(n)).collect();
             let all = all?;
             self.store.workspaces().insert_all(&all).await?;
             let own = all.iter().filter(|new| new.account == self.operator);
@@ -76,7 +77,7 @@ impl Filled {
         self.store.close().await;
     }
 
-    fn new(&self, n: u64) -> Result<NewWorkspace> {
+    fn workspace(&self, n: u64) -> Result<NewWorkspace> {
         let account = if n < OWN { self.operator } else { account(n % OTHERS) };
         Ok(NewWorkspace {
             id: WorkspaceId::from_random(spread(n)),

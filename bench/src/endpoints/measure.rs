@@ -18,8 +18,6 @@ use crate::{api::Api, procfs, rows::Rows};
 /// Requests that are due in a second: far below what one core answers.
 const READS: u32 = 200;
 const WRITES: u32 = 40;
-/// Connections that write at full load, and that any paced load has.
-const WRITERS: u64 = 8;
 /// Queries by key that are timed.
 const QUERIES: usize = 2_000;
 /// Rounds of requests with and without credentials, and requests of one.
@@ -38,7 +36,7 @@ pub(crate) struct About<'a> {
 struct Kind(&'static str, u32, Make);
 
 /// In this order: what adds workspaces comes last.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 7] = [
     Kind("show", READS, |plan, n| get(format!("/workspaces/{}", plan.known(n)))),
     Kind("list", READS, |_, _| get("/workspaces?max_results=50".to_owned())),
     Kind("limits", READS, |_, _| get("/users/me/limits".to_owned())),
@@ -47,12 +45,6 @@ const KINDS: [Kind; 8] = [
     Kind("env", WRITES, |plan, n| {
         let body = json!({ "env_vars": { "KEY": format!("value {n}") } });
         post(format!("/workspaces/{}/env", plan.known(n)), Some(body), 200)
-    }),
-    Kind("restart", WRITES, |plan, n| {
-        // No host runs it, so it is on its way for ever: to stop it is legal, and to start it again.
-        // Each connection has a workspace of its own.
-        let verb = if (n / WRITERS) % 2 == 0 { "start" } else { "stop" };
-        post(format!("/workspaces/{}/{verb}", plan.known(n % WRITERS)), None, 200)
     }),
     Kind("create", WRITES, |plan, n| {
         let name = format!("{}-{n}", plan.known(0));
@@ -91,24 +83,11 @@ pub(crate) async fn control(
                 make,
                 known: Arc::new(known),
             };
-            if name == "restart" {
-                all_stopped(&plan).await?;
-            }
             ask(about, (way, name, rate), &plan, rows).await.with_context(|| name.to_owned())?;
         }
     }
     authentication(about, control, rows).await?;
     rows.size("memory.after", &side, about.size, procfs::memory(pid)?.rss);
-    Ok(())
-}
-
-/// Stops what was left started; where nothing was, that is refused and as good.
-async fn all_stopped(plan: &Plan) -> Result<()> {
-    let mut api = Api::new(&plan.address, &plan.key);
-    for n in 0..WRITERS {
-        let path = format!("/workspaces/{}/stop", plan.known(n));
-        api.exchange(Method::POST, &path, None).await?;
-    }
     Ok(())
 }
 

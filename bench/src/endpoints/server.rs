@@ -78,13 +78,12 @@ impl Control {
     /// Starts it and reads its key.
     pub(crate) async fn start(folder: &Utf8Path, database: &str) -> Result<Self> {
         let process = Process::start(&["serve-control", folder.as_str(), database])?;
+        // The listener queues what comes before control serves; then the key is there.
+        let mut stranger = crate::api::Api::new(&process.address, "none");
+        stranger.get("/capacity").await.context("ask control for the first time")?;
         let key = tokio::fs::read_to_string(folder.join("admin.key")).await;
         let key = key.context("read the operator's key")?.trim().to_owned();
-        let control = Self { process, key };
-        // The listener queues what comes before control serves.
-        let mut api = crate::api::Api::new(&control.process.address, &control.key);
-        api.get("/users/me/limits").await.context("ask control for the first time")?;
-        Ok(control)
+        Ok(Self { process, key })
     }
 
     /// Ends it.

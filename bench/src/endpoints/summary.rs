@@ -9,14 +9,13 @@ use crate::{
 };
 
 /// What is asked, as rows and people name it.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 7] = [
     ("show", "GET a workspace by its id"),
     ("list", "GET a page of 50"),
     ("limits", "GET limits"),
     ("dashboard", "GET dashboard"),
     ("capacity", "GET capacity"),
     ("env", "POST env"),
-    ("restart", "POST start, POST stop"),
     ("create", "POST a workspace"),
 ];
 
