@@ -93,7 +93,7 @@ impl fmt::Display for ScopeKind {
 
 /// Conversions and schema of a reference that parses with `FromStr` and is written by `Display`.
 macro_rules! reference {
-    ($name:ident, $pattern:literal, $about:literal) => {
+    ($name:ident, $pattern:expr, $about:literal) => {
         impl TryFrom<String> for $name {
             type Error = InvalidAccess;
 
@@ -217,11 +217,10 @@ impl fmt::Display for ResourceRef {
     }
 }
 
-reference!(
-    ResourceRef,
-    "^(account:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|workspace:ws-[a-z0-9]{8}|app:app-[a-z0-9]{8})$",
-    "A thing that roles are given on."
-);
+/// What a reference to a thing looks like.
+pub(crate) const RESOURCE_PATTERN: &str = "^(account:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|workspace:ws-[a-z0-9]{8}|app:app-[a-z0-9]{8})$";
+
+reference!(ResourceRef, RESOURCE_PATTERN, "A thing that roles are given on.");
 
 /// An account's id in the one spelling that is kept: a UUID may be written in several.
 fn canonical(text: &str) -> Option<AccountId> {
@@ -273,11 +272,12 @@ impl TryFrom<BTreeMap<String, String>> for Tags {
             );
             return Err(InvalidAccess(rule.into()));
         }
+        let printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         let is_value =
-            |value: &str| value.len() <= TAG_VALUE_MAX_LEN && !value.chars().any(char::is_control);
+            |value: &str| value.len() <= TAG_VALUE_MAX_LEN && value.bytes().all(printable);
         if !tags.values().all(|value| is_value(value)) {
             let rule = format!(
-                "values of tags have at most {TAG_VALUE_MAX_LEN} bytes and no control characters"
+                "values of tags have at most {TAG_VALUE_MAX_LEN} printable ASCII characters"
             );
             return Err(InvalidAccess(rule.into()));
         }
@@ -305,7 +305,9 @@ impl JsonSchema for Tags {
             "type": "object",
             "maxProperties": TAGS_MAX_COUNT,
             "propertyNames": { "pattern": "^[a-z0-9._:/-]{1,64}$" },
-            "additionalProperties": { "type": "string", "maxLength": TAG_VALUE_MAX_LEN },
+            "additionalProperties": {
+                "type": "string", "maxLength": TAG_VALUE_MAX_LEN, "pattern": "^[ -~]*$",
+            },
         })
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AccountId, ApiKeyId, Right, ServiceSpecId, SetupScriptId, SshKeyId, WorkspaceId, WorkspaceName,
+    access::RESOURCE_PATTERN,
     api::error::{ApiErrorBody, ErrorCode},
     endpoint::{COUNT_MAX, ENDPOINTS, Endpoint, Method, Parameter, ParameterKind, Payload, Replay},
     limits,
@@ -159,6 +160,7 @@ fn parameter_schema(parameter: &Parameter) -> Value {
         ParameterKind::Word { max_len } => {
             json!({ "type": "string", "maxLength": max_len, "pattern": "^[!-~]*$" })
         }
+        ParameterKind::Resource => json!({ "type": "string", "pattern": RESOURCE_PATTERN }),
         ParameterKind::Octal => json!({ "type": "string", "pattern": "^([0-7]{3,5})?$" }),
         ParameterKind::Count => json!({ "type": "integer", "minimum": 0, "maximum": COUNT_MAX }),
         ParameterKind::Number { min, max, default } => {

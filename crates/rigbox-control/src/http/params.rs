@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::extract::Query;
 use http::Uri;
 use rigbox_types::{
+    access::ResourceRef,
     endpoint::{COUNT_MAX, Endpoint, ParameterKind},
     nearest::nearest,
 };
@@ -64,6 +65,7 @@ impl Params {
             ParameterKind::Number { default, .. } => Some(default),
             ParameterKind::Text { .. }
             | ParameterKind::Word { .. }
+            | ParameterKind::Resource
             | ParameterKind::Count
             | ParameterKind::Octal
             | ParameterKind::Flag
@@ -89,6 +91,10 @@ fn check(name: &str, kind: &ParameterKind, value: &str) -> Result<(), ApiError> 
             }
             format!("may have at most {max_len} visible ASCII characters")
         }
+        ParameterKind::Resource => match value.parse::<ResourceRef>() {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        },
         ParameterKind::Number { min, max, .. } => {
             // `+5` parses as a number in Rust, but `+` is a space in a query anyway.
             match value.parse::<u32>() {

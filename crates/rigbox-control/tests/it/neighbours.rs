@@ -63,7 +63,7 @@ async fn belongings(world: &World) -> (Belongings, Client) {
 fn paths(row: &Endpoint, of: &Belongings) -> Vec<String> {
     let mut paths = Vec::new();
     for id in &of.ids {
-        let path = ["{id}", "{name}", "{job_id}"]
+        let path = ["{id}", "{name}", "{job_id}", "{code}"]
             .iter()
             .fold(row.path.to_owned(), |path, segment| path.replace(segment, id));
         assert!(!path.contains('{'), "nothing says what {path} is asked with");

@@ -316,6 +316,8 @@ pub enum ParameterKind {
         /// Longest value.
         max_len: usize,
     },
+    /// A reference to a thing that roles are given on (see [`ResourceRef`](crate::access::ResourceRef)).
+    Resource,
     /// A position in bytes, from 0 to [`COUNT_MAX`].
     Count,
     /// Permissions in octal, such as `0644`; empty is like missing.

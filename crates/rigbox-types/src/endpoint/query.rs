@@ -42,7 +42,7 @@ pub(super) const IN_ACCOUNT: &[Parameter] = &[OWNER];
 
 const RESOURCE: Parameter = Parameter {
     name: "resource",
-    kind: ParameterKind::Text { max_len: RESOURCE_MAX_LEN },
+    kind: ParameterKind::Resource,
     required: true,
     about: "`account:<id>`, `workspace:<id>` or `app:<id>`.",
 };
