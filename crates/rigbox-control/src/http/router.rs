@@ -70,6 +70,7 @@ where
 }
 
 /// The handler of each operation.
+#[expect(clippy::too_many_lines, reason = "one line for each operation, and nothing else")]
 fn route(operation: Op, filter: MethodFilter) -> Route {
     match operation {
         Op::WorkspaceList => to(filter, workspaces::workspace_list),

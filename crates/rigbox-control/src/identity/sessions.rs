@@ -51,7 +51,7 @@ pub(crate) fn cookies(
     let cookies = &control.authn.cookies;
     let mut set = vec![cookies.set_session(token), cookies.clear_pending()];
     if visitor.device.as_ref().is_none_or(|device| device.account != account) {
-        let device = Device::new(account, &control.authn).map_err(ApiError::internal)?;
+        let device = Device::cookie(account, &control.authn).map_err(ApiError::internal)?;
         set.push(cookies.set_device(&device));
     }
     Ok(set)

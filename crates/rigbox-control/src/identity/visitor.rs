@@ -70,8 +70,8 @@ impl Visitor {
 }
 
 impl Device {
-    /// A new one, and the cookie's value.
-    pub(crate) fn new(account: AccountId, authn: &Authenticator) -> Result<String, NoRandom> {
+    /// The cookie of a new one.
+    pub(crate) fn cookie(account: AccountId, authn: &Authenticator) -> Result<String, NoRandom> {
         let nonce = hex(&random::<16>()?);
         let text = format!("{account}.{nonce}");
         let tag = hex(&authn.hasher.tag(USE, &text));
