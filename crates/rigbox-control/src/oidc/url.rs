@@ -41,7 +41,7 @@ impl ProviderUrl {
 
     /// The port.
     pub(super) fn port(&self) -> u16 {
-        self.uri.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+        self.uri.port_u16().unwrap_or_else(|| if self.is_encrypted() { 443 } else { 80 })
     }
 
     /// Whether it is spoken to with TLS.

@@ -7,10 +7,10 @@
 //!
 //! Invariants: a sign-in begins only from our own page or an address that was typed, never from
 //! another site's; nothing is connected or taken back but by a form of a page that names it, in a
-//! session; a provider's word stands for the password alone.
+//! session that has just begun or with the password; a provider's word stands for the password alone.
 //! Beginning is a GET, because browsers hold a form's answer to `form-action` on all of its way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
@@ -33,7 +33,7 @@ use super::{
     answer::{page, see_other, with_cookies},
     entry::SignedIn,
     form::{Form, Wishes},
-    layout::hidden,
+    layout::{Field, hidden},
     next,
     security::moment,
     sign_in,
@@ -41,7 +41,7 @@ use super::{
 use crate::{
     control::Control,
     error::{ApiError, ApiResult, chain},
-    identity::visitor::Visitor,
+    identity::{change::shows_password, visitor::Visitor},
     oidc::{Arrived, OidcError, Outcome},
 };
 
@@ -50,6 +50,9 @@ const CONNECT: &str = "/auth/connect";
 
 /// What the record says where a second factor is still to be shown.
 const PROVIDER_SHOWN: &str = "oidc_shown";
+
+/// How long ago somebody may have signed in who connects a provider without more.
+const FRESH: Duration = Duration::from_secs(600);
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -207,6 +210,7 @@ pub(super) async fn connect(
     let mine = account.profile.email.as_ref().map_or("of yours", |email| email.as_str());
     let provider = control.oidc.display_name(&identity.provider);
     let theirs = identity.email.as_ref().map_or("without an address", |email| email.as_str());
+    let needs = needs(&control, &signed_in).await?;
     let body = html! {
         h1 { "Connect with " (provider) "?" }
         p {
@@ -214,9 +218,23 @@ pub(super) async fn connect(
             " is signed in here to the account " strong { (mine) } "."
         }
         p { "Do this only if you have just signed in to " (provider) " yourself." }
-        form method="post" action=(CONNECT) {
-            (hidden("form_token", &signed_in.form_token))
-            button type="submit" { "Connect" }
+        @if needs == Needs::SignIn {
+            p { "You signed in here some time ago. Sign out, sign in again, and connect then." }
+        } @else {
+            form method="post" action=(CONNECT) {
+                (hidden("form_token", &signed_in.form_token))
+                @if needs == Needs::Password {
+                    (Field {
+                        name: "password",
+                        label: "Your password here",
+                        kind: "password",
+                        autocomplete: "current-password",
+                        first: true,
+                        ..Field::default()
+                    }.render())
+                }
+                button type="submit" { "Connect" }
+            }
         }
         p { a href=(next::HOME) { "Not now" } }
     };
@@ -232,6 +250,18 @@ pub(super) async fn connected(
     form: Form,
 ) -> PageResult {
     form.check(&signed_in)?;
+    let shown = match needs(&control, &signed_in).await? {
+        Needs::Nothing => true,
+        Needs::SignIn => false,
+        Needs::Password => {
+            let person = control.store.passwords().get(signed_in.account).await?;
+            shows_password(&control, &person, form.secret("password")).await?
+        }
+    };
+    if !shown {
+        let text = "that is not your password: nothing was connected";
+        return Err(ApiError::new(ErrorCode::Forbidden, text).into());
+    }
     let gone = [control.authn.cookies.clear_connect()];
     let Some(identity) = waiting(&control, &headers) else {
         return Ok(with_cookies(see_other(next::HOME), gone));
@@ -270,6 +300,29 @@ pub(super) async fn disconnect(
         Err(ChangeError::Refused(error)) => Err(error.into()),
         Err(ChangeError::Store(error)) => Err(error.into()),
     }
+}
+
+/// What it takes to connect a provider, besides a session: what is connected opens the account for
+/// good, so that a session that was taken from its owner must not be enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Its owner has just signed in.
+    Nothing,
+    /// They have not, and show their password.
+    Password,
+    /// They have none, and must sign in again.
+    SignIn,
+}
+
+async fn needs(control: &Control, signed_in: &SignedIn) -> ApiResult<Needs> {
+    let session = control.store.sessions().find(signed_in.session).await?;
+    let fresh = i64::try_from(FRESH.as_micros()).unwrap_or(i64::MAX);
+    let since = control.store.now().as_micros().saturating_sub(fresh);
+    if session.is_some_and(|session| session.created_at.as_micros() >= since) {
+        return Ok(Needs::Nothing);
+    }
+    let person = control.store.passwords().get(signed_in.account).await?;
+    Ok(if person.phc.is_some() { Needs::Password } else { Needs::SignIn })
 }
 
 fn waiting(control: &Control, headers: &HeaderMap) -> Option<Identity> {

@@ -1,5 +1,7 @@
 //! What a provider or whoever is between might try.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -9,12 +11,16 @@ use super::{
 use crate::{
     browser::{Browser, SESSION},
     client::Answer,
+    people::{PASSWORD, person},
     world::World,
 };
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const UNTRUSTED: &str = "cannot be trusted";
 const DOWN: &str = "does not answer as it should";
+
+/// Makes a token for a nonce.
+type Forge<'f> = Box<dyn Fn(&str) -> String + 'f>;
 
 async fn world() -> (Hostile, World) {
     let hostile = Hostile::start().await;
@@ -58,7 +64,7 @@ async fn a_token_that_is_not_signed_by_the_provider_is_refused() {
     let (other, same_kid) = (Key::new("2"), Key::new("1"));
     let none = json!({});
     let good = |nonce: &str| hostile.claims(nonce, &none);
-    let forged: Vec<Box<dyn Fn(&str) -> String>> = vec![
+    let forged: Vec<Forge<'_>> = vec![
         Box::new(|nonce| format!("{}.", message(&json!({ "alg": "none" }), &good(nonce)))),
         Box::new(|nonce| key.sign(&json!({ "alg": "none" }), &good(nonce))),
         Box::new(|nonce| key.confuse(&good(nonce))),
@@ -182,6 +188,30 @@ async fn of_one_answer_sent_many_times_at_once_one_counts() {
     let answers = futures_util::future::join_all(answers).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 303).count(), 1);
     assert_eq!(hostile.asked("/token"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_long_ago_connects_nothing_without_the_password() {
+    let (hostile, world) = world().await;
+    person(&world, "ann@example.com").await;
+    let browser = Browser::signed_in(&world, "ann@example.com").await;
+    world.clock.turn(Duration::from_secs(1_200));
+    let (state, nonce) = begin(&browser).await;
+    let now = hostile.claims(&nonce, &json!({}))["iat"].as_i64().unwrap() + 1_200;
+    let claims = hostile.claims(&nonce, &json!({ "iat": now, "exp": now + 300 }));
+    hostile.gives(&hostile.key.sign(&header(&hostile.key), &claims));
+    let answer = come_back(&browser, &state).await;
+    assert_eq!((answer.status, answer.location()), (303, "/auth/connect"), "{}", answer.text());
+    says(&browser.get("/auth/connect").await, 200, "Your password here");
+    for password in ["", "wrong wrong wrong"] {
+        let fields = [("password", password)];
+        let answer = browser.submit("/auth/connect", "/auth/connect", &fields).await;
+        says(&answer, 403, "That is not your password");
+    }
+    let fields = [("password", PASSWORD)];
+    let answer = browser.submit("/auth/connect", "/auth/connect", &fields).await;
+    assert_eq!((answer.status, answer.location()), (303, "/security"), "{}", answer.text());
+    says(&browser.get("/security").await, 200, "eve@example.com");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
