@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::Write as _,
     os::unix::fs::{FileExt as _, MetadataExt as _},
 };
 
