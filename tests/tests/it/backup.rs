@@ -7,6 +7,7 @@ use std::{
     thread,
 };
 
+use anyhow::Context as _;
 use rigbox_tests::{
     client::Client,
     platform::{BOOT_LIMIT, Platform, text},
@@ -24,20 +25,21 @@ fn backup(platform: &Platform, to: &Path) -> Value {
 fn whole(platform: &Platform) -> bool {
     let output = platform.rigbox(&["audit", "verify", "--json"]).output().unwrap();
     let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
-    verdict["whole"] == true
+    verdict.pointer("/whole") == Some(&Value::Bool(true))
 }
 
 /// Waits until a workspace runs here: until its host has looked, its status is that of the backup.
 fn answers(platform: &Platform, id: &str) {
-    let story = |error: &_| panic!("{error:#}\n{}", platform.story());
     let answer = wait::until(id, BOOT_LIMIT, || platform.sh(id, "echo here"), |_| true);
-    answer.inspect_err(story).unwrap();
+    let story = || format!("{}\n{}", platform.failure(id), platform.story());
+    answer.with_context(story).unwrap();
 }
 
 /// What a backup says of a workspace's disk.
 fn disk<'v>(backup: &'v Value, id: &str) -> &'v Value {
-    let all = backup["workspaces"].as_array().unwrap();
-    &all.iter().find(|workspace| workspace["id"] == id).unwrap()["disk"]
+    let all = backup.pointer("/workspaces").and_then(Value::as_array).unwrap();
+    let is_it = |workspace: &&Value| workspace.pointer("/id").and_then(Value::as_str) == Some(id);
+    all.iter().find(is_it).and_then(|workspace| workspace.pointer("/disk")).unwrap()
 }
 
 #[test]
