@@ -240,7 +240,7 @@ fn without_a_terminal_a_shell_is_wrong_use() {
 fn a_typed_key_is_not_shown() {
     let world = World::new();
     world.server.on("GET /api/v1/users/me/limits", Reply::Json(200, limits()));
-    let line = format!("login --url {}", world.server.url);
+    let line = format!("login --token --url {}", world.server.url);
     let mut terminal = Terminal::start(&world.stranger(&line));
     terminal.wait_for("API key for ");
     terminal.type_in(&format!("wrong\u{15}{KEY}x\u{7f}\r"));
@@ -255,7 +255,7 @@ fn a_typed_key_is_not_shown() {
 #[test]
 fn ctrl_c_at_the_question_for_a_key_restores_the_terminal() {
     let world = World::new();
-    let mut terminal = Terminal::start(&world.stranger("login"));
+    let mut terminal = Terminal::start(&world.stranger("login --token"));
     terminal.wait_for("API key for ");
     terminal.type_in("rb_\u{3}");
     assert_eq!(terminal.end(), 130);

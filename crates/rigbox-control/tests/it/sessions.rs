@@ -160,8 +160,9 @@ async fn the_record_says_who_signed_in_and_who_tried_and_no_secret() {
     // The first one was by the link.
     let expected = [bad(Value::Null), bad(json!(id)), good.clone(), good.clone()];
     assert_eq!(of("sign_in"), expected);
-    assert_eq!(of("sign_out"), [good.clone()]);
-    assert_eq!(of("password_set"), [good]);
+    for action in ["sign_out", "password_set"] {
+        assert_eq!(of(action), std::slice::from_ref(&good), "{action}");
+    }
     let text = record.to_string();
     for secret in [&token[40..], PASSWORD, "another river", "rbl_"] {
         assert!(!text.contains(secret), "{secret}");
