@@ -1,5 +1,4 @@
 //! The whole platform backed up while it runs, and restored where there is none.
-#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::{
     path::Path,

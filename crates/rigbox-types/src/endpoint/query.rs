@@ -214,8 +214,5 @@ pub(super) const TERMINAL: &[Parameter] = &[
 /// Length of an account's id.
 const UUID_LEN: usize = 36;
 
-/// Longest reference to a thing: `account:` and a UUID, with room.
-const RESOURCE_MAX_LEN: usize = 64;
-
 /// Longest cursor. Systemd's journal cursors are about 130 bytes.
 const CURSOR_MAX_LEN: usize = 512;
