@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     process::{Command, Output},
+    time::Duration,
 };
 
 use rigbox_types::{Desired, Generation, Observed, WorkspaceId, host::Assignment};
@@ -18,6 +19,8 @@ use crate::{
     world::{World, id},
 };
 
+/// As often as hosts report.
+const HEARD_EVERY: Duration = Duration::from_secs(10);
 /// With placeholders for what the test has made.
 const CONFIG: &str = include_str!("../schemathesis/config.toml");
 
@@ -50,6 +53,8 @@ async fn world() -> World {
     world.host.watch(None, &world.end);
     let (host, end) = (world.host.clone(), world.end.clone());
     tokio::spawn(async move { end.run_until_cancelled(live(host)).await });
+    let (host, end) = (world.host.clone(), world.end.clone());
+    tokio::spawn(async move { end.run_until_cancelled(stay(host)).await });
     world
 }
 
@@ -68,6 +73,15 @@ async fn live(host: Host) {
                 host.see(id.as_str(), *observed).await;
             }
         }
+    }
+}
+
+/// Is heard again and again: a host that is silent for a minute gets no workspaces.
+async fn stay(host: Host) {
+    let mut ticks = tokio::time::interval(HEARD_EVERY);
+    loop {
+        ticks.tick().await;
+        host.register().await;
     }
 }
 
