@@ -14,6 +14,9 @@ use crate::{
 /// The notes of the schema itself: they are in the head of a stream.
 pub(super) const NOTES: &str = "schema_migrations";
 
+/// What the database itself keeps of other tables, by triggers: a load makes it anew.
+const DERIVED: &[&str] = &["host_sums"];
+
 const COLUMNS: Text = Text {
     sqlite: "SELECT t.name AS table_name, c.name AS column_name, LOWER(c.type) AS data_type \
          FROM sqlite_schema AS t JOIN pragma_table_info(t.name) AS c \
@@ -36,7 +39,7 @@ const REFERENCES: Text = Text {
          WHERE f.contype = 'f' AND f.connamespace = current_schema()::regnamespace",
 };
 
-/// All tables but that of the notes.
+/// All tables but that of the notes and those that follow from others.
 pub(super) async fn tables(
     kind: Kind,
     connection: &mut AnyConnection,
@@ -48,7 +51,7 @@ pub(super) async fn tables(
         let kind = value_kind(&table, &column, &row.try_get::<String, _>("data_type")?)?;
         columns.entry(table).or_default().push((column, kind));
     }
-    columns.remove(NOTES);
+    columns.retain(|name, _| name != NOTES && !DERIVED.contains(&name.as_str()));
     let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in sqlx::query(pick(kind, REFERENCES)).fetch_all(connection).await? {
         let (table, target): (String, String) =

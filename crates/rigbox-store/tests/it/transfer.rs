@@ -88,7 +88,9 @@ pub(crate) async fn what_was_exported_is_loaded_row_by_row(world: World) {
     fill(&world).await;
     let (exported, bytes) = exported(&world.store).await;
     let before = content(&world, &world.url).await;
-    let many: usize = before.values().map(Vec::len).sum();
+    // What hosts promise follows from their workspaces: it is there afterwards, and not exported.
+    let kept = before.iter().filter(|(table, _)| *table != "host_sums");
+    let many: usize = kept.map(|(_, rows)| rows.len()).sum();
     assert_eq!(exported.rows, u64::try_from(many).unwrap());
     let url = crate::schema::empty(&world, "loaded").await;
     assert_eq!(load(&url, &bytes).await.unwrap(), exported.rows);
@@ -106,7 +108,11 @@ pub(crate) async fn every_table_is_in_an_export(world: World) {
     let is_there = |table: &String| text.contains(&format!("{{\"table\":\"{table}\""));
     let all = tables(&world, &mut world.raw().await).await;
     let missing: Vec<_> = all.iter().filter(|table| !is_there(table)).collect();
-    assert_eq!(missing, ["schema_migrations"], "its names are in the head");
+    assert_eq!(
+        missing,
+        ["host_sums", "schema_migrations"],
+        "what follows, and what is in the head"
+    );
     assert!(text.lines().next().unwrap().contains("2026-11-23-21-create-settings"), "{text}");
 }
 

@@ -241,7 +241,8 @@ fn a_manifest_that_says_something_else_is_refused() {
         copied_at: None,
         reason: None,
     };
-    let changes: [(&str, &dyn Fn(&mut Manifest)); 7] = [
+    type Change<'c> = &'c dyn Fn(&mut Manifest);
+    let changes: [(&str, Change<'_>); 7] = [
         ("another sum", &|manifest| manifest.parts[3].sha256 = "00".repeat(32)),
         ("another size", &|manifest| manifest.parts[3].bytes += 1),
         ("a part less", &|manifest| drop(manifest.parts.remove(3))),
