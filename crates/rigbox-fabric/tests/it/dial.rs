@@ -67,7 +67,7 @@ fn may(n: u8, right: Right) -> Authorised<WorkspaceId> {
     let credential = Credential::Key(ApiKeyId::from_random([1; 16]));
     let scopes = KeyScopes::full();
     let who = Principal::Key { credential, account, standing: Standing::User, scopes };
-    let resource = Resource::Workspace { id: workspace(n), owner: account };
+    let resource = Resource::Workspace { id: workspace(n), owner: account, granted: None };
     authorise(&who, right, &resource, workspace(n)).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! The contract, as `docs/reference/contract.toml` has it, beside the OpenAPI document: which
 //! operations differ, and how. Shapes are compared by [`shapes`](crate::shapes).
+#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
