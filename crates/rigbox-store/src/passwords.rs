@@ -7,15 +7,21 @@ use rigbox_types::{AccountId, Email, Timestamp, authz::Standing};
 use sqlx::any::AnyRow;
 
 use crate::{
-    StoreError, accounts, api_keys::KeyHash, engine::Engine, row::Columns, sessions, tx::Tx,
+    StoreError, accounts,
+    api_keys::KeyHash,
+    engine::Engine,
+    row::Columns,
+    sessions::{self, Epoch},
+    tx::Tx,
 };
 
 macro_rules! person {
     ($rest:literal) => {
         concat!(
-            "SELECT a.id, a.standing, r.email, r.display_name, r.disabled_at, p.phc \
-             FROM accounts a LEFT JOIN profiles r ON r.account_id = a.id \
-             LEFT JOIN passwords p ON p.account_id = a.id ",
+            "SELECT a.id, a.standing, r.email, r.display_name, r.disabled_at, p.phc, \
+             COALESCE(e.epoch, 0) AS epoch FROM accounts a LEFT JOIN profiles r ON r.account_id = a.id \
+             LEFT JOIN passwords p ON p.account_id = a.id \
+             LEFT JOIN session_epochs e ON e.account_id = a.id ",
             $rest
         )
     };
@@ -30,6 +36,10 @@ const BY_LINK: &str =
 
 const SET: &str = "INSERT INTO passwords (account_id, phc, set_at) VALUES ($1, $2, $3) \
      ON CONFLICT (account_id) DO UPDATE SET phc = excluded.phc, set_at = excluded.set_at";
+
+/// An API key that a command line was promised and has not fetched is given to nobody.
+const PROMISES_DELETE: &str =
+    "DELETE FROM device_codes WHERE account_id = $1 AND delivered_at IS NULL";
 
 /// Only where it is still the one that was verified.
 const REHASH: &str = "UPDATE passwords SET phc = $3 WHERE account_id = $1 AND phc = $2";
@@ -63,6 +73,8 @@ pub struct Person {
     pub disabled_at: Option<Timestamp>,
     /// The password's hash; none where there is no password.
     pub phc: Option<String>,
+    /// The account's epoch at this moment.
+    pub epoch: Epoch,
 }
 
 impl Passwords<'_> {
@@ -95,12 +107,23 @@ impl Passwords<'_> {
         row.await?.as_ref().map(read).transpose()
     }
 
-    /// Sets a password and ends the account's sessions and links.
+    /// Sets another password in the place of the one that was shown, and ends the account's sessions,
+    /// links and promised API keys.
     ///
     /// # Errors
-    /// As [`StoreError`].
-    pub async fn change(&self, account: AccountId, phc: &str) -> Result<(), StoreError> {
+    /// [`StoreError::NotFound`] where the old one is not the account's any more.
+    pub async fn change(
+        &self,
+        account: AccountId,
+        (old, phc): (Option<&str>, &str),
+    ) -> Result<(), StoreError> {
         let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
+        let row = sqlx::query(BY_ACCOUNT).bind(account.to_string()).fetch_optional(tx.on()).await?;
+        let person = read(&row.ok_or_else(|| StoreError::not_found("account", &account))?)?;
+        if person.phc.as_deref() != old {
+            return Err(StoreError::not_found("password", &"that was shown"));
+        }
         set(&mut tx, account, phc, self.engine.now()).await?;
         tx.commit().await
     }
@@ -199,6 +222,7 @@ async fn set(
         .execute(tx.on())
         .await?;
     sqlx::query(LINKS_DELETE).bind(account.to_string()).execute(tx.on()).await?;
+    sqlx::query(PROMISES_DELETE).bind(account.to_string()).execute(tx.on()).await?;
     sessions::end_others(tx, account, None).await
 }
 
@@ -211,5 +235,6 @@ fn read(row: &AnyRow) -> Result<Person, StoreError> {
         display_name: columns.raw("display_name")?,
         disabled_at: columns.moment_optional("disabled_at")?,
         phc: columns.raw("phc")?,
+        epoch: Epoch(columns.number("epoch")?),
     })
 }

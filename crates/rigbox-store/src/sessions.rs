@@ -4,7 +4,7 @@
 //! account has a bounded number; whoever watches the feed is woken when one ends before its time.
 //! Does not make secrets and does not decide what a session may do.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use rigbox_types::{AccountId, SessionId, Timestamp, authz::Standing};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,9 @@ pub const IDLE: Duration = Duration::from_secs(12 * 3600);
 pub const LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long the second factor may take.
 pub const PENDING_LIFE: Duration = Duration::from_secs(10 * 60);
-/// Most sessions of an account; one more ends the one that was not used for longest.
+/// Most sessions of an account that wait for a second factor: a few browsers at once.
+const PENDING_MAX_COUNT: i64 = 3;
+/// Most whole sessions of an account; one more ends the one that was not used for longest.
 pub const SESSIONS_MAX_COUNT: i64 = 100;
 
 /// `used_at` moves in steps of this.
@@ -36,9 +38,16 @@ const GRACE: Duration = Duration::from_secs(60);
 const INSERT: &str = "INSERT INTO sessions (id, account_id, level, carrier, hash, created_at, \
      used_at, rotated_at, address, user_agent) VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8)";
 
-/// All but those that were used last.
-const MAKE_ROOM: &str = "DELETE FROM sessions WHERE account_id = $1 AND id NOT IN \
-     (SELECT id FROM sessions WHERE account_id = $1 ORDER BY used_at DESC, id DESC LIMIT $2)";
+/// All but those that were used last, of one level: sessions that wait for a second factor push out no others.
+const MAKE_ROOM: &str = "DELETE FROM sessions WHERE account_id = $1 AND level = $3 AND id NOT IN \
+     (SELECT id FROM sessions WHERE account_id = $1 AND level = $3 \
+     ORDER BY used_at DESC, id DESC LIMIT $2)";
+
+const EPOCH: &str = "SELECT COALESCE(MAX(epoch), 0) AS epoch FROM session_epochs \
+     WHERE account_id = $1";
+
+const NEXT_EPOCH: &str = "INSERT INTO session_epochs (account_id, epoch) VALUES ($1, 1) \
+     ON CONFLICT (account_id) DO UPDATE SET epoch = session_epochs.epoch + 1";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -96,6 +105,17 @@ pub enum Carrier {
     Bearer,
 }
 
+/// How often all sessions of an account have ended at once. Read before somebody shows who they are:
+/// what was shown before such an end counts for nothing after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Epoch(pub(crate) i64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A session to be kept.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -103,6 +123,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// Whose it is.
     pub account: AccountId,
+    /// The account's epoch when its sign-in began.
+    pub epoch: Epoch,
     /// How far they have come.
     pub level: Level,
     /// How the secret travels.
@@ -171,16 +193,36 @@ impl Sessions<'_> {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the id is taken, [`StoreError::NotFound`] for an unknown
-    /// account.
+    /// account, and where all its sessions have ended since the session's epoch was read.
     pub async fn insert(&self, session: &NewSession) -> Result<(), StoreError> {
-        let mut tx = self.engine.begin().await?;
-        insert(&mut tx, session, self.engine.now()).await?;
         let account = session.account.to_string();
-        let room = sqlx::query(MAKE_ROOM).bind(account).bind(SESSIONS_MAX_COUNT);
+        let mut tx = self.engine.begin().await?;
+        // Held, so that no end of all sessions comes between the look and the session.
+        tx.revision().await?;
+        let row = sqlx::query(EPOCH).bind(account.clone()).fetch_one(tx.on()).await?;
+        if Columns::of("session_epochs", &row).number("epoch").map(Epoch)? != session.epoch {
+            return Err(StoreError::not_found("sign-in", &session.id));
+        }
+        insert(&mut tx, session, self.engine.now()).await?;
+        let most = match session.level {
+            Level::Full => SESSIONS_MAX_COUNT,
+            Level::Pending => PENDING_MAX_COUNT,
+        };
+        let room = sqlx::query(MAKE_ROOM).bind(account).bind(most).bind(word(&session.level)?);
         if room.execute(tx.on()).await?.rows_affected() > 0 {
             tx.wake(Wake::Everything);
         }
         tx.commit().await
+    }
+
+    /// The account's epoch.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn epoch(&self, account: AccountId) -> Result<Epoch, StoreError> {
+        let query = sqlx::query(EPOCH).bind(account.to_string());
+        let row = query.fetch_one(&self.engine.read).await?;
+        Columns::of("session_epochs", &row).number("epoch").map(Epoch)
     }
 
     /// The session with this id, also one that has ended: the caller compares the hash first.
@@ -268,6 +310,7 @@ impl Sessions<'_> {
         but: Option<SessionId>,
     ) -> Result<(), StoreError> {
         let mut tx = self.engine.begin().await?;
+        tx.revision().await?;
         end_others(&mut tx, account, but).await?;
         tx.commit().await
     }
@@ -303,12 +346,14 @@ async fn insert(tx: &mut Tx<'_>, session: &NewSession, now: Timestamp) -> Result
     Ok(())
 }
 
-/// Ends all sessions of an account but one, in a transaction that may do more.
+/// Ends all sessions of an account but one, in a transaction that holds the counter and may do more.
+/// Sign-ins that have begun before come to nothing.
 pub(crate) async fn end_others(
     tx: &mut Tx<'_>,
     account: AccountId,
     but: Option<SessionId>,
 ) -> Result<(), StoreError> {
+    sqlx::query(NEXT_EPOCH).bind(account.to_string()).execute(tx.on()).await?;
     let but = but.map(|id| id.to_string()).unwrap_or_default();
     let query = sqlx::query(DELETE_OTHERS).bind(account.to_string()).bind(but);
     if query.execute(tx.on()).await?.rows_affected() > 0 {

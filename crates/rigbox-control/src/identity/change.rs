@@ -3,6 +3,7 @@
 //! the account ends, and whoever changed it goes on in a new one.
 
 use rigbox_store::{
+    StoreError,
     passwords::Person,
     sessions::{Carrier, Level},
 };
@@ -34,13 +35,18 @@ pub(crate) async fn password_change(
     let phc = control.passwords.hash(new).await?;
     let actor = Credential::Session(session).to_string();
     control.audit.received(visitor.entry("password_change", Some(account), &actor)).await?;
-    let changed = control.store.passwords().change(account, &phc).await;
+    let changed = control.store.passwords().change(account, (person.phc.as_deref(), &phc)).await;
     // Also where it is not known whether it came to be.
     control.forget_account(account);
-    changed?;
+    match changed {
+        // Somebody else has changed it meanwhile, so that the old one is another one.
+        Err(StoreError::NotFound { what: "password", .. }) => return Ok(Changed::WrongOld),
+        other => other?,
+    }
     tracing::info!(%account, "password changed");
     let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(control, account, how, (visitor, "sign_in")).await?;
+    let epoch = control.store.sessions().epoch(account).await?;
+    let token = sessions::open(control, (account, epoch), how, (visitor, "sign_in")).await?;
     Ok(Changed::Done(token))
 }
 

@@ -184,8 +184,17 @@ impl Cookies {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.unwrap_or_default().to_ascii_lowercase();
         let scheme = if self.secure { "https" } else { "http" };
-        !host.is_empty() && origin == format!("{scheme}://{host}")
+        // A name that leads here is no proof without TLS: anybody's can, for a moment.
+        let is_ours = self.secure || is_this_machine(&host);
+        !host.is_empty() && is_ours && origin == format!("{scheme}://{host}")
     }
+}
+
+/// Whether a host, with its port, is an address or a name that leads nowhere else.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<::http::uri::Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Scheme and authority of an address, in lower case.
@@ -248,6 +257,18 @@ mod tests {
         check(&both, false, false);
         let both = [host, ("origin", "https://rigbox.example"), ("sec-fetch-site", "cross-site")];
         check(&both, false, false);
+        // Without TLS a name is no proof, and an address is.
+        let plain = Cookies::new("http://127.0.0.1:7070");
+        for (host, is_own) in [
+            ("127.0.0.1:7070", true),
+            ("a.localhost:7070", true),
+            ("[::1]:7070", true),
+            ("evil.example:7070", false),
+        ] {
+            let origin = format!("http://{host}");
+            let headers = headers(&[("host", host), ("origin", &origin)]);
+            assert_eq!(plain.check_origin(&headers, true).is_ok(), is_own, "{host}");
+        }
         // By another name that leads here.
         check(&[("host", "rigbox.lan"), ("origin", "https://rigbox.lan")], true, true);
     }

@@ -38,13 +38,15 @@ pub(crate) async fn session_create(
 ) -> ApiResult<(StatusCode, Json<SessionTokenResponse>)> {
     let person = sign_in(&control, &visitor, (&request.email, request.password.into())).await?;
     let code = request.code.as_deref();
-    let shown = second_factor::check(&control, person.account, code).await;
+    let shown =
+        second_factor::check(&control, (person.account, person.epoch), (&visitor, code)).await;
     shown.map_err(|error| match error.code() {
         ErrorCode::Unauthenticated => refused(&control, &visitor, (Some(person.account), error)),
         _ => error,
     })?;
     let how = (Carrier::Bearer, Level::Full);
-    let token = sessions::open(&control, person.account, how, (&visitor, SIGN_IN)).await?;
+    let token =
+        sessions::open(&control, (person.account, person.epoch), how, (&visitor, SIGN_IN)).await?;
     let row = control.store.sessions().find(token.id()).await?;
     let row = row.ok_or_else(|| ApiError::internal("a session that was made is not there"))?;
     let answer = SessionTokenResponse {

@@ -2,10 +2,11 @@
 //! Invariants: it is asked for from the moment at which a first code of it was shown; a code works
 //! once; codes are guessed at slowly; recovery codes are shown once, when they are made.
 
+use rigbox_store::sessions::Epoch;
 use rigbox_types::{AccountId, api::error::ErrorCode};
 use serde_json::json;
 
-use super::{throttle, totp::Secret};
+use super::{throttle, totp::Secret, visitor::Visitor};
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
@@ -70,15 +71,17 @@ pub(crate) async fn renew_codes(control: &Control, account: AccountId) -> ApiRes
 /// Refuses who does not show the second factor of an account that has one.
 pub(crate) async fn check(
     control: &Control,
-    account: AccountId,
-    code: Option<&str>,
+    (account, epoch): (AccountId, Epoch),
+    (visitor, code): (&Visitor, Option<&str>),
 ) -> ApiResult<()> {
     let row = control.store.second_factors().get(account).await?;
     let Some(row) = row.filter(|row| row.confirmed) else { return Ok(()) };
     let Some(code) = code.map(str::trim).filter(|code| !code.is_empty()) else {
         return Err(wrong("the code of your second factor is missing"));
     };
-    let buckets = throttle::of_account(&control.authn.hasher, "second-factor", account);
+    let device = visitor.device_of(account, epoch);
+    let is_recovery = code.len() >= RECOVERY_CHARS;
+    let buckets = throttle::of_second_factor(&control.authn.hasher, is_recovery, (account, device));
     throttle::attempt(control, &buckets).await?;
     let secret = Secret::open(&row.sealed, &control.authn.hasher, account)?;
     let factors = control.store.second_factors();

@@ -4,8 +4,11 @@
 //! with it; a session opens something only once it is full; it is on record before it is made.
 
 use ::http::HeaderValue;
-use rigbox_store::sessions::{Carrier, Level, NewSession};
-use rigbox_types::{AccountId, Credential, SessionId};
+use rigbox_store::{
+    StoreError,
+    sessions::{Carrier, Epoch, Level, NewSession},
+};
+use rigbox_types::{AccountId, Credential, SessionId, api::error::ErrorCode};
 
 use super::visitor::{Device, Visitor};
 use crate::{
@@ -16,10 +19,10 @@ use crate::{
 };
 
 /// Opens a session of somebody who has shown who they are, and gives its token. `how` is the word
-/// for the record: `sign_in`.
+/// for the record: `sign_in`. The epoch is the one from before they have.
 pub(crate) async fn open(
     control: &Control,
-    account: AccountId,
+    (account, epoch): (AccountId, Epoch),
     (carrier, level): (Carrier, Level),
     (visitor, how): (&Visitor, &str),
 ) -> ApiResult<SessionToken> {
@@ -30,13 +33,20 @@ pub(crate) async fn open(
     let session = NewSession {
         id,
         account,
+        epoch,
         level,
         carrier,
         hash: control.authn.hasher.hash(token.text()),
         address: visitor.address.map(|address| address.to_string()),
         user_agent: visitor.user_agent.clone(),
     };
-    control.store.sessions().insert(&session).await?;
+    control.store.sessions().insert(&session).await.map_err(|error| match error {
+        StoreError::NotFound { what: "sign-in", .. } => {
+            let text = "all sessions of this account were ended meanwhile: sign in again";
+            ApiError::new(ErrorCode::Unauthenticated, text)
+        }
+        other => other.into(),
+    })?;
     tracing::info!(%account, session = %id, "signed in");
     Ok(token)
 }
@@ -45,13 +55,14 @@ pub(crate) async fn open(
 /// is known the next time.
 pub(crate) fn cookies(
     control: &Control,
-    account: AccountId,
+    (account, epoch): (AccountId, Epoch),
     (token, visitor): (&SessionToken, &Visitor),
 ) -> ApiResult<Vec<HeaderValue>> {
     let cookies = &control.authn.cookies;
     let mut set = vec![cookies.set_session(token), cookies.clear_pending()];
-    if visitor.device.as_ref().is_none_or(|device| device.account != account) {
-        let device = Device::cookie(account, &control.authn).map_err(ApiError::internal)?;
+    if visitor.device_of(account, epoch).is_none() {
+        let device =
+            Device::cookie((account, epoch), &control.authn).map_err(ApiError::internal)?;
         set.push(cookies.set_device(&device));
     }
     Ok(set)

@@ -38,7 +38,7 @@ pub(crate) async fn sign_in(
             .map_or(typed, |(end, _)| typed.get(..end).unwrap_or_default()),
     };
     let account = person.as_ref().map(|person| person.account);
-    let device = visitor.device.as_ref().filter(|device| Some(device.account) == account);
+    let device = person.as_ref().and_then(|p| visitor.device_of(p.account, p.epoch));
     let hasher = &control.authn.hasher;
     let buckets = throttle::of_password(hasher, typed, (device, visitor.address));
     throttle::attempt(control, &buckets).await?;
@@ -55,7 +55,8 @@ pub(crate) async fn sign_in(
     }
     if person.disabled_at.is_some() {
         let text = "this account is disabled: ask whoever runs this installation";
-        return Err(ApiError::new(ErrorCode::Unauthenticated, text));
+        let error = ApiError::new(ErrorCode::Unauthenticated, text);
+        return Err(refused(control, visitor, (account, error)));
     }
     Ok(person)
 }

@@ -54,6 +54,20 @@ pub(crate) fn of_account(hasher: &KeyHasher, what: &str, account: AccountId) -> 
     vec![bucket(hasher, what, &account.to_string(), OF_ACCOUNT)]
 }
 
+/// Of the second factor of an account, once the password was shown. Whoever knows the password and
+/// guesses makes nobody wait who signs in from a known browser, or with a recovery code.
+pub(crate) fn of_second_factor(
+    hasher: &KeyHasher,
+    is_recovery: bool,
+    (account, device): (AccountId, Option<&Device>),
+) -> Buckets {
+    vec![match (is_recovery, device) {
+        (true, _) => bucket(hasher, "recovery", &account.to_string(), OF_ACCOUNT),
+        (false, Some(device)) => bucket(hasher, "device-factor", &device.nonce, OF_DEVICE),
+        (false, None) => bucket(hasher, "second-factor", &account.to_string(), OF_ACCOUNT),
+    }]
+}
+
 /// Of something that is guessed from an address.
 pub(crate) fn of_address(hasher: &KeyHasher, from: IpAddr) -> (Bucket, Patience) {
     let (mut bucket, patience) = bucket(hasher, "address", &network(from).to_string(), OF_ADDRESS);

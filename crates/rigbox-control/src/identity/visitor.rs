@@ -6,7 +6,7 @@ use std::{convert::Infallible, net::IpAddr, net::SocketAddr, sync::Arc};
 
 use ::http::{HeaderMap, header, request::Parts};
 use axum::extract::{ConnectInfo, FromRequestParts};
-use rigbox_store::audit::NewEntry;
+use rigbox_store::{audit::NewEntry, sessions::Epoch};
 use rigbox_types::{AccountId, api::audit::AuditStage};
 use subtle::ConstantTimeEq as _;
 
@@ -31,13 +31,16 @@ pub(crate) struct Visitor {
     /// The program's name for itself.
     pub(crate) user_agent: Option<String>,
     /// What the browser is known by, if it has signed in here before.
-    pub(crate) device: Option<Device>,
+    device: Option<Device>,
 }
 
 /// A browser in which somebody has signed in before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Device {
-    pub(crate) account: AccountId,
+    account: AccountId,
+    /// What was ended since then is not known any more: whoever had a password once is a stranger
+    /// after it was changed.
+    epoch: String,
     pub(crate) nonce: String,
 }
 
@@ -51,6 +54,12 @@ impl Visitor {
             user_agent: user_agent(&parts.headers),
             device: Device::read(&parts.headers, authn),
         }
+    }
+
+    /// What the browser is known by, if somebody has signed in to this account in it before.
+    pub(crate) fn device_of(&self, account: AccountId, epoch: Epoch) -> Option<&Device> {
+        let device = self.device.as_ref()?;
+        (device.account == account && device.epoch == epoch.to_string()).then_some(device)
     }
 
     /// An entry of the record about what this visitor did.
@@ -71,9 +80,12 @@ impl Visitor {
 
 impl Device {
     /// The cookie of a new one.
-    pub(crate) fn cookie(account: AccountId, authn: &Authenticator) -> Result<String, NoRandom> {
+    pub(crate) fn cookie(
+        (account, epoch): (AccountId, Epoch),
+        authn: &Authenticator,
+    ) -> Result<String, NoRandom> {
         let nonce = hex(&random::<16>()?);
-        let text = format!("{account}.{nonce}");
+        let text = format!("{account}.{epoch}.{nonce}");
         let tag = hex(&authn.hasher.tag(USE, &text));
         Ok(format!("{text}.{tag}"))
     }
@@ -84,8 +96,10 @@ impl Device {
         if !bool::from(expected.as_bytes().ct_eq(tag.as_bytes())) {
             return None;
         }
-        let (account, nonce) = text.split_once('.')?;
-        Some(Self { account: account.parse().ok()?, nonce: nonce.to_owned() })
+        let (account, rest) = text.split_once('.')?;
+        let (epoch, nonce) = rest.split_once('.')?;
+        let (epoch, nonce) = (epoch.to_owned(), nonce.to_owned());
+        Some(Self { account: account.parse().ok()?, epoch, nonce })
     }
 }
 

@@ -195,7 +195,9 @@ async fn signed_in(
         Found::Made => "oidc_sign_up",
     };
     let words = (how, PROVIDER_SHOWN);
-    let response = sign_in::open(control, account, (visitor, words), (old, &arrived.next)).await?;
+    let epoch = control.store.sessions().epoch(account).await?;
+    let response =
+        sign_in::open(control, (account, epoch), (visitor, words), (old, &arrived.next)).await?;
     Ok(with_cookies(response, [control.authn.cookies.clear_flow()]))
 }
 

@@ -116,13 +116,14 @@ pub(super) async fn submit(
     };
     tracing::info!(%account, "password set");
     let cookies = &control.authn.cookies;
+    let epoch = control.store.sessions().epoch(account).await?;
     if second_factor::is_asked_for(&control, account).await? {
         // A link stands for the password, and for nothing else.
         return Ok(with_cookies(see_other("/sign-in"), [cookies.clear_link()]));
     }
     let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(&control, account, how, (&visitor, "sign_in")).await?;
-    let set = sessions::cookies(&control, account, (&token, &visitor))?;
+    let token = sessions::open(&control, (account, epoch), how, (&visitor, "sign_in")).await?;
+    let set = sessions::cookies(&control, (account, epoch), (&token, &visitor))?;
     Ok(with_cookies(see_other(next::HOME), set.into_iter().chain([cookies.clear_link()])))
 }
 

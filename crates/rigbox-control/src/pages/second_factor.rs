@@ -58,13 +58,15 @@ pub(super) async fn show(
     State(control): State<Arc<Control>>,
     headers: HeaderMap,
     visitor: Visitor,
+    old: Option<SignedIn>,
     form: Form,
 ) -> PageResult {
     let next = next::checked(Some(form.text("next")));
     let Some(row) = pending(&control, &headers).await? else {
         return Ok(see_other(&format!("/sign-in?{}", next::encoded(next))));
     };
-    match second_factor::check(&control, row.account, Some(form.text("code"))).await {
+    let who = (row.account, control.store.sessions().epoch(row.account).await?);
+    match second_factor::check(&control, who, (&visitor, Some(form.text("code")))).await {
         Ok(()) => {}
         Err(error) if error.code() == ErrorCode::Unauthenticated => {
             let error = refused(&control, &visitor, (Some(row.account), error));
@@ -80,8 +82,12 @@ pub(super) async fn show(
     // It has done its work, and of two with one code at once only one goes on.
     sessions::end(&control, row.account, row.id).await?;
     let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(&control, row.account, how, (&visitor, SIGN_IN)).await?;
-    let cookies = sessions::cookies(&control, row.account, (&token, &visitor))?;
+    let token = sessions::open(&control, who, how, (&visitor, SIGN_IN)).await?;
+    if let Some(old) = old {
+        // Nobody misses it, and nobody else goes on with it.
+        sessions::end(&control, old.account, old.session).await?;
+    }
+    let cookies = sessions::cookies(&control, who, (&token, &visitor))?;
     Ok(with_cookies(see_other(next), cookies))
 }
 
@@ -140,8 +146,9 @@ pub(super) async fn confirm(
     control.forget_account(account);
     ended?;
     let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(&control, account, how, (&visitor, SIGN_IN)).await?;
-    let cookies = sessions::cookies(&control, account, (&token, &visitor))?;
+    let who = (account, control.store.sessions().epoch(account).await?);
+    let token = sessions::open(&control, who, how, (&visitor, SIGN_IN)).await?;
+    let cookies = sessions::cookies(&control, who, (&token, &visitor))?;
     Ok(with_cookies(codes_page(&codes), cookies))
 }
 

@@ -67,7 +67,8 @@ pub(super) async fn change(
         let (whose, texts) = ((&person, signed_in.session), (form.secret("old"), new));
         match password_change(&control, &visitor, whose, texts).await {
             Ok(Changed::Done(token)) => {
-                let cookies = sessions::cookies(&control, person.account, (&token, &visitor))?;
+                let who = (person.account, control.store.sessions().epoch(person.account).await?);
+                let cookies = sessions::cookies(&control, who, (&token, &visitor))?;
                 return Ok(with_cookies(see_other("/security"), cookies));
             }
             Ok(Changed::WrongOld) => wrong.old = Some("This is not your password.".to_owned()),

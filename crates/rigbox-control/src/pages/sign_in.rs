@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use maud::html;
-use rigbox_store::sessions::{Carrier, Level};
+use rigbox_store::sessions::{Carrier, Epoch, Level};
 use rigbox_types::{AccountId, Credential, api::error::ErrorCode};
 use serde::Deserialize;
 
@@ -72,7 +72,7 @@ pub(super) async fn submit(
         Err(error) => return Err(error.into()),
     };
     let shown = (SIGN_IN, PASSWORD_SHOWN);
-    open(&control, person.account, (&visitor, shown), (old, next)).await
+    open(&control, (person.account, person.epoch), (&visitor, shown), (old, next)).await
 }
 
 /// Opens a session of somebody who has shown who they are, in the place of the one that the browser
@@ -80,24 +80,24 @@ pub(super) async fn submit(
 /// it. The words are what the record says of the one and of the other.
 pub(super) async fn open(
     control: &Control,
-    account: AccountId,
+    (account, epoch): (AccountId, Epoch),
     (visitor, (signed_in, shown)): (&Visitor, (&str, &str)),
     (old, next): (Option<SignedIn>, &str),
 ) -> PageResult {
     if second_factor::is_asked_for(control, account).await? {
         let how = (Carrier::Cookie, Level::Pending);
-        let token = sessions::open(control, account, how, (visitor, shown)).await?;
+        let token = sessions::open(control, (account, epoch), how, (visitor, shown)).await?;
         let cookie = control.authn.cookies.set_pending(&token);
         let code = format!("/sign-in/code?{}", next::encoded(next));
         return Ok(with_cookies(see_other(&code), [cookie]));
     }
     let how = (Carrier::Cookie, Level::Full);
-    let token = sessions::open(control, account, how, (visitor, signed_in)).await?;
+    let token = sessions::open(control, (account, epoch), how, (visitor, signed_in)).await?;
     if let Some(old) = old {
         // Nobody misses it, and nobody else goes on with it.
         sessions::end(control, old.account, old.session).await?;
     }
-    let cookies = sessions::cookies(control, account, (&token, visitor))?;
+    let cookies = sessions::cookies(control, (account, epoch), (&token, visitor))?;
     Ok(with_cookies(see_other(next), cookies))
 }
 

@@ -7,7 +7,7 @@ use rigbox_store::{
     Adding, Store, SystemClock,
     accounts::{Preferences, Profile},
     api_keys::{KeyHasher, NewApiKey},
-    sessions::{Carrier, Level, NewSession},
+    sessions::{Carrier, Epoch, Level, NewSession},
 };
 use rigbox_types::{AccountId, ApiKeyId, KeyScopes, Quotas, SessionId};
 use serde_json::{Value, json};
@@ -72,6 +72,7 @@ pub(crate) async fn session(world: &World, number: u8) -> (String, Client) {
     let new = NewSession {
         id,
         account: account(number),
+        epoch: Epoch::default(),
         level: Level::Full,
         carrier: Carrier::Bearer,
         hash: hasher.hash(&text.clone().into()),

@@ -93,6 +93,7 @@ both! {
     "2026-11-28-50-create-identities"
     "2026-11-28-51-create-spent-tickets"
     "2026-11-28-52-spent-tickets-by-age"
+    "2026-11-28-60-create-session-epochs"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

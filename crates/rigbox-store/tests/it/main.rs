@@ -157,6 +157,7 @@ cases! {
         a_session_is_known_by_its_secret_and_ends
         of_two_that_change_a_secret_at_once_one_does
         sessions_are_bounded_and_whoever_watches_is_told_of_their_end
+        what_was_shown_before_all_sessions_ended_opens_none
         of_many_that_redeem_a_link_at_once_one_does
         attempts_at_once_are_counted_one_by_one
         a_request_is_decided_once_and_makes_one_key

@@ -9,7 +9,7 @@ use rigbox_store::{
     api_keys::{KeyHash, KeyHasher, NewApiKey},
     device_codes::{Asked, Decision, NewDeviceCode},
     feed::Wake,
-    sessions::{Carrier, Level, NewSession, SESSIONS_MAX_COUNT},
+    sessions::{Carrier, Epoch, Level, NewSession, SESSIONS_MAX_COUNT},
     throttles::{Attempt, Bucket, Patience},
 };
 use rigbox_types::{ApiKeyId, KeyScopes, SessionId, Timestamp};
@@ -29,6 +29,7 @@ fn session(n: u8, level: Level) -> NewSession {
     NewSession {
         id: SessionId::from_random([n; 16]),
         account: account(1),
+        epoch: Epoch::default(),
         level,
         carrier: Carrier::Cookie,
         hash: hash(&format!("token {n}")),
@@ -118,6 +119,33 @@ pub(crate) async fn sessions_are_bounded_and_whoever_watches_is_told_of_their_en
     sessions.end_others(account(1), Some(SessionId::from_random([9; 16]))).await.unwrap();
     assert_eq!(wakes.next().await, Some(Wake::Everything));
     assert_eq!(sessions.list(account(1)).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn what_was_shown_before_all_sessions_ended_opens_none(world: World) {
+    let (sessions, passwords) = (world.store.sessions(), world.store.passwords());
+    addressed(&world, 5, "ann@example.com").await;
+    passwords.change(account(5), (None, "first")).await.unwrap();
+    let person = passwords.find(&"ann@example.com".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(sessions.epoch(account(5)).await.unwrap(), person.epoch);
+    // Of two changes with one old password one is made.
+    let changes = ["second", "third"].map(|new| passwords.change(account(5), (Some("first"), new)));
+    let made = join_all(changes).await.iter().filter(|changed| changed.is_ok()).count();
+    assert_eq!(made, 1);
+    // Somebody has shown the first password, and comes to open a session now.
+    let late = NewSession { account: account(5), epoch: person.epoch, ..session(7, Level::Full) };
+    let refused = sessions.insert(&late).await;
+    assert!(matches!(refused, Err(StoreError::NotFound { what: "sign-in", .. })), "{refused:?}");
+    let now = sessions.epoch(account(5)).await.unwrap();
+    sessions.insert(&NewSession { epoch: now, ..late }).await.unwrap();
+    // Those that wait for a second factor are few, and push out no other.
+    for n in 10..20 {
+        let waits = session(n, Level::Pending);
+        sessions.insert(&NewSession { account: account(5), epoch: now, ..waits }).await.unwrap();
+    }
+    let id = |n| SessionId::from_random([n; 16]);
+    assert!(sessions.find(id(7)).await.unwrap().is_some());
+    let waiting = join_all((10..20).map(|n| sessions.find(id(n)))).await;
+    assert_eq!(waiting.iter().filter(|found| found.as_ref().unwrap().is_some()).count(), 3);
 }
 
 pub(crate) async fn of_many_that_redeem_a_link_at_once_one_does(world: World) {
