@@ -163,6 +163,8 @@ fn a_backup_amid_changes_or_killed_leaves_every_workspace_startable() {
                 let deleted =
                     platform.client().unwrap().delete(&format!("/workspaces/{id}?force=true"));
                 assert_eq!(deleted.unwrap().status, 200);
+                // The machine has room for some of them at once only.
+                platform.wait_status(&id, "gone").unwrap();
             }
         });
         let made: Vec<Value> =

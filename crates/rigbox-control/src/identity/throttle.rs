@@ -54,6 +54,14 @@ pub(crate) fn of_account(hasher: &KeyHasher, what: &str, account: AccountId) -> 
     vec![bucket(hasher, what, &account.to_string(), OF_ACCOUNT)]
 }
 
+/// Of the code of a command line, by somebody who is signed in. A code of one's own does not make
+/// guesses at others forgotten.
+pub(crate) fn of_device_code(hasher: &KeyHasher, account: AccountId) -> Buckets {
+    let (mut bucket, patience) = bucket(hasher, "device-code", &account.to_string(), OF_ACCOUNT);
+    bucket.cleared = false;
+    vec![(bucket, patience)]
+}
+
 /// Of the second factor of an account, once the password was shown. Whoever knows the password and
 /// guesses makes nobody wait who signs in from a known browser, or with a recovery code.
 pub(crate) fn of_second_factor(

@@ -102,7 +102,7 @@ async fn look_up(
     typed: &str,
 ) -> ApiResult<Option<(UserCode, DeviceCodeRow)>> {
     let hasher = &control.authn.hasher;
-    let buckets = throttle::of_account(hasher, "device-code", signed_in.account);
+    let buckets = throttle::of_device_code(hasher, signed_in.account);
     throttle::attempt(control, &buckets).await?;
     let Ok(code) = typed.parse::<UserCode>() else { return Ok(None) };
     let found = control.store.device_codes().find(&code.hash(control)).await?;

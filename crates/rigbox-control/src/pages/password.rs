@@ -21,7 +21,7 @@ use super::{
     PageResult,
     answer::{page, see_other, sentence, with_cookies},
     form::{Form, Wishes},
-    layout::{Field, alert},
+    layout::{Field, alert, hidden},
     next,
 };
 use crate::{
@@ -93,6 +93,12 @@ pub(super) async fn submit(
 ) -> PageResult {
     let secret = secret(&control, &headers)?;
     let person = whose(&control, &secret).await?;
+    let shown = form.text("whose");
+    if !shown.is_empty() && shown != person.account.to_string() {
+        // The form names somebody: a link that was opened meanwhile does not make it another's.
+        let text = "another link was opened in this browser meanwhile: open yours again";
+        return Err(ApiError::conflict(text).into());
+    }
     let typed = form.text("email");
     let email = match check(&person, &form) {
         Ok(email) => email,
@@ -188,6 +194,7 @@ fn form(status: StatusCode, (person, typed): (&Person, &str), wrong: &Wrong) -> 
         h1 { (title) }
         (alert(is_wrong.then_some("That was not taken: see below.")))
         form method="post" {
+            (hidden("whose", &person.account.to_string()))
             @match &person.email {
                 Some(email) => {
                     p { "For the account of " strong { (email) } "." }

@@ -122,3 +122,20 @@ async fn a_password_that_is_set_by_a_link_ends_every_session() {
     lost.get("/api/v1/users/me").await.expect(200);
     assert_eq!(Browser::new(&world).sign_in(ANN, PASSWORD).await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_sets_the_password_of_whom_it_names() {
+    let world = World::start().await;
+    let ann = person(&world, ANN).await;
+    let eve = person(&world, "eve@example.com").await;
+    let browser = Browser::new(&world);
+    browser.take_link(&link(&world, &ann).await).await;
+    // Somebody's page opens another link in another tab.
+    browser.take_link(&link(&world, &eve).await).await;
+    let fields =
+        [("whose", &*ann), ("password", "a river of stones"), ("again", "a river of stones")];
+    let refused = browser.post("/password", &fields).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let own = [("whose", &*eve), fields[1], fields[2]];
+    assert_eq!(browser.post("/password", &own).await.status, 303);
+}
