@@ -129,7 +129,7 @@ fn a_backup_amid_changes_or_killed_leaves_every_workspace_startable() {
     let copies = platform.data().join("pool/backup");
 
     // Killed while the guest holds still, or a little before or after.
-    for _ in 0..5 {
+    for _ in 0..3 {
         let file = folder.path().join("killed");
         let mut killed = platform.rigbox(&["backup", file.to_str().unwrap()]).spawn().unwrap();
         let seen = wait::until(
@@ -168,14 +168,14 @@ fn a_backup_amid_changes_or_killed_leaves_every_workspace_startable() {
             }
         });
         let made: Vec<Value> =
-            (0..3).map(|n| backup(&platform, &folder.path().join(format!("amid-{n}")))).collect();
+            (0..2).map(|n| backup(&platform, &folder.path().join(format!("amid-{n}")))).collect();
         stop.store(true, Ordering::Relaxed);
         made
     });
     assert!(made.iter().all(|made| disk(made, &kept) == "frozen"), "{made:?}");
     platform.down().unwrap();
 
-    let restored = platform.restored(&folder.path().join("amid-2")).unwrap();
+    let restored = platform.restored(&folder.path().join("amid-1")).unwrap();
     restored.up().unwrap();
     answers(&restored, &kept);
     assert_eq!(restored.sh(&kept, "cat /root/on").unwrap().stdout, "on\n");
