@@ -55,8 +55,11 @@ const DECIDE: &str = "UPDATE device_codes SET decision = $2, account_id = $3 \
 
 const POLLED: &str = "UPDATE device_codes SET polled_at = $2 WHERE poll_hash = $1";
 
+/// Nothing is made for an account that was disabled meanwhile.
 const DELIVER: &str = "UPDATE device_codes SET delivered_at = $2 WHERE poll_hash = $1 \
-     AND decision = 'approved' AND delivered_at IS NULL AND expires_at > $2";
+     AND decision = 'approved' AND delivered_at IS NULL AND expires_at > $2 \
+     AND NOT EXISTS (SELECT 1 FROM profiles p \
+     WHERE p.account_id = device_codes.account_id AND p.disabled_at IS NOT NULL)";
 
 const KEYS: &str = "SELECT COUNT(*) AS count FROM api_keys WHERE account_id = $1";
 

@@ -263,6 +263,16 @@ pub(crate) async fn a_request_is_decided_once_and_makes_one_key(world: World) {
     assert!(matches!(again, StoreError::NotFound { .. }), "{again:?}");
     let over = codes.deliver(&secret, (&key(1), 0)).await.unwrap_err();
     assert!(matches!(over, StoreError::Over(_)), "{over:?}");
+    let accounts = world.store.accounts();
+    let disable = |at: Option<Timestamp>| {
+        accounts.change(account(1), move |_, profile| {
+            profile.disabled_at = at;
+            Ok::<_, std::convert::Infallible>(())
+        })
+    };
+    disable(Some(world.store.now())).await.unwrap();
+    assert!(!codes.deliver(&secret, (&key(1), 10)).await.unwrap(), "the account is disabled");
+    disable(None).await.unwrap();
     let keys: Vec<_> = (1..6).map(key).collect();
     let delivered = join_all(keys.iter().map(|key| codes.deliver(&secret, (key, 10)))).await;
     assert_eq!(delivered.iter().filter(|done| matches!(done, Ok(true))).count(), 1);
