@@ -158,7 +158,7 @@ pub trait Dialer: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum DialError {
     /// The proof is about another right than entering.
-    #[error("a dial needs the right to enter the workspace")]
+    #[error("a dial needs the right to enter the workspace, or to visit an app in it")]
     WrongRight,
     /// The host said no.
     #[error("dial refused")]
@@ -194,7 +194,11 @@ impl DialClient {
         port: Port,
         purpose: Purpose,
     ) -> Result<DialStream, DialError> {
-        if to.right() != Right::WorkspaceEnter {
+        let enough = match purpose {
+            Purpose::App => matches!(to.right(), Right::AppVisit | Right::WorkspaceEnter),
+            Purpose::Ssh | Purpose::Health => to.right() == Right::WorkspaceEnter,
+        };
+        if !enough {
             return Err(DialError::WrongRight);
         }
         let request = DialRequest { workspace: to.into_target(), port, purpose };

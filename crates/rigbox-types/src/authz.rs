@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ApiKeyId, KeyScope, KeyScopes, SessionId, WorkspaceId,
+    AccountId, ApiKeyId, AppId, KeyScope, KeyScopes, SessionId, WorkspaceId,
     access::{Conditions, Role, ScopeKind, Tags},
+    edge::Visibility,
 };
 
 /// Who asks.
@@ -123,6 +124,14 @@ rights! {
     WorkspaceWrite,
     /// Run code in a workspace and touch its files.
     WorkspaceEnter,
+    /// Have a request answered by an app.
+    AppVisit,
+    /// See an app and its logs.
+    AppRead,
+    /// Start and stop an app.
+    AppOperate,
+    /// Change an app, who may visit it too, and delete it.
+    AppWrite,
     /// See who may reach a thing, and its tags.
     AccessRead,
     /// Say who may reach a thing, up to an admin, and change its tags.
@@ -157,6 +166,22 @@ pub enum Resource {
         owner: AccountId,
         /// The role that the caller's account was given on it, or on the account of its owner.
         granted: Option<Role>,
+    },
+    /// An app, whose workspace it is in, and who may visit it.
+    App {
+        /// The app.
+        id: AppId,
+        /// The workspace that answers.
+        workspace: WorkspaceId,
+        /// Who owns that workspace.
+        owner: AccountId,
+        /// The role that the caller's account was given on the app, on its workspace or on the account
+        /// of its owner.
+        granted: Option<Role>,
+        /// Who may visit it.
+        visibility: Visibility,
+        /// Whether the caller's e-mail address is one of those that the app lists.
+        listed: bool,
     },
     /// The platform with all its accounts.
     Platform,
@@ -249,6 +274,33 @@ pub fn authorise<T>(
                 Err(Denied::Unknown)
             }
         }
+        (_, Resource::App { visibility: Visibility::Public, .. }) if right == Right::AppVisit => {
+            Ok(granted)
+        }
+        // Not even an operator is a visitor of what is somebody's own.
+        (
+            Principal::Key { account, scopes, .. },
+            Resource::App { id, workspace, owner, granted: given, visibility, listed },
+        ) if right == Right::AppVisit => {
+            let listed = *visibility == Visibility::Privileged && *listed;
+            let welcome = account == owner || given.is_some() || listed;
+            let within = scopes.iter().any(|scope| scope_on_app(scope, right, id, workspace));
+            if welcome && within { Ok(granted) } else { Err(Denied::Forbidden) }
+        }
+        (Principal::Key { scopes, .. }, Resource::App { id, workspace, .. }) => {
+            let role = role(who, resource).ok_or(Denied::Unknown)?;
+            let allows = |right| {
+                gives(role, ScopeKind::App, right)
+                    && scopes.iter().any(|scope| scope_on_app(scope, right, id, workspace))
+            };
+            if allows(right) {
+                Ok(granted)
+            } else if allows(Right::AppRead) {
+                Err(Denied::Forbidden)
+            } else {
+                Err(Denied::Unknown)
+            }
+        }
         // Code in a workspace sees that workspace and nothing else.
         (Principal::Guest { workspace, .. }, Resource::Workspace { id, .. }) => {
             if workspace != id {
@@ -256,7 +308,43 @@ pub fn authorise<T>(
             }
             if right == Right::GuestRead { Ok(granted) } else { Err(Denied::Forbidden) }
         }
-        (Principal::Guest { .. }, Resource::Account { .. }) => Err(Denied::Unknown),
+        (Principal::Guest { .. }, Resource::Account { .. } | Resource::App { .. }) => {
+            Err(Denied::Unknown)
+        }
+    }
+}
+
+/// Who visits an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visiting<'a> {
+    /// Who showed nothing that is known.
+    Anyone,
+    /// Who has a link that lets in to this app.
+    Link(&'a AppId),
+    /// An account.
+    Known(&'a Principal),
+}
+
+/// Decides whether a visitor's request may reach an app, and hands out `target` as proof. For a known
+/// one, [`authorise`] decides.
+///
+/// # Errors
+/// [`Denied::Unknown`] where showing something else may help, [`Denied::Forbidden`] where what was
+/// shown is not enough.
+pub fn authorise_visit<T>(
+    who: Visiting<'_>,
+    resource: &Resource,
+    target: T,
+) -> Result<Authorised<T>, Denied> {
+    let granted = Authorised { target, right: Right::AppVisit };
+    match (who, resource) {
+        (Visiting::Known(principal), _) => {
+            authorise(principal, Right::AppVisit, resource, granted.target)
+        }
+        (_, Resource::App { visibility: Visibility::Public, .. }) => Ok(granted),
+        (Visiting::Link(of), Resource::App { id, .. }) if of == id => Ok(granted),
+        (Visiting::Link(_), _) => Err(Denied::Forbidden),
+        (Visiting::Anyone, _) => Err(Denied::Unknown),
     }
 }
 
@@ -267,7 +355,9 @@ pub fn role(who: &Principal, resource: &Resource) -> Option<Role> {
     let Principal::Key { account, standing, .. } = who else { return None };
     let (owner, granted) = match resource {
         Resource::Account { id, granted } => (id, granted),
-        Resource::Workspace { owner, granted, .. } => (owner, granted),
+        Resource::Workspace { owner, granted, .. } | Resource::App { owner, granted, .. } => {
+            (owner, granted)
+        }
         Resource::Public | Resource::Platform => return None,
     };
     if account == owner || *standing == Standing::Operator { Some(Role::Owner) } else { *granted }
@@ -316,6 +406,9 @@ fn gives(role: Role, kind: ScopeKind, right: Right) -> bool {
         Right::WorkspaceRead if has_workspaces => Role::Viewer,
         Right::WorkspaceOperate | Right::WorkspaceEnter if has_workspaces => Role::Developer,
         Right::WorkspaceWrite if has_workspaces => Role::Admin,
+        Right::AppVisit | Right::AppRead => Role::Viewer,
+        Right::AppOperate => Role::Developer,
+        Right::AppWrite => Role::Admin,
         Right::Public
         | Right::AccountRead
         | Right::AccountWrite
@@ -355,6 +448,22 @@ fn scope_on_account(scope: &KeyScope, right: Right) -> bool {
         }
         // An account has the names of all its workspaces, and scripts and keys that reach them.
         KeyScope::Workspace(_) | KeyScope::App(_) => false,
+    }
+}
+
+/// Whether a key with this scope may do `right` to an app that its account may do it to.
+fn scope_on_app(scope: &KeyScope, right: Right, id: &AppId, workspace: &WorkspaceId) -> bool {
+    let reads = matches!(right, Right::AppRead | Right::AccessRead);
+    let changes = matches!(right, Right::AppVisit | Right::AppOperate | Right::AppWrite);
+    match scope {
+        KeyScope::Full => {
+            let shares =
+                matches!(right, Right::AccessWrite | Right::AccessOwn | Right::AccessLeave);
+            reads || changes || shares
+        }
+        KeyScope::Read => reads,
+        KeyScope::Workspace(own) => (reads || changes) && own == workspace,
+        KeyScope::App(own) => (reads || changes) && own == id,
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod authz;
+pub mod edge;
 pub mod email;
 pub mod endpoint;
 pub mod failure;

@@ -243,3 +243,57 @@ fn what_a_role_gives_grows_with_its_rank() {
         assert_eq!(right_to_bind(Role::Owner), Right::AccessOwn);
     }
 }
+
+fn app(owner: u8, visibility: Visibility, listed: bool, granted: Option<Role>) -> Resource {
+    let id = "app-abcdefgh".parse().unwrap();
+    let Resource::Workspace { id: workspace, owner, .. } = workspace(9, owner) else {
+        panic!("a workspace")
+    };
+    Resource::App { id, workspace, owner, granted, visibility, listed }
+}
+
+#[test]
+fn an_app_is_visited_by_whom_its_visibility_says() {
+    use Visibility::{Private, Privileged, Public};
+    let (owner, other, operator) =
+        (key(1, Standing::User), key(2, Standing::User), key(3, Standing::Operator));
+    let visit = |who, of: Resource| authorise_visit(who, &of, ()).map(|_| ());
+    let link = "app-abcdefgh".parse().unwrap();
+    let foreign = "app-abcdefgi".parse().unwrap();
+    for (visibility, listed, anyone, stranger) in [
+        (Private, false, Err(Denied::Unknown), Err(Denied::Forbidden)),
+        (Private, true, Err(Denied::Unknown), Err(Denied::Forbidden)),
+        (Privileged, false, Err(Denied::Unknown), Err(Denied::Forbidden)),
+        (Privileged, true, Err(Denied::Unknown), Ok(())),
+        (Public, false, Ok(()), Ok(())),
+    ] {
+        let of = |granted| app(1, visibility, listed, granted);
+        assert_eq!(visit(Visiting::Anyone, of(None)), anyone);
+        assert_eq!(visit(Visiting::Known(&owner), of(None)), Ok(()));
+        assert_eq!(visit(Visiting::Known(&other), of(None)), stranger);
+        assert_eq!(visit(Visiting::Known(&operator), of(None)), stranger);
+        assert_eq!(visit(Visiting::Known(&other), of(Some(Role::Viewer))), Ok(()));
+        assert_eq!(visit(Visiting::Link(&link), of(None)), Ok(()));
+        let another = if visibility == Public { Ok(()) } else { Err(Denied::Forbidden) };
+        assert_eq!(visit(Visiting::Link(&foreign), of(None)), another);
+    }
+}
+
+#[test]
+fn a_key_visits_and_changes_no_app_beyond_its_scopes() {
+    let own = || app(1, Visibility::Private, false, None);
+    for (scope, visits, changes) in [
+        ("app:app-abcdefgh", Ok(()), Ok(())),
+        ("app:app-abcdefgi", Err(Denied::Forbidden), Err(Denied::Unknown)),
+        ("read", Err(Denied::Forbidden), Err(Denied::Forbidden)),
+    ] {
+        let who = narrow(1, &[scope]);
+        check(&who, Right::AppVisit, &own(), visits);
+        check(&who, Right::AppWrite, &own(), changes);
+    }
+    let other = key(2, Standing::User);
+    check(&other, Right::AppRead, &own(), Err(Denied::Unknown));
+    let viewer = app(1, Visibility::Private, false, Some(Role::Viewer));
+    check(&other, Right::AppRead, &viewer, Ok(()));
+    check(&other, Right::AppOperate, &viewer, Err(Denied::Forbidden));
+}
