@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use rigbox_types::{AccountId, Timestamp};
+use rigbox_types::{AccountId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
@@ -51,7 +51,8 @@ const BY_USER_CODE: &str =
 const BY_SECRET: &str = select!("WHERE poll_hash = $1");
 
 const DECIDE: &str = "UPDATE device_codes SET decision = $2, account_id = $3 \
-     WHERE user_hash = $1 AND decision = 'pending' AND expires_at > $4";
+     WHERE user_hash = $1 AND decision = 'pending' AND expires_at > $4 \
+     AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = $5 AND s.account_id = $3)";
 
 const POLLED: &str = "UPDATE device_codes SET polled_at = $2 WHERE poll_hash = $1";
 
@@ -171,25 +172,30 @@ impl DeviceCodes<'_> {
         row.await?.as_ref().map(read).transpose()
     }
 
-    /// Says yes or no for an account.
+    /// Says yes or no for an account, by one of its sessions that has not ended.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where no request waits with this code.
+    /// [`StoreError::NotFound`] where no request waits with this code, or the session has ended.
     pub async fn decide(
         &self,
         user_code: &KeyHash,
-        (account, decision): (AccountId, Decision),
+        (account, session): (AccountId, SessionId),
+        decision: Decision,
     ) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin().await?;
+        // Held, so that no end of the session comes between the look and the answer.
+        tx.revision().await?;
         let done = sqlx::query(DECIDE)
             .bind(user_code.as_bytes().to_vec())
             .bind(word(&decision)?)
             .bind(account.to_string())
             .bind(self.engine.now().as_micros())
-            .execute(&self.engine.write)
+            .bind(session.to_string())
+            .execute(tx.on())
             .await?;
         match done.rows_affected() {
             0 => Err(StoreError::not_found("device code", &"that was given")),
-            _ => Ok(()),
+            _ => tx.commit().await,
         }
     }
 

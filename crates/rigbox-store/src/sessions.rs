@@ -186,6 +186,14 @@ impl SessionRow {
         });
         (self.hash == *hash) | is_former
     }
+
+    /// Whether this was the session's secret and is good no longer: whoever has the session has been
+    /// seen with the next one. Two hold it then, of whom one has copied it.
+    #[must_use]
+    pub fn is_shown_again(&self, hash: &KeyHash, now: Timestamp) -> bool {
+        let is_former = self.former.as_ref().is_some_and(|(former, _)| former == hash);
+        is_former && !self.is_opened_by(hash, now)
+    }
 }
 
 impl Sessions<'_> {

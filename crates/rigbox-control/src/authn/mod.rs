@@ -155,7 +155,8 @@ impl Authenticator {
         Ok(Caller { principal, renewed })
     }
 
-    /// The session that a token opens, if it has come so far and goes on.
+    /// The session that a token opens, if it has come so far and goes on. Ends one whose former secret
+    /// is shown after its time: then the one who has the next may not be its owner.
     pub(crate) async fn find_session(
         &self,
         store: &Store,
@@ -163,11 +164,16 @@ impl Authenticator {
         (carrier, level): (Carrier, Level),
     ) -> ApiResult<Option<SessionRow>> {
         let (hash, now) = (self.hasher.hash(token.text()), store.now());
-        let found = store.sessions().find(token.id()).await?;
-        Ok(found.filter(|row| {
-            let fits = row.carrier == carrier && row.level == level && row.ends_at() > now;
-            row.is_opened_by(&hash, now) && fits
-        }))
+        let Some(row) = store.sessions().find(token.id()).await? else { return Ok(None) };
+        if row.is_shown_again(&hash, now) {
+            tracing::warn!(account = %row.account, session = %row.id, "a spent secret was shown");
+            match store.sessions().end(row.account, row.id).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let fits = row.carrier == carrier && row.level == level && row.ends_at() > now;
+        Ok((row.is_opened_by(&hash, now) && fits).then_some(row))
     }
 
     /// Gives a browser's session another secret where it is time.

@@ -74,8 +74,8 @@ pub(super) async fn decide(
     let actor = Credential::Session(signed_in.session).to_string();
     control.audit.received(visitor.entry(action, Some(signed_in.account), &actor)).await?;
     let hash = code.hash(&control);
-    let whose = (signed_in.account, decision);
-    match control.store.device_codes().decide(&hash, whose).await {
+    let who = (signed_in.account, signed_in.session);
+    match control.store.device_codes().decide(&hash, who, decision).await {
         Ok(()) => {}
         Err(StoreError::NotFound { .. }) => {
             return Ok(ask(&signed_in, (StatusCode::NOT_FOUND, typed), Some(UNKNOWN)));

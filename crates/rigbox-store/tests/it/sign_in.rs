@@ -95,9 +95,11 @@ pub(crate) async fn of_two_that_change_a_secret_at_once_one_does(world: World) {
     sessions.used(&row, &won).await.unwrap();
     world.clock.turn(59 * SECOND);
     let row = sessions.find(new.id).await.unwrap().unwrap();
-    assert!(opens(&row, &new.hash));
+    assert!(opens(&row, &new.hash) && !row.is_shown_again(&new.hash, world.store.now()));
     world.clock.turn(2 * SECOND);
     assert!(!opens(&row, &new.hash) && opens(&row, &won));
+    assert!(row.is_shown_again(&new.hash, world.store.now()));
+    assert!(![won, lost].iter().any(|hash| row.is_shown_again(hash, world.store.now())));
 }
 
 pub(crate) async fn sessions_are_bounded_and_whoever_watches_is_told_of_their_end(world: World) {
@@ -258,8 +260,12 @@ pub(crate) async fn a_request_is_decided_once_and_makes_one_key(world: World) {
         scopes: KeyScopes::full(),
     };
     assert!(!codes.deliver(&secret, (&key(1), 10)).await.unwrap(), "nobody has said yes");
-    codes.decide(&code, (account(1), Decision::Approved)).await.unwrap();
-    let again = codes.decide(&code, (account(1), Decision::Denied)).await.unwrap_err();
+    let who = session(1, Level::Full);
+    let ended = codes.decide(&code, (account(1), who.id), Decision::Approved).await.unwrap_err();
+    assert!(matches!(ended, StoreError::NotFound { .. }), "there is no such session: {ended:?}");
+    world.store.sessions().insert(&who).await.unwrap();
+    codes.decide(&code, (account(1), who.id), Decision::Approved).await.unwrap();
+    let again = codes.decide(&code, (account(1), who.id), Decision::Denied).await.unwrap_err();
     assert!(matches!(again, StoreError::NotFound { .. }), "{again:?}");
     let over = codes.deliver(&secret, (&key(1), 0)).await.unwrap_err();
     assert!(matches!(over, StoreError::Over(_)), "{over:?}");
@@ -290,7 +296,10 @@ pub(crate) async fn requests_are_bounded_in_number_and_time(world: World) {
     let elsewhere = request(50, "192.0.2.2", ends);
     assert_eq!(codes.insert(&elsewhere).await.unwrap(), Asked::Kept);
     world.clock.turn(600 * SECOND);
-    let late = codes.decide(&hash("code 50"), (account(1), Decision::Approved)).await.unwrap_err();
+    let who = session(1, Level::Full);
+    world.store.sessions().insert(&who).await.unwrap();
+    let who = (account(1), who.id);
+    let late = codes.decide(&hash("code 50"), who, Decision::Approved).await.unwrap_err();
     assert!(matches!(late, StoreError::NotFound { .. }), "{late:?}");
     assert!(codes.poll(&hash("secret 50")).await.unwrap().is_some(), "it is said to have ended");
     world.clock.turn(HOUR);
