@@ -19,7 +19,7 @@ use crate::{
     Adding, Amount, Page, PageRequest, StoreError,
     engine::Engine,
     feed::Wake,
-    page::Key,
+    page::OfAccount,
     row::{Columns, count, json},
     tx::Tx,
 };
@@ -28,8 +28,6 @@ pub use hasher::{HasherError, KeyHash, KeyHasher};
 
 /// `last_used_at` moves in steps of this, so that a busy key does not write at each request.
 const USED_STEP: Duration = Duration::from_secs(60);
-
-const LIST: &str = "api-keys";
 
 macro_rules! columns {
     () => {
@@ -64,13 +62,16 @@ const FIND: &str = concat!("SELECT ", columns!(), tables!(), "WHERE k.prefix = $
 const GET: &str =
     concat!("SELECT ", columns!(), tables!(), "WHERE k.account_id = $1 AND k.id = $2");
 
-const LIST_OF_ACCOUNT: &str = concat!(
-    "SELECT ",
-    columns!(),
-    tables!(),
-    "WHERE k.account_id = $1 AND (k.created_at, k.id) < ($2, $3) \
+const LIST: OfAccount = OfAccount {
+    list: "api-keys",
+    sql: concat!(
+        "SELECT ",
+        columns!(),
+        tables!(),
+        "WHERE k.account_id = $1 AND (k.created_at, k.id) < ($2, $3) \
      ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
-);
+    ),
+};
 
 const ROTATE: &str = "UPDATE api_keys SET prefix = $3, hash = $4 WHERE account_id = $1 AND id = $2";
 
@@ -198,20 +199,8 @@ impl ApiKeys<'_> {
         account: AccountId,
         page: &PageRequest,
     ) -> Result<Page<ApiKeyRow>, StoreError> {
-        let after = page.after(LIST, [i64::MAX])?;
-        let [created_at] = after.numbers;
-        let rows = sqlx::query(LIST_OF_ACCOUNT)
-            .bind(account.to_string())
-            .bind(created_at)
-            .bind(after.id)
-            .bind(page.rows())
-            .fetch_all(&self.engine.read)
-            .await?;
-        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.page(LIST, rows, |row| Key {
-            numbers: [row.created_at.as_micros()],
-            id: row.id.to_string(),
-        }))
+        LIST.page(self.engine, (account, page), read, |row| (row.created_at, row.id.to_string()))
+            .await
     }
 
     /// Gives a key another secret and keeps the rest; from here on the old one is refused.

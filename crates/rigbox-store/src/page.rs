@@ -2,9 +2,13 @@
 //! Invariant: a cursor is opaque, belongs to one list, and stays good while rows come and go.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rigbox_types::limits::{PAGE_DEFAULT, PAGE_MAX};
+use rigbox_types::{
+    AccountId, Timestamp,
+    limits::{PAGE_DEFAULT, PAGE_MAX},
+};
+use sqlx::any::AnyRow;
 
-use crate::StoreError;
+use crate::{StoreError, engine::Engine};
 
 /// Longest cursor: its kind, a few numbers and an id.
 const CURSOR_MAX_LEN: usize = 256;
@@ -71,6 +75,43 @@ impl PageRequest {
         let last = items.last().filter(|_| more);
         let next_cursor = last.map(|item| encode(list, &key(item)));
         Page { items, next_cursor }
+    }
+}
+
+/// What an account's lists, ordered by when their rows were made, have in common.
+pub(crate) struct OfAccount {
+    /// Its name, which begins its cursors.
+    pub(crate) list: &'static str,
+    /// Selects a page: `$1` the account, `$2` and `$3` where the page before ended, `$4` how many rows.
+    pub(crate) sql: &'static str,
+}
+
+impl OfAccount {
+    /// Reads a page, newest first. `read` reads a row, `place` tells when it was made, and its id.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`].
+    pub(crate) async fn page<T>(
+        &self,
+        engine: &Engine,
+        (account, page): (AccountId, &PageRequest),
+        read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+        place: impl Fn(&T) -> (Timestamp, String),
+    ) -> Result<Page<T>, StoreError> {
+        let after = page.after(self.list, [i64::MAX])?;
+        let [created_at] = after.numbers;
+        let rows = sqlx::query(self.sql)
+            .bind(account.to_string())
+            .bind(created_at)
+            .bind(after.id)
+            .bind(page.rows())
+            .fetch_all(&engine.read)
+            .await?;
+        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(self.list, rows, |row| {
+            let (created_at, id) = place(row);
+            Key { numbers: [created_at.as_micros()], id }
+        }))
     }
 }
 

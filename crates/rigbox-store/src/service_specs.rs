@@ -11,13 +11,11 @@ use sqlx::any::AnyRow;
 use crate::{
     Adding, Amount, Page, PageRequest, StoreError,
     engine::{Engine, Text},
-    page::Key,
+    page::OfAccount,
     row::{Columns, json, word},
     tx::Tx,
     workspaces::{Attachment, EnvVars, Fate, touch_attached},
 };
-
-const LIST: &str = "service-specs";
 
 macro_rules! columns {
     () => {
@@ -37,12 +35,15 @@ const COUNT: &str = "SELECT COUNT(*) AS count FROM service_specs WHERE account_i
 const GET: &str =
     concat!("SELECT ", columns!(), " FROM service_specs WHERE account_id = $1 AND id = $2");
 
-const LIST_OF_ACCOUNT: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM service_specs WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
+const LIST: OfAccount = OfAccount {
+    list: "service-specs",
+    sql: concat!(
+        "SELECT ",
+        columns!(),
+        " FROM service_specs WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
      ORDER BY created_at DESC, id DESC LIMIT $4"
-);
+    ),
+};
 
 /// Those of a list of ids, which is given as a JSON array.
 const OF_IDS: Text = Text {
@@ -193,20 +194,8 @@ impl ServiceSpecs<'_> {
         account: AccountId,
         page: &PageRequest,
     ) -> Result<Page<ServiceSpecRow>, StoreError> {
-        let after = page.after(LIST, [i64::MAX])?;
-        let [created_at] = after.numbers;
-        let rows = sqlx::query(LIST_OF_ACCOUNT)
-            .bind(account.to_string())
-            .bind(created_at)
-            .bind(after.id)
-            .bind(page.rows())
-            .fetch_all(&self.engine.read)
-            .await?;
-        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.page(LIST, rows, |row| Key {
-            numbers: [row.created_at.as_micros()],
-            id: row.id.to_string(),
-        }))
+        LIST.page(self.engine, (account, page), read, |row| (row.created_at, row.id.to_string()))
+            .await
     }
 
     /// Changes a spec by `edit`; the workspaces that it is attached to get a new generation.

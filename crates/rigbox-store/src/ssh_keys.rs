@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Adding, Amount, Page, PageRequest, StoreError,
     engine::Engine,
-    page::Key,
+    page::OfAccount,
     row::Columns,
     tx::Tx,
     workspaces::{Attachment, Fate, touch_attached},
@@ -17,8 +17,6 @@ use crate::{
 
 /// Most keys of one answer without pages: more than any limit of an account.
 const ALL_MAX: i64 = 1_000;
-
-const LIST: &str = "ssh-keys";
 
 macro_rules! columns {
     () => {
@@ -34,12 +32,15 @@ const COUNT: &str = "SELECT COUNT(*) AS count FROM ssh_keys WHERE account_id = $
 const GET: &str =
     concat!("SELECT ", columns!(), " FROM ssh_keys WHERE account_id = $1 AND id = $2");
 
-const LIST_OF_ACCOUNT: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM ssh_keys WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
+const LIST: OfAccount = OfAccount {
+    list: "ssh-keys",
+    sql: concat!(
+        "SELECT ",
+        columns!(),
+        " FROM ssh_keys WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
      ORDER BY created_at DESC, id DESC LIMIT $4"
-);
+    ),
+};
 
 const ALL_OF_ACCOUNT: &str = concat!(
     "SELECT ",
@@ -135,20 +136,8 @@ impl SshKeys<'_> {
         account: AccountId,
         page: &PageRequest,
     ) -> Result<Page<SshKeyRow>, StoreError> {
-        let after = page.after(LIST, [i64::MAX])?;
-        let [created_at] = after.numbers;
-        let rows = sqlx::query(LIST_OF_ACCOUNT)
-            .bind(account.to_string())
-            .bind(created_at)
-            .bind(after.id)
-            .bind(page.rows())
-            .fetch_all(&self.engine.read)
-            .await?;
-        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.page(LIST, rows, |row| Key {
-            numbers: [row.created_at.as_micros()],
-            id: row.id.to_string(),
-        }))
+        LIST.page(self.engine, (account, page), read, |row| (row.created_at, row.id.to_string()))
+            .await
     }
 
     /// All keys of the account, oldest first, as a workspace gets them.

@@ -111,7 +111,11 @@ pub(crate) async fn an_upgrade_from_any_point_ends_like_a_fresh_start(world: Wor
     let migrations = migrations(&world);
     let names: Vec<_> = migrations.iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(notes(&world.url).await, names, "not all files are on the list");
-    for point in 0..migrations.len() {
+    // Ends of days are what was released; what is between them, a cut start may have left.
+    let day = |at: usize| migrations.get(at).map(|(name, _)| &name[..10]);
+    let points =
+        (0..migrations.len()).filter(|at| at % 6 == 1 || *at < 1 || day(at - 1) != day(*at));
+    for point in points {
         let url = empty(&world, &format!("upgrade{point}")).await;
         at_point(&world, &url, &migrations[..point]).await;
         let mut connection = raw(&url).await;
