@@ -319,6 +319,9 @@ pub fn authorise<T>(
 pub enum Visiting<'a> {
     /// Who showed nothing that is known.
     Anyone,
+    /// A browser that asks, before a request of another origin, what that may do: it cannot show
+    /// anything, and the answer is the app's own.
+    Preflight,
     /// Who has a link that lets in to this app.
     Link(&'a AppId),
     /// An account.
@@ -342,6 +345,8 @@ pub fn authorise_visit<T>(
             authorise(principal, Right::AppVisit, resource, granted.target)
         }
         (_, Resource::App { visibility: Visibility::Public, .. }) => Ok(granted),
+        (Visiting::Preflight, Resource::App { .. }) => Ok(granted),
+        (Visiting::Preflight, _) => Err(Denied::Forbidden),
         (Visiting::Link(of), Resource::App { id, .. }) if of == id => Ok(granted),
         (Visiting::Link(_), _) => Err(Denied::Forbidden),
         (Visiting::Anyone, _) => Err(Denied::Unknown),

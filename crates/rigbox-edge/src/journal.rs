@@ -1,0 +1,121 @@
+//! What control told, on disk: an edge starts and serves with control away.
+//! A file of events, one a line, written behind as they take effect and rewritten as a whole when most
+//! of it is history. Invariants: mode 0600 (it has private keys); what was acknowledged was written
+//! before; a line that was cut off by a crash is the last one and is left out.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead as _, BufReader, BufWriter, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_types::edge::EdgeEvent;
+
+use crate::table::Snapshot;
+
+const NAME: &str = "table.jsonl";
+const NEW_NAME: &str = "table.jsonl.new";
+
+/// History that is not worth a rewrite.
+const HISTORY_MIN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The file, open to be written behind.
+pub(crate) struct Journal {
+    folder: Utf8PathBuf,
+    file: Option<File>,
+    /// Bytes of the last rewrite, and written since.
+    whole: u64,
+    since: u64,
+}
+
+impl Journal {
+    /// Opens the folder, and reads what is there.
+    pub(crate) fn open(folder: &Utf8Path) -> io::Result<(Self, Vec<EdgeEvent>)> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let events = match File::open(folder.join(NAME)) {
+            Ok(file) => read(file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // The next write is a rewrite, so nothing is ever put behind half a line.
+        let journal = Self { folder: folder.to_owned(), file: None, whole: 0, since: 0 };
+        Ok((journal, events))
+    }
+
+    /// Whether the next write has to be a rewrite.
+    pub(crate) fn wants_rewrite(&self) -> bool {
+        self.file.is_none() || self.since > self.whole.max(HISTORY_MIN_BYTES)
+    }
+
+    /// Writes events behind those that are there.
+    pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        if let Err(error) = file.write_all(lines) {
+            self.file = None;
+            return Err(error);
+        }
+        self.since += u64::try_from(lines.len()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Writes everything anew. The old file stays until the new one is whole and on disk.
+    pub(crate) fn rewrite(&mut self, table: &Snapshot) -> io::Result<()> {
+        self.file = None;
+        let (new, name) = (self.folder.join(NEW_NAME), self.folder.join(NAME));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&new)?;
+        let mut out = BufWriter::with_capacity(256 * 1024, file);
+        for event in table.events() {
+            serde_json::to_writer(&mut out, &event)?;
+            out.write_all(b"\n")?;
+        }
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        fs::rename(&new, &name)?;
+        File::open(&self.folder)?.sync_all()?;
+        (self.whole, self.since) = (file.metadata()?.len(), 0);
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+/// Puts an event behind others, unless it is of no use after a restart.
+pub(crate) fn line(event: &EdgeEvent, lines: &mut Vec<u8>) {
+    match event {
+        EdgeEvent::Heartbeat
+        | EdgeEvent::Forget { .. }
+        | EdgeEvent::Challenges { .. }
+        | EdgeEvent::Reset => return,
+        EdgeEvent::Settings(_)
+        | EdgeEvent::Route { .. }
+        | EdgeEvent::Gone { .. }
+        | EdgeEvent::Certificate(_)
+        | EdgeEvent::CertificateGone { .. }
+        | EdgeEvent::TicketKeys { .. }
+        | EdgeEvent::Synced { .. } => {}
+    }
+    if serde_json::to_writer(&mut *lines, event).is_ok() {
+        lines.push(b'\n');
+    }
+}
+
+fn read(file: File) -> io::Result<Vec<EdgeEvent>> {
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
+    let (mut events, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(events);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(event) => events.push(event),
+            // Written by another version: what it says is learnt again from control.
+            Err(error) => tracing::warn!(%error, "a line of the stored table is of no use"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The HTTPS router: takes requests of visitors to apps and passes them on to workspaces.
+//! Invariants: nothing reaches a workspace without the answer of the one authorisation function; what
+//! only we may say of a visitor, only we say; the edge serves what it was told last, also while control
+//! is away. Does not order certificates, does not know accounts, and writes to no database.
+
+mod access_log;
+mod body;
+mod clock;
+mod config;
+mod edge;
+mod error;
+mod feed;
+mod forward;
+mod headers;
+mod host;
+mod journal;
+mod listen;
+mod metrics;
+mod pages;
+mod permit;
+mod plain;
+mod record;
+mod request;
+mod scrape;
+mod shards;
+mod table;
+mod tls;
+mod traffic;
+mod upgrade;
+mod upstream;
+mod visit;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rigbox_fabric::task;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use config::{AccessLog, ControlClient, Dialers, EdgeConfig, Limits, Listen, MetricsListen};
+pub use error::EdgeError;
+
+use crate::{
+    access_log::Log, edge::Edge, feed::Feed, journal::Journal, table::Builder, upstream::Upstream,
+};
+
+/// How long the last report may take once everything else has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Serves until `shutdown`, then lets what is under way end.
+///
+/// # Errors
+/// Where it cannot start.
+pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), EdgeError> {
+    check_name(&config.name)?;
+    let https = listen::bind(config.https, "visitors")?;
+    let http = config.http.map(|http| listen::bind(http, "visitors without TLS")).transpose()?;
+    let scrape = config.metrics.map(scrape::bind).transpose()?;
+    let (journal, stored) = Journal::open(&config.state)
+        .map_err(|source| EdgeError::State { path: config.state.clone(), source })?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|_| EdgeError::Random)?;
+    let limits = config.limits;
+    let edge = Arc::new(Edge {
+        name: config.name,
+        limits,
+        table: Arc::new(ArcSwap::from_pointee(table::Snapshot::default())),
+        tickets: tls::Tickets::new(),
+        control: config.control.0,
+        dashboard: config.dashboard.map(|at| Upstream::control(at, limits.upstream_idle_per_app)),
+        admissions: visit::Admissions::default(),
+        clients: listen::clients::Clients::default(),
+        metrics: metrics::Metrics::default(),
+        traffic: traffic::Busy::default(),
+        log: Log::start(&config.access_log).await?,
+        shutdown,
+        ended: CancellationToken::new(),
+        connected: AtomicBool::new(false),
+        next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
+    });
+    let (acks, acked) = watch::channel(None);
+    let builder = Builder::new(config.dialers, limits.upstream_idle_per_app);
+    let mut feed = Feed { edge: edge.clone(), builder, journal: Some(journal), acks };
+    feed.restore(stored);
+    let tls = tls::config(edge.table.clone(), edge.tickets.clone()).map_err(EdgeError::Tls)?;
+    task::spawn("edge.feed", feed.run());
+    task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));
+    task::spawn("edge.expire", expire(edge.clone()));
+    let report = task::spawn("edge.traffic", traffic::report(edge.clone()));
+    if let Some(scrape) = scrape {
+        task::spawn("edge.metrics", scrape::serve(edge.clone(), scrape));
+    }
+    let connections = TaskTracker::new();
+    if let Some(http) = http {
+        task::spawn("edge.http", plain::serve(edge.clone(), http, connections.clone()));
+    }
+    tracing::info!(apps = edge.table.load().apps_len(), "edge serves");
+    listen::serve(edge.clone(), https, tls, connections.clone()).await;
+    listen::drain(&edge, &connections, limits.drain).await;
+    if timeout(LAST_WORDS, report).await.is_err() {
+        tracing::warn!("last traffic not told");
+    }
+    Ok(())
+}
+
+/// Closes connections to workspaces that were idle for too long.
+async fn expire(edge: Arc<Edge>) {
+    let limit = edge.limits.upstream_idle_timeout;
+    let mut ticks = interval(limit / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let sweep = async {
+        loop {
+            ticks.tick().await;
+            let table = edge.table.load_full();
+            for app in table.apps() {
+                if let Some(upstream) = &app.upstream {
+                    upstream.expire(limit);
+                }
+            }
+            if let Some(dashboard) = &edge.dashboard {
+                dashboard.expire(limit);
+            }
+            edge.count_lost_lines();
+        }
+    };
+    edge.ended.run_until_cancelled(sweep).await;
+}
+
+/// The name goes into the paths of requests to control.
+fn check_name(name: &str) -> Result<(), EdgeError> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if plain && (1..=63).contains(&name.len()) {
+        Ok(())
+    } else {
+        Err(EdgeError::Name { name: name.to_owned() })
+    }
+}

@@ -1,0 +1,99 @@
+//! What is noted of one request: that it is under way, how it was answered, how much was sent, and its
+//! line in the access log. Invariant: what was counted in is counted out when this is dropped, however
+//! that comes about.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::StatusCode;
+
+use crate::{access_log::Line, edge::Edge, permit::Permit, table::App};
+
+/// A request that is under way.
+pub(crate) struct Record {
+    edge: Arc<Edge>,
+    app: Option<Arc<App>>,
+    started: Instant,
+    line: Option<Box<Line>>,
+    bytes: u64,
+    permit: Option<Permit>,
+}
+
+impl Record {
+    pub(crate) fn begin(edge: Arc<Edge>, line: Option<Box<Line>>) -> Box<Self> {
+        edge.metrics.requests_open.add(1);
+        Box::new(Self { edge, app: None, started: Instant::now(), line, bytes: 0, permit: None })
+    }
+
+    /// Counts it as under way to an app; false where there are too many.
+    pub(crate) fn enter(&mut self, app: &Arc<App>, max: u32) -> bool {
+        let before = app.counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.app = Some(app.clone());
+        before < max
+    }
+
+    /// The answer has begun.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.edge.metrics.answered(status);
+        if let Some(app) = &self.app {
+            app.counters.answered(status, micros);
+            self.edge.traffic.note(app);
+        }
+        if let Some(line) = &mut self.line {
+            line.answered(status, micros);
+        }
+    }
+
+    /// Has the right asked about again while the answer lasts.
+    pub(crate) fn lasts(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Ready when the right to the answer has ended. To be asked while there is nothing to send.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.permit.as_mut().map_or(Poll::Pending, |permit| permit.poll_ended(cx))
+    }
+
+    /// Counts it as under way to its app for as long as what this gives lives too.
+    pub(crate) fn share(&self) -> Option<InFlight> {
+        let app = self.app.clone()?;
+        app.counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(InFlight(app))
+    }
+
+    pub(crate) fn permit(&mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.edge.metrics.requests_open.sub(1);
+        self.edge.metrics.bytes_out.add(self.bytes);
+        if let Some(app) = &self.app {
+            app.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+            app.counters.sent(self.bytes);
+        }
+        if let (Some(line), Some(log)) = (self.line.take(), &self.edge.log) {
+            let app = self.app.as_ref().map(|app| app.route.app.as_str());
+            log.write(&line, app, self.bytes, self.started.elapsed());
+        }
+    }
+}
+
+/// Something of a request that outlives its answer.
+pub(crate) struct InFlight(Arc<App>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
