@@ -20,7 +20,7 @@ use rigbox_types::{
 };
 
 /// Workspaces of the account that asks.
-const OWN: u64 = 1_000;
+pub(super) const OWN: u64 = 1_000;
 /// Accounts of the others.
 const OTHERS: u64 = 1_000;
 const HOSTS: u64 = 100;

@@ -123,19 +123,17 @@ async fn authentication(about: &About<'_>, control: &Control, rows: &mut Rows) -
     let made = Api::new(address, &control.key).post("/users", Some(&user)).await?;
     let key = made.get("api_key").and_then(Value::as_str).context("a user's key")?;
     let mut api = Api::new(address, key);
-    for (name, path, count) in [
-        ("auth.with", "/feature-flags", AUTH_REQUESTS),
-        ("auth.without", "/templates", AUTH_REQUESTS),
-    ] {
-        for _ in 0..AUTH_ROUNDS {
+    // In turns, so that what disturbs one disturbs the other.
+    for _ in 0..AUTH_ROUNDS {
+        for (name, path) in [("auth.with", "/feature-flags"), ("auth.without", "/templates")] {
             let before = procfs::executed(pid)?;
             let began = std::time::Instant::now();
-            for _ in 0..count {
+            for _ in 0..AUTH_REQUESTS {
                 api.exchange(Method::GET, path, None).await?;
             }
-            rows.time(name, &side, about.size, began.elapsed() / count);
+            rows.time(name, &side, about.size, began.elapsed() / AUTH_REQUESTS);
             let executed = procfs::executed(pid)?.saturating_sub(before);
-            rows.time(&format!("{name}.cpu"), &side, about.size, executed / count);
+            rows.time(&format!("{name}.cpu"), &side, about.size, executed / AUTH_REQUESTS);
         }
     }
     Ok(())

@@ -103,7 +103,13 @@ pub async fn run(
     let dials = DialListener::bind(&host.config.dial_path(), host.config.control_uid)
         .await
         .map_err(HostError::part("open the socket for dials"))?;
-    task::spawn("host.dials", dials.serve(dialer, shutdown.clone()));
+    task::spawn("host.dials", dials.serve(dialer.clone(), shutdown.clone()));
+    if let Some(path) = &host.config.dial_edge {
+        let dials = DialListener::bind(path, host.config.edge_uid)
+            .await
+            .map_err(HostError::part("open the edge's socket for dials"))?;
+        task::spawn("host.dials.edge", dials.serve(dialer, shutdown.clone()));
+    }
     task::spawn("host.control", control::follow(host.clone(), address, shutdown.clone()));
     task::spawn("host.report", control::report(host.clone(), shutdown.clone()));
     task::spawn("host.sweep", sweep_often(host.clone(), shutdown.clone()));

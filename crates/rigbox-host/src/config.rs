@@ -28,9 +28,15 @@ pub struct Config {
     /// The socket for dials on this machine; none: `run/host/dial.sock` below the data directory.
     #[serde(default)]
     pub dial: Option<Utf8PathBuf>,
-    /// The user that control and edge run as on this machine; none: root only.
+    /// The socket for dials of this machine's edge; none: it has none here.
+    #[serde(default)]
+    pub dial_edge: Option<Utf8PathBuf>,
+    /// The user that control runs as on this machine; none: root only.
     #[serde(default)]
     pub control_uid: Option<u32>,
+    /// The user that the edge runs as on this machine: it reaches apps and nothing else.
+    #[serde(default)]
+    pub edge_uid: Option<u32>,
     /// Certificate, key and CA where an address is not a unix socket.
     #[serde(default)]
     pub identity_dir: Option<Utf8PathBuf>,

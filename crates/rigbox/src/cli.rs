@@ -147,6 +147,9 @@ one in the backup, so that it can go to another database engine.")]
     Control(RoleArguments),
     /// Run the role that runs workspaces (started by `up`).
     Host(RoleArguments),
+    /// The role that serves apps to visitors; started by `up`.
+    #[command(hide = true)]
+    Edge(RoleArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -289,6 +292,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
+        Verb::Edge(role) => edge::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},
     }
 }

@@ -4,20 +4,16 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::AsFd as _,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::role;
 
@@ -73,7 +69,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
         database_url: file.database_url_file.as_deref().map(secret).transpose()?,
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
     };
-    give_root_up(file.uid)?;
+    role::give_root_up("control", file.uid, file.edge.uid)?;
     // Becoming another user undoes it.
     role::follow(parent)?;
     serve(file, listener, secrets)
@@ -98,13 +94,12 @@ fn provider((name, settings): (&String, &OidcSettings)) -> anyhow::Result<OidcPr
 
 /// The socket that was handed over as standard input, or a new one.
 fn listener(file: &ControlFile) -> anyhow::Result<TcpListener> {
-    let input = std::io::stdin();
-    if rustix::net::sockopt::socket_acceptconn(input.as_fd()).unwrap_or(false) {
-        let socket: OwnedFd =
-            input.as_fd().try_clone_to_owned().context("take the API's socket")?;
-        return Ok(TcpListener::from(socket));
+    match role::handed_over(std::io::stdin().as_fd())? {
+        Some(listener) => Ok(listener),
+        None => {
+            TcpListener::bind(file.listen).with_context(|| format!("listen on {}", file.listen))
+        }
     }
-    TcpListener::bind(file.listen).with_context(|| format!("listen on {}", file.listen))
 }
 
 fn secret(path: &Utf8Path) -> anyhow::Result<secrecy::SecretString> {
@@ -129,34 +124,14 @@ fn parse_url(embedded: &Utf8Path, url: Option<&secrecy::SecretString>) -> anyhow
     url.context("control.database_url_file")
 }
 
-/// Becomes a user without any right, for good, and can gain none by executing anything.
-fn give_root_up(uid: u32) -> anyhow::Result<()> {
-    rustix::thread::set_no_new_privs(true).context("give up gaining rights")?;
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    if uid == 0 {
-        bail!("control must not run as root");
-    }
-    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    setgroups(&[]).context("give up root's groups")?;
-    setresgid(group, group, group).context("give up root's group")?;
-    setresuid(user, user, user).context("give up root")
-}
-
 /// Starts threads, serves until SIGTERM, and ends in order.
 fn serve(file: ControlFile, listener: TcpListener, secrets: Secrets) -> anyhow::Result<()> {
-    start_log();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads())
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(async {
+    /// The API waits more than it works: four threads serve thousands of requests a second, and each
+    /// costs memory.
+    const THREADS_MAX: usize = 4;
+    role::serve(THREADS_MAX, async |shutdown| {
         listener.set_nonblocking(true).context("make the API's socket non-blocking")?;
         let listener = tokio::net::TcpListener::from_std(listener).context("the API's socket")?;
-        let shutdown = CancellationToken::new();
-        tokio::spawn(watch_signals(shutdown.clone())?);
         let config = config(file, secrets)?;
         Box::pin(rigbox_control::run(config, listener, shutdown)).await.context("run control")
     })
@@ -179,37 +154,4 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,
     })
-}
-
-/// The API waits more than it works: four threads serve thousands of requests a second, and each
-/// costs memory.
-fn worker_threads() -> usize {
-    const MOST: usize = 4;
-    std::thread::available_parallelism().map_or(1, usize::from).min(MOST)
-}
-
-fn watch_signals(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        shutdown.cancel();
-        tracing::info!("shutting down");
-    })
-}
-
-/// JSON lines on standard error, which the supervisor writes to a bounded file.
-fn start_log() {
-    let filter = EnvFilter::builder().with_env_var("RIGBOX_LOG").from_env_lossy();
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Standard error is gone where the supervisor is, and the complaint about it would panic.
-        .log_internal_errors(false)
-        .init();
 }

@@ -20,6 +20,9 @@ const TAG_LEN: usize = 4;
 /// and systemd give out, below the sign bit that some file systems choke on.
 const CONTROL_UID_FIRST: u32 = 1_900_000_000;
 
+/// From a control's user to its edge's.
+const EDGE_UID_AFTER: u32 = 100_000;
+
 /// What is fixed for the life of a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Platform {
@@ -29,6 +32,8 @@ pub(crate) struct Platform {
     pub(crate) host: HostId,
     /// The user that control becomes.
     pub(crate) control_uid: u32,
+    /// The user that the edge becomes.
+    pub(crate) edge_uid: u32,
 }
 
 /// Makes or completes the data directory.
@@ -38,15 +43,22 @@ pub(crate) struct Platform {
 pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platform> {
     let tag = instance_tag(layout)?;
     let control_uid = control_uid(&tag, config)?;
+    let edge_uid = config.edge.uid.unwrap_or_else(|| control_uid.saturating_add(EDGE_UID_AFTER));
     check_way(layout, control_uid)?;
+    let owners = [
+        (layout.control(), control_uid),
+        (layout.control_run(), control_uid),
+        (layout.edge(), edge_uid),
+        (layout.edge_run(), edge_uid),
+    ];
     for (path, mode) in layout.folders() {
-        let of_control = path == layout.control() || path == layout.control_run();
-        files::folder(&path, mode, of_control.then_some(control_uid))?;
+        let owner = owners.iter().find(|(folder, _)| *folder == path).map(|(_, owner)| *owner);
+        files::folder(&path, mode, owner)?;
     }
     if files::read(&layout.config())?.is_none() {
         files::write(&layout.config(), commented().as_bytes(), files::PLAIN, None)?;
     }
-    Ok(Platform { tag, host: host_id(layout)?, control_uid })
+    Ok(Platform { tag, host: host_id(layout)?, control_uid, edge_uid })
 }
 
 /// What was fixed, of a platform that was prepared before; none where it was not.
@@ -139,6 +151,7 @@ mod tests {
     fn config_of_this_user() -> Config {
         let mut config = Config::default();
         config.control.uid = Some(rustix::process::geteuid().as_raw());
+        config.edge.uid = config.control.uid;
         config
     }
 

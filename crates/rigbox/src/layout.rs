@@ -25,17 +25,20 @@ pub(crate) enum Role {
     Control,
     /// The micro-VMs of this machine.
     Host,
+    /// Apps, to their visitors.
+    Edge,
 }
 
 impl Role {
     /// In the order in which they start.
-    pub(crate) const ALL: [Self; 2] = [Self::Control, Self::Host];
+    pub(crate) const ALL: [Self; 3] = [Self::Control, Self::Host, Self::Edge];
 
     /// The word for it in commands and file names.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Control => "control",
             Self::Host => "host",
+            Self::Edge => "edge",
         }
     }
 }
@@ -143,6 +146,26 @@ impl Layout {
         self.control_run().join("control.sock")
     }
 
+    /// Where the edge of this machine reaches control.
+    pub(crate) fn control_edge_socket(&self) -> Utf8PathBuf {
+        self.control_run().join("edge.sock")
+    }
+
+    /// What the edge keeps: routes and certificates, to serve them without control.
+    pub(crate) fn edge(&self) -> Utf8PathBuf {
+        self.data.join("edge")
+    }
+
+    /// Where the edge makes its socket.
+    pub(crate) fn edge_run(&self) -> Utf8PathBuf {
+        self.run().join("edge")
+    }
+
+    /// Where the edge tells its metrics.
+    pub(crate) fn edge_metrics(&self) -> Utf8PathBuf {
+        self.edge_run().join("metrics.sock")
+    }
+
     /// Where the host makes its sockets.
     pub(crate) fn host_run(&self) -> Utf8PathBuf {
         self.run().join("host")
@@ -153,15 +176,27 @@ impl Layout {
         self.host_run().join("host.sock")
     }
 
+    /// Where the host passes connections into workspaces to control.
+    pub(crate) fn dial_socket(&self) -> Utf8PathBuf {
+        self.host_run().join("dial.sock")
+    }
+
+    /// Where the host passes connections to apps to the edge.
+    pub(crate) fn dial_edge_socket(&self) -> Utf8PathBuf {
+        self.host_run().join("dial-edge.sock")
+    }
+
     /// Directories that must exist, with the mode of each. What others than root need to pass
     /// through is 0711: they can reach what they know of and list nothing.
-    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 6] {
+    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 8] {
         [
             (self.data.clone(), 0o711),
             (self.run(), 0o711),
             (self.data.join("logs"), 0o700),
             (self.control(), 0o700),
-            (self.control_run(), 0o700),
+            (self.control_run(), 0o711),
+            (self.edge(), 0o700),
+            (self.edge_run(), 0o700),
             (self.host_run(), 0o711),
         ]
     }

@@ -1,5 +1,5 @@
-//! The API's port: bound by the supervisor and handed to control, so that it stays ours while
-//! control restarts and control needs no right to bind it.
+//! The ports of roles: bound by the supervisor and handed to them, so that they stay ours while a role
+//! restarts, what comes meanwhile waits, and no role needs the right to bind one.
 //! Says who has the port where it is taken.
 
 use std::{
@@ -10,25 +10,39 @@ use std::{
 use anyhow::{Context, bail};
 use camino::Utf8Path;
 
-/// Binds the address, or says who has it and what to do.
+/// The API's key.
+pub(crate) const API: &str = "api.listen";
+
+/// Binds the address of a key of the configuration, or says who has it and what to do.
 ///
 /// # Errors
 /// Where it is taken or not an address of this machine.
-pub(crate) fn bind(address: SocketAddr, config: &Utf8Path) -> anyhow::Result<TcpListener> {
+pub(crate) fn bind(
+    key: &str,
+    address: SocketAddr,
+    config: &Utf8Path,
+) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
             "port {} of {} is taken by {}\n\
-             hint: end that program, or choose another port: rigbox up --listen {}:PORT, or \
-             api.listen in {config}",
+             hint: end that program, or choose another port: {key} in {config}{}",
             address.port(),
             address.ip(),
             holder(address.port()),
-            address.ip(),
+            option(key, address),
         ),
-        Err(error) => Err(error).with_context(|| {
-            format!("listen on {address} (api.listen in {config}, or rigbox up --listen)")
-        }),
+        Err(error) => {
+            Err(error).with_context(|| format!("listen on {address} ({key} in {config})"))
+        }
+    }
+}
+
+/// What else chooses it.
+fn option(key: &str, address: SocketAddr) -> String {
+    match key {
+        API => format!(", or rigbox up --listen {}:PORT", address.ip()),
+        _ => String::new(),
     }
 }
 
@@ -83,7 +97,7 @@ mod tests {
     fn a_taken_port_is_named_with_its_holder_and_the_option() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let said = bind(address, "/data/rigbox.toml".into()).unwrap_err().to_string();
+        let said = bind(API, address, "/data/rigbox.toml".into()).unwrap_err().to_string();
         let own = format!("(process {})", std::process::id());
         assert!(said.contains(&format!("port {} of 127.0.0.1 is taken", address.port())), "{said}");
         assert!(said.contains(&own), "{said}");

@@ -10,6 +10,7 @@ mod control;
 mod data;
 mod doctor;
 mod down;
+mod edge;
 mod files;
 mod host;
 mod layout;

@@ -136,8 +136,10 @@ pub(crate) fn running_roles(layout: &Layout) -> anyhow::Result<Vec<RunningRole>>
 fn is_role(words: &[&str], config: &Utf8Path) -> bool {
     let [program, verb, rest @ ..] = words else { return false };
     let program = Utf8Path::new(program).file_name().unwrap_or_default();
-    let starts =
-        matches!((program, *verb), ("rigbox", "control" | "host") | ("rigbox-host", "run"));
+    let starts = matches!(
+        (program, *verb),
+        ("rigbox", "control" | "host" | "edge") | ("rigbox-host", "run")
+    );
     starts && rest.windows(2).any(|pair| pair == ["--config", config.as_str()])
 }
 

@@ -82,8 +82,10 @@ pub(crate) struct Needs<'a> {
     pub(crate) log_filter: &'a str,
     /// Where its files are that were installed with the platform.
     pub(crate) resources: Vec<(&'static str, String)>,
-    /// The API's socket, for the role that serves it.
+    /// The socket on which the role serves, as its standard input.
     pub(crate) listener: Option<&'a TcpListener>,
+    /// A second one, as its standard output: roles write to standard error alone.
+    pub(crate) second: Option<&'a TcpListener>,
 }
 
 /// One role to keep running.
@@ -159,8 +161,8 @@ impl<'a> Keeper<'a> {
             .env("RIGBOX_LOG", self.needs.log_filter)
             // It goes into a file.
             .env("NO_COLOR", "1")
-            .stdin(self.standard_input()?)
-            .stdout(Stdio::null())
+            .stdin(hand_over(self.needs.listener)?)
+            .stdout(hand_over(self.needs.second)?)
             .stderr(Stdio::piped())
             // Ctrl-C on the terminal is for the supervisor, which ends its roles in order.
             .process_group(0);
@@ -173,12 +175,6 @@ impl<'a> Keeper<'a> {
             });
         }
         Ok(child)
-    }
-
-    fn standard_input(&self) -> anyhow::Result<Stdio> {
-        let Some(listener) = self.needs.listener else { return Ok(Stdio::null()) };
-        let copy = listener.try_clone().context("hand the API's socket over")?;
-        Ok(Stdio::from(OwnedFd::from(copy)))
     }
 
     fn carry_log(&self, child: &mut Child) -> anyhow::Result<tokio::task::JoinHandle<()>> {
@@ -235,6 +231,12 @@ impl<'a> Keeper<'a> {
     pub(crate) fn name(&self) -> &'static str {
         self.role.as_str()
     }
+}
+
+fn hand_over(listener: Option<&TcpListener>) -> anyhow::Result<Stdio> {
+    let Some(listener) = listener else { return Ok(Stdio::null()) };
+    let copy = listener.try_clone().context("hand a socket over")?;
+    Ok(Stdio::from(OwnedFd::from(copy)))
 }
 
 /// What a role sees of the supervisor's environment: where programs are, and our own variables.

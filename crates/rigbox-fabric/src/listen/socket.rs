@@ -17,6 +17,7 @@ use crate::Address;
 const BACKLOG: u32 = 256;
 
 const MODE: u32 = 0o600;
+const MODE_OF_GROUP: u32 = 0o660;
 
 /// A listening unix socket.
 pub(crate) struct LocalListener {
@@ -44,7 +45,7 @@ impl LocalListener {
             // Before `listen` nobody can connect, so there is no moment with a wider mode.
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
             if let Some(uid) = peer_uid {
-                std::os::unix::fs::chown(path, Some(uid), None)?;
+                give(path, uid)?;
             }
             let meta = std::fs::metadata(path)?;
             let file = (meta.dev(), meta.ino());
@@ -69,6 +70,16 @@ impl LocalListener {
             return Ok((stream, Peer::Local { uid, pid }));
         }
     }
+}
+
+/// Lets a user reach the socket: as its owner where we may give it away, else by the group that has
+/// the user's number, which we must be in then.
+fn give(path: &Utf8Path, uid: u32) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() || rustix::process::geteuid().as_raw() == uid {
+        return std::os::unix::fs::chown(path, Some(uid), None);
+    }
+    std::os::unix::fs::chown(path, None, Some(uid))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE_OF_GROUP))
 }
 
 impl Drop for LocalListener {

@@ -25,6 +25,10 @@ impl Dials {
     pub(crate) fn new(host: Arc<Host>) -> Self {
         Self { host }
     }
+
+    fn is_edge(&self, peer: &Peer) -> bool {
+        matches!(peer, Peer::Local { uid, .. } if Some(*uid) == self.host.config.edge_uid)
+    }
 }
 
 #[async_trait]
@@ -36,6 +40,13 @@ impl Dialer for Dials {
                 DialRefusal::Forbidden,
                 "a host may not dial into another's workspace",
             ));
+        }
+        if self.is_edge(peer) && request.purpose != Purpose::App {
+            return Err(refused(DialRefusal::Forbidden, "the edge reaches apps alone"));
+        }
+        // Whoever visits an app is not let in to the guest's own server: that is the gateway's.
+        if self.is_edge(peer) && port == SSH_PORT {
+            return Err(refused(DialRefusal::Forbidden, "port 22 is no app"));
         }
         if request.purpose == Purpose::Ssh && port != SSH_PORT {
             return Err(refused(DialRefusal::Forbidden, "SSH sessions go to port 22"));

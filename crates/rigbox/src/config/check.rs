@@ -118,7 +118,12 @@ fn of_load(error: &ConfigError) -> Finding {
 fn look(layout: &Layout, config: &Config) -> Vec<Finding> {
     let mut all = Vec::new();
     port(layout, config, &mut all);
-    for (key, filter) in [("control.log", &config.control.log), ("host.log", &config.host.log)] {
+    let filters = [
+        ("control.log", &config.control.log),
+        ("host.log", &config.host.log),
+        ("edge.log", &config.edge.log),
+    ];
+    for (key, filter) in filters {
         if EnvFilter::try_new(filter).is_err() {
             all.push(Finding::error(key, "is no filter; such as info, or info,rigbox_store=debug"));
         }

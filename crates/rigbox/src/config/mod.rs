@@ -7,7 +7,7 @@ mod load;
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use camino::Utf8PathBuf;
@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) domain: String,
     /// The HTTP API.
     pub(crate) api: ApiConfig,
+    /// Where apps are served.
+    pub(crate) edge: EdgeConfig,
     /// The SSH gateway.
     pub(crate) ssh: SshConfig,
     /// How fast accounts and addresses may ask.
@@ -59,6 +61,32 @@ pub(crate) struct ApiConfig {
     /// Where people and workspaces reach it, when that is not where it listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
+}
+
+/// Where apps are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EdgeConfig {
+    /// Where visitors come with TLS.
+    pub(crate) listen: SocketAddr,
+    /// Where visitors come without, to be sent on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The port that visitors see, when something passes it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) https_port: Option<u16>,
+    /// Log filter.
+    pub(crate) log: String,
+    /// Of how many requests one is written to the access log; 0 for none.
+    pub(crate) access_log: u32,
+    /// The user that it becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    /// Addresses that custom domains may lead to.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The DNS resolver that custom domains are looked up with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resolver: Option<SocketAddr>,
 }
 
 /// The SSH gateway.
@@ -173,6 +201,7 @@ impl Default for Config {
             region: "local".parse().expect("a lower-case word is a region name"),
             domain: "rigbox.localhost".to_owned(),
             api: ApiConfig::default(),
+            edge: EdgeConfig::default(),
             ssh: SshConfig::default(),
             rates: RateLimits::default(),
             control: ControlConfig::default(),
@@ -187,6 +216,21 @@ impl Default for Config {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self { listen: (Ipv4Addr::LOCALHOST, 7070).into(), trusted_proxies: Vec::new(), url: None }
+    }
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8443).into(),
+            http: None,
+            https_port: None,
+            log: "info".to_owned(),
+            access_log: 0,
+            uid: None,
+            addresses: Vec::new(),
+            resolver: None,
+        }
     }
 }
 

@@ -8,21 +8,27 @@ use camino::Utf8PathBuf;
 use rigbox_types::{HostId, RegionName};
 use serde::Serialize;
 
-use super::Up;
+use super::{Sockets, Up};
 use crate::{
     config::DriverChoice,
     control::ControlFile,
     data::Platform,
+    edge::EdgeFile,
     files,
     layout::{Layout, Role},
 };
 
-/// Writes both files.
+/// Writes the files of all roles.
 ///
 /// # Errors
 /// Names the file.
-pub(crate) fn write(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> anyhow::Result<()> {
-    let control = toml::to_string(&control_file(up, platform, api)).context("control.toml")?;
+pub(super) fn write(up: &Up<'_>, platform: &Platform, sockets: &Sockets) -> anyhow::Result<()> {
+    let api = sockets.api.local_addr().context("the API's address")?;
+    let https = sockets.https.local_addr().context("the edge's address")?;
+    let control = control_file(up, platform, (api, https));
+    let control = toml::to_string(&control).context("control.toml")?;
+    let edge = toml::to_string(&edge_file(up, platform, (api, https))).context("edge.toml")?;
+    write_role(up.layout, Role::Edge, &edge)?;
     write_role(up.layout, Role::Control, &control)?;
     write_host(up, platform)
 }
@@ -53,7 +59,11 @@ fn write_role(layout: &Layout, role: Role, text: &str) -> anyhow::Result<()> {
     files::write(&layout.role_config(role), text.as_bytes(), files::SECRET, None)
 }
 
-fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFile {
+fn control_file(
+    up: &Up<'_>,
+    platform: &Platform,
+    (api, https): (SocketAddr, SocketAddr),
+) -> ControlFile {
     let layout = up.layout;
     ControlFile {
         uid: platform.control_uid,
@@ -73,6 +83,21 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
     }
 }
 
+fn edge_file(up: &Up<'_>, platform: &Platform, (api, https): (SocketAddr, SocketAddr)) -> EdgeFile {
+    let layout = up.layout;
+    EdgeFile {
+        uid: platform.edge_uid,
+        listen: https,
+        http: up.config.edge.http,
+        control: format!("unix:{}", layout.control_edge_socket()),
+        dashboard: api,
+        state: layout.edge(),
+        metrics: layout.edge_metrics(),
+        access_log: layout.edge().join("access.log"),
+        access_log_sample: up.config.edge.access_log,
+    }
+}
+
 /// What the host agent reads: its own keys, which it refuses to be misspelt.
 #[derive(Debug, Serialize)]
 struct HostFile {
@@ -82,6 +107,9 @@ struct HostFile {
     control: String,
     listen: String,
     control_uid: u32,
+    dial: Utf8PathBuf,
+    dial_edge: Utf8PathBuf,
+    edge_uid: u32,
     vmm: VmmPart,
     network: NetworkPart,
     disk: DiskPart,
@@ -147,6 +175,9 @@ fn host_file(up: &Up<'_>, platform: &Platform) -> anyhow::Result<HostFile> {
         control: format!("unix:{}", layout.control_socket()),
         listen: format!("unix:{}", layout.host_socket()),
         control_uid: platform.control_uid,
+        dial: layout.dial_socket(),
+        dial_edge: layout.dial_edge_socket(),
+        edge_uid: platform.edge_uid,
         vmm: VmmPart {
             driver: host.driver,
             qemu: host.qemu.clone(),

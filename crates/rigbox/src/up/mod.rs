@@ -75,9 +75,9 @@ pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
         state::end_roles(&leftovers)?;
     }
     let platform = data::prepare(up.layout, up.config)?;
-    let listener = listen::bind(up.config.api.listen, &up.layout.config())?;
-    let address = listener.local_addr().context("the API's address")?;
-    configs::write(up, &platform, address)?;
+    let sockets = Sockets::bind(up)?;
+    let address = sockets.api.local_addr().context("the API's address")?;
+    configs::write(up, &platform, &sockets)?;
     let recorder = Recorder::new(
         up.layout,
         State {
@@ -90,7 +90,7 @@ pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
     // One thread: the kernel ties a role to the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
-    let done = runtime.block_on(Box::pin(stay(up, &listener, &recorder)));
+    let done = runtime.block_on(Box::pin(stay(up, &sockets, &recorder)));
     files::remove(&up.layout.state())?;
     drop(lock);
     done.map(|()| ExitCode::SUCCESS)
@@ -110,7 +110,26 @@ pub(crate) fn require_root(verb: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stay(up: &Up<'_>, listener: &TcpListener, recorder: &Recorder) -> anyhow::Result<()> {
+/// The sockets on which roles serve.
+struct Sockets {
+    api: TcpListener,
+    https: TcpListener,
+    http: Option<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(up: &Up<'_>) -> anyhow::Result<Self> {
+        let (config, file) = (up.config, up.layout.config());
+        let http = config.edge.http.map(|http| listen::bind("edge.http", http, &file));
+        Ok(Self {
+            api: listen::bind(listen::API, config.api.listen, &file)?,
+            https: listen::bind("edge.listen", config.edge.listen, &file)?,
+            http: http.transpose()?,
+        })
+    }
+}
+
+async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(watch_signals(stop.clone())?);
     images::ensure(up, &stop).await?;
@@ -118,8 +137,17 @@ async fn stay(up: &Up<'_>, listener: &TcpListener, recorder: &Recorder) -> anyho
         return Ok(());
     }
     let parts = (up.layout, up.install);
-    let control =
-        Needs { log_filter: &up.config.control.log, listener: Some(listener), ..Needs::default() };
+    let control = Needs {
+        log_filter: &up.config.control.log,
+        listener: Some(&sockets.api),
+        ..Needs::default()
+    };
+    let edge = Needs {
+        log_filter: &up.config.edge.log,
+        listener: Some(&sockets.https),
+        second: sockets.http.as_ref(),
+        ..Needs::default()
+    };
     let host = Needs {
         log_filter: &up.config.host.log,
         resources: images::resources(up)?.to_vec(),
@@ -127,7 +155,8 @@ async fn stay(up: &Up<'_>, listener: &TcpListener, recorder: &Recorder) -> anyho
     };
     let control = Keeper::new(Role::Control, parts, recorder, control);
     let host = Keeper::new(Role::Host, parts, recorder, host);
-    let address = listener.local_addr().context("the API's address")?;
+    let edge = Keeper::new(Role::Edge, parts, recorder, edge);
+    let address = sockets.api.local_addr().context("the API's address")?;
     let bring_up = async {
         let done = bring_up(up, address, (&control, &host), &stop).await;
         if done.is_err() {
@@ -135,14 +164,15 @@ async fn stay(up: &Up<'_>, listener: &TcpListener, recorder: &Recorder) -> anyho
         }
         done.map(|phase| recorder.change(|state| state.phase = phase))
     };
-    let (control, host, brought_up) = tokio::join!(control.keep(&stop), host.keep(&stop), bring_up);
+    let (control, host, edge, brought_up) =
+        tokio::join!(control.keep(&stop), host.keep(&stop), edge.keep(&stop), bring_up);
     output::note(&format!(
         "the platform has ended; its workspaces keep running. `{}` takes them over again, `{}` \
          ends them",
         up.layout.command("up"),
         up.layout.command("down"),
     ));
-    brought_up.and(control).and(host)
+    brought_up.and(control).and(host).and(edge)
 }
 
 async fn bring_up(

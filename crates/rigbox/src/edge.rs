@@ -1,0 +1,96 @@
+//! The role `edge`: reads its file, takes its sockets, gives root up and serves apps to visitors.
+//! Invariant: no thread is started and no byte of a visitor is read before root is given up.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::fd::AsFd as _,
+};
+
+use anyhow::Context;
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_edge::{AccessLog, ControlClient, Dialers, EdgeConfig, Limits, Listen, MetricsListen};
+use rigbox_fabric::{Client, ClientAuth, descriptors};
+use serde::{Deserialize, Serialize};
+
+use crate::role;
+
+/// The file that `rigbox up` writes for this role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EdgeFile {
+    /// The user that the role becomes.
+    pub(crate) uid: u32,
+    /// Where it listens for TLS, where no socket is handed over.
+    pub(crate) listen: SocketAddr,
+    /// Where it listens without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Where it reaches control.
+    pub(crate) control: String,
+    /// Control's API, for the dashboard's host name.
+    pub(crate) dashboard: SocketAddr,
+    /// Directory of what survives a restart.
+    pub(crate) state: Utf8PathBuf,
+    /// Where it tells its metrics.
+    pub(crate) metrics: Utf8PathBuf,
+    /// The access log, and of how many requests one is written there; 0 for none.
+    pub(crate) access_log: Utf8PathBuf,
+    /// See above.
+    pub(crate) access_log_sample: u32,
+}
+
+/// Runs the role until SIGTERM.
+///
+/// # Errors
+/// Says which step of the start failed, or why it ended.
+pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> {
+    role::follow(parent)?;
+    descriptors::raise_limit().context("raise the limit of open files")?;
+    let text = std::fs::read_to_string(config).with_context(|| format!("read {config}"))?;
+    let file: EdgeFile = toml::from_str(&text).with_context(|| format!("read {config}"))?;
+    let https = listener(role::handed_over(std::io::stdin().as_fd())?, file.listen)?;
+    let http = match (role::handed_over(std::io::stdout().as_fd())?, file.http) {
+        (None, None) => None,
+        (handed_over, address) => Some(listener(handed_over, address.unwrap_or(file.listen))?),
+    };
+    role::give_root_up("the edge", file.uid, None)?;
+    // Becoming another user undoes it.
+    role::follow(parent)?;
+    /// One for each of the machine's, which all do the same.
+    const THREADS_MAX: usize = 64;
+    role::serve(THREADS_MAX, async |shutdown| {
+        let config = edge_config(file, https, http)?;
+        Box::pin(rigbox_edge::run(config, shutdown)).await.context("run the edge")
+    })
+}
+
+fn listener(handed_over: Option<TcpListener>, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match handed_over {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address).with_context(|| format!("listen on {address}")),
+    }
+}
+
+fn edge_config(
+    file: EdgeFile,
+    https: TcpListener,
+    http: Option<TcpListener>,
+) -> anyhow::Result<EdgeConfig> {
+    let control = file.control.parse().context("control")?;
+    let path = file.access_log;
+    Ok(EdgeConfig {
+        name: format!("edge-{}", std::process::id()),
+        https: Listen::Bound(https),
+        http: http.map(Listen::Bound),
+        control: ControlClient(Client::new(control, ClientAuth::Local)),
+        dashboard: Some(file.dashboard),
+        state: file.state,
+        dialers: Dialers::local(),
+        metrics: Some(MetricsListen::Unix(file.metrics)),
+        access_log: match file.access_log_sample {
+            0 => AccessLog::Off,
+            sample => AccessLog::File { path, sample },
+        },
+        limits: Limits::default(),
+    })
+}
