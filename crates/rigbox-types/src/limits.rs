@@ -120,3 +120,5 @@ pub const SHARE_LINK_DAYS_MAX: u32 = 90;
 /// How long the name of a deleted app stays with its account, in hours: whoever still follows a link
 /// to it does not meet somebody else's app at once.
 pub const APP_NAME_KEPT_HOURS: u32 = 24;
+/// Most names that stay so with one account: previews of a busy project, and not a dictionary.
+pub const APP_NAMES_KEPT_MAX_COUNT: u64 = 500;
