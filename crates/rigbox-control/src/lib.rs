@@ -7,11 +7,13 @@
 mod access_control;
 mod account;
 mod api_keys;
+mod apps;
 mod audit;
 mod authn;
 pub mod backup;
 mod config;
 mod control;
+mod edges;
 mod error;
 mod guest;
 mod hosts;
@@ -40,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
-pub use config::{Config, SshGateway};
+pub use config::{Config, EdgeConfig, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
@@ -113,6 +115,7 @@ pub async fn run(
         ssh: config.ssh,
         rates: config.rates,
         trusted_proxies: config.trusted_proxies,
+        edge: config.edge,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
     let known = Known { authn, auditor, host_auth: config.host_auth, oidc };

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
+use rigbox_control::{EdgeConfig, OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -56,6 +56,55 @@ pub(crate) struct ControlFile {
     /// Providers by which people sign in, by name.
     #[serde(default)]
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
+    /// How apps are served.
+    #[serde(default)]
+    pub(crate) edge: EdgeFile,
+}
+
+/// How apps are served; what is missing is as on one machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EdgeFile {
+    /// The domain under which apps have their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) domain: Option<String>,
+    /// The public HTTPS port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) https_port: Option<u16>,
+    /// Where people sign in: scheme, name and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sign_in_origin: Option<String>,
+    /// Host name of that, where the edge serves it by handing requests to control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dashboard_host: Option<String>,
+    /// The user of the edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    /// The socket on which the host passes connections into workspaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dial_socket: Option<Utf8PathBuf>,
+    /// Addresses of the edge, to which custom domains may lead.
+    pub(crate) addresses: Vec<std::net::IpAddr>,
+    /// The DNS resolver that custom domains are looked up with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resolver: Option<SocketAddr>,
+}
+
+impl EdgeFile {
+    fn config(&self, api_url: &str) -> EdgeConfig {
+        let local = EdgeConfig::local(api_url);
+        let origin = self.sign_in_origin.as_deref().map(|origin| origin.trim_end_matches('/'));
+        EdgeConfig {
+            domain: self.domain.clone().unwrap_or(local.domain),
+            https_port: self.https_port.unwrap_or(local.https_port),
+            sign_in_origin: origin.map_or(local.sign_in_origin, str::to_owned),
+            dashboard_host: self.dashboard_host.clone(),
+            uid: self.uid,
+            dial_socket: self.dial_socket.clone(),
+            addresses: self.addresses.clone(),
+            resolver: self.resolver,
+        }
+    }
 }
 
 /// Runs the role until SIGTERM.
@@ -173,8 +222,9 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         internal_auth: ServerAuth::Local { peer_uid: None },
         host_auth: ClientAuth::Local,
         region: file.region,
-        api_url: file.api_url,
+        api_url: file.api_url.clone(),
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
+        edge: file.edge.config(&file.api_url),
         rates: file.rates,
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,

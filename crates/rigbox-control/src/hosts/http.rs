@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use super::{inside, watch};
 use crate::{
     control::Control,
+    edges,
     error::{ApiError, ApiResult},
     http::entry::{identify, unknown_path, wrong_method},
 };
@@ -41,6 +42,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/internal/v1/hosts/{id}/reports", post(host_report))
         .route("/internal/v1/hosts/{id}/guest-api/{workspace}/{*path}", any(guest_ask))
         .layer(DefaultBodyLimit::max(REPORT_MAX_BYTES))
+        .merge(edges::http::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(control.clone(), identify))

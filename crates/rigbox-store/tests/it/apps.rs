@@ -161,7 +161,7 @@ pub(crate) async fn an_edge_is_told_of_what_happens_to_apps_and_their_workspaces
     world.store.workspaces().change(&app.workspace, None, start).await.unwrap();
     let (changes, at) = since(&world, at).await;
     let [RouteChange::Changed(starting)] = changes.as_slice() else { panic!("{changes:?}") };
-    assert_eq!((starting.status, starting.generation), (Status::Starting, Generation(2)));
+    assert_eq!((starting.status, starting.generation), (Status::Provisioning, Generation(2)));
     let observe = async |observed, count| {
         let seen = observation(&app.workspace, 2, observed, (1, count));
         world.store.workspaces().observe(&world.host, &[seen]).await.unwrap();
@@ -265,7 +265,7 @@ pub(crate) async fn a_domain_is_verified_for_one_app(world: World) {
 }
 
 fn hash(n: u8) -> KeyHash {
-    KeyHash::from_bytes(&[n; 32]).unwrap()
+    crate::sign_in::hash(&n.to_string())
 }
 
 fn link(app: &AppId, n: u8, expires_at: Timestamp) -> ShareLinkRow {
@@ -356,8 +356,7 @@ pub(crate) async fn a_token_serves_once_and_a_cookie_ends_with_its_session(world
     visits.transfer_insert(&hash(2), &transfer(later(&world, SECOND))).await.unwrap();
     world.clock.turn(SECOND);
     assert_eq!(visits.transfer_take(&hash(2)).await.unwrap(), None);
-    let cookie =
-        CookieRow { rests_on: RestsOn::Session(session), expires_at: later(&world, DAY) };
+    let cookie = CookieRow { rests_on: RestsOn::Session(session), expires_at: later(&world, DAY) };
     for n in 10..20 {
         visits.cookie_insert(&hash(n), &app, cookie).await.unwrap();
         world.clock.turn(1);

@@ -70,6 +70,11 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         database: layout.control().join("rigbox.db"),
         database_url_file: up.config.control.database_url_file.clone(),
         oidc: up.config.oidc.clone(),
+        edge: crate::control::EdgeFile {
+            domain: Some("rigbox.localhost".to_owned()),
+            dial_socket: Some(layout.host_run().join("dial.sock")),
+            ..crate::control::EdgeFile::default()
+        },
     }
 }
 
