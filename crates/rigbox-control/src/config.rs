@@ -1,6 +1,9 @@
 //! What control is told at its start.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use camino::Utf8PathBuf;
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
@@ -38,6 +41,51 @@ pub struct Config {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Providers by which people sign in.
     pub oidc: Vec<OidcProvider>,
+    /// How apps are served.
+    pub edge: EdgeConfig,
+}
+
+/// How apps are served: what edges are told, and how they are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeConfig {
+    /// The domain under which apps have their names.
+    pub domain: String,
+    /// The public HTTPS port.
+    pub https_port: u16,
+    /// Where people sign in: scheme, name and port, without a slash behind.
+    pub sign_in_origin: String,
+    /// Host name of the sign-in origin, where the edge serves it by handing requests to control.
+    pub dashboard_host: Option<String>,
+    /// Where edges reach control; none where that is the internal listener for hosts.
+    pub internal: Option<Address>,
+    /// The user of the edge on this machine; none where any user that the internal listener lets in
+    /// may be it.
+    pub uid: Option<u32>,
+    /// The socket on which the host of this machine passes connections into workspaces; where it is
+    /// missing, `dial.sock` beside the socket that the host registers with.
+    pub dial_socket: Option<Utf8PathBuf>,
+    /// Addresses of the edge, to which custom domains may lead by an address record.
+    pub addresses: Vec<IpAddr>,
+    /// The DNS resolver that custom domains are looked up with; that of the machine where missing.
+    pub resolver: Option<SocketAddr>,
+}
+
+impl EdgeConfig {
+    /// For an installation on one machine, of which this is the API's address.
+    #[must_use]
+    pub fn local(api_url: &str) -> Self {
+        Self {
+            domain: "rigbox.localhost".to_owned(),
+            https_port: 443,
+            sign_in_origin: api_url.trim_end_matches('/').to_owned(),
+            dashboard_host: None,
+            internal: None,
+            uid: None,
+            dial_socket: None,
+            addresses: Vec::new(),
+            resolver: None,
+        }
+    }
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

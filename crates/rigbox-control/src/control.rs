@@ -10,9 +10,9 @@ use std::{
 
 use http::{HeaderValue, Uri};
 use rigbox_fabric::{Client, ClientAuth};
-use rigbox_store::{Store, StoreError, workspaces::WorkspaceRow};
+use rigbox_store::{Store, StoreError, apps::AppRow, workspaces::WorkspaceRow};
 use rigbox_types::{
-    AccountId, Credential, Principal, RegionName, WorkspaceId, api::error::ErrorCode,
+    AccountId, AppId, Credential, Principal, RegionName, WorkspaceId, api::error::ErrorCode,
     endpoint::Operation, rate::RateLimits,
 };
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,8 @@ use crate::{
     access_control::Permits,
     audit::Auditor,
     authn::{Authenticator, Presented, check_enabled},
-    config::SshGateway,
+    config::{EdgeConfig, SshGateway},
+    edges::{Edges, TrafficKept},
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
     http::{access::ForWorkspace, params::Params, places::Places, proxies::Proxies},
@@ -39,6 +40,7 @@ pub(crate) struct Facts {
     pub(crate) ssh: SshGateway,
     pub(crate) rates: RateLimits,
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(crate) edge: EdgeConfig,
 }
 
 /// How callers are known and recorded, and we to hosts.
@@ -63,6 +65,8 @@ pub(crate) struct Control {
     pub(crate) permits: Permits,
     pub(crate) rates: Rates,
     pub(crate) proxies: Proxies,
+    pub(crate) edges: Edges,
+    pub(crate) traffic: TrafficKept,
     /// The OpenAPI document, made when it is first asked for.
     pub(crate) openapi: OnceLock<String>,
     pub(crate) shutdown: CancellationToken,
@@ -88,6 +92,8 @@ impl Control {
             rates: Rates::new(config.rates),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             config,
+            edges: Edges::new(),
+            traffic: TrafficKept::new(),
             authn: known.authn,
             audit: known.auditor,
             passwords: Passwords::new()?,
@@ -114,6 +120,14 @@ impl Control {
     pub(crate) async fn workspace(&self, id: &WorkspaceId) -> ApiResult<WorkspaceRow> {
         match self.store.workspaces().get(id).await {
             Err(StoreError::NotFound { .. }) => Err(ApiError::not_found("workspace")),
+            other => Ok(other?),
+        }
+    }
+
+    /// An app's row. Not a right to it.
+    pub(crate) async fn app(&self, id: &AppId) -> ApiResult<AppRow> {
+        match self.store.apps().get(id).await {
+            Err(StoreError::NotFound { .. }) => Err(ApiError::not_found("app")),
             other => Ok(other?),
         }
     }

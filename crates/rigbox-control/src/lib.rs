@@ -7,11 +7,13 @@
 mod access_control;
 mod account;
 mod api_keys;
+mod apps;
 mod audit;
 mod authn;
 pub mod backup;
 mod config;
 mod control;
+mod edges;
 mod error;
 mod guest;
 mod hosts;
@@ -33,14 +35,14 @@ mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 
-use rigbox_fabric::{BindError, Listener, serve, task};
+use rigbox_fabric::{BindError, Listener, ServerAuth, serve, task};
 use rigbox_store::{OpenError, Store, StoreError, api_keys::HasherError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
-pub use config::{Config, SshGateway};
+pub use config::{Config, EdgeConfig, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
@@ -107,12 +109,20 @@ pub async fn run(
     let oidc = Oidc::new(config.oidc, authn::hasher(&config.secrets)?, &config.api_url)?;
     oidc.check_plans(&store).await?;
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
+    let for_edges = match config.edge.internal.clone() {
+        Some(address) => {
+            let auth = ServerAuth::Local { peer_uid: config.edge.uid };
+            Some(Listener::bind(address, &auth).await?)
+        }
+        None => None,
+    };
     let facts = Facts {
         region: config.region,
         api_url: config.api_url,
         ssh: config.ssh,
         rates: config.rates,
         trusted_proxies: config.trusted_proxies,
+        edge: config.edge,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
     let known = Known { authn, auditor, host_auth: config.host_auth, oidc };
@@ -126,7 +136,7 @@ pub async fn run(
     let permits = task::spawn("control.permits", access_control::watch(control.clone(), ends));
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
-        serve(internal, hosts::http::router(control), shutdown),
+        serve_internally(control, (internal, for_edges), shutdown),
     );
     audited.cancel();
     let all = async { tokio::join!(keep, metrics, audit) };
@@ -139,4 +149,23 @@ pub async fn run(
         tracing::warn!("the feed of the store did not end in time");
     }
     Ok(())
+}
+
+/// Serves hosts and edges: where edges have a listener of their own, neither on the other's.
+async fn serve_internally(
+    control: Arc<Control>,
+    (internal, for_edges): (Listener, Option<Listener>),
+    shutdown: CancellationToken,
+) {
+    let (hosts, edges) = (hosts::http::router(), edges::http::router());
+    let whole = |router: axum::Router<Arc<Control>>| hosts::http::complete(router, control.clone());
+    match for_edges {
+        None => serve(internal, whole(hosts.merge(edges)), shutdown).await,
+        Some(for_edges) => {
+            tokio::join!(
+                serve(internal, whole(hosts), shutdown.clone()),
+                serve(for_edges, whole(edges), shutdown.clone()),
+            );
+        }
+    }
 }

@@ -158,7 +158,7 @@ pub trait Dialer: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum DialError {
     /// The proof is about another right than entering.
-    #[error("a dial needs the right to enter the workspace, or to visit an app in it")]
+    #[error("a dial needs the right to enter the workspace, or to visit or see an app in it")]
     WrongRight,
     /// The host said no.
     #[error("dial refused")]
@@ -196,7 +196,8 @@ impl DialClient {
     ) -> Result<DialStream, DialError> {
         let enough = match purpose {
             Purpose::App => matches!(to.right(), Right::AppVisit | Right::WorkspaceEnter),
-            Purpose::Ssh | Purpose::Health => to.right() == Right::WorkspaceEnter,
+            Purpose::Ssh => to.right() == Right::WorkspaceEnter,
+            Purpose::Health => matches!(to.right(), Right::AppRead | Right::WorkspaceEnter),
         };
         if !enough {
             return Err(DialError::WrongRight);

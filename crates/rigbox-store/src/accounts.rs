@@ -13,6 +13,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Page, PageRequest, StoreError,
     api_keys::{self, NewApiKey},
+    apps::follow,
     engine::Engine,
     feed::Wake,
     page::Key,
@@ -211,6 +212,9 @@ impl Accounts<'_> {
         let now = self.engine.now().max(before.updated_at);
         write(&mut tx, id, &profile, now).await?;
         let after = row_of(&mut tx, id).await?;
+        if after.profile.disabled_at.is_some() != before.profile.disabled_at.is_some() {
+            follow::account_changed(&mut tx, id).await?;
+        }
         if after.profile.disabled_at.is_some() && before.profile.disabled_at.is_none() {
             // Its keys are believed nowhere any more without a look.
             tx.wake(Wake::Everything);

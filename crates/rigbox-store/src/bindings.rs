@@ -5,7 +5,7 @@
 //! Does not decide what a role gives, nor who may give it.
 
 use rigbox_types::{
-    AccountId, Timestamp, WorkspaceId,
+    AccountId, AppId, Timestamp, WorkspaceId,
     access::{Conditions, PrincipalRef, ResourceRef, Role, ScopeKind, Tags},
     limits::{BINDINGS_OF_PRINCIPAL_MAX_COUNT, BINDINGS_OF_RESOURCE_MAX_COUNT},
 };
@@ -39,6 +39,15 @@ pub(crate) const GIVEN_ON_WORKSPACE: &str = concat!(
     given!("b.resource_kind = 'workspace' AND b.resource_id = $2"),
     " UNION ALL ",
     given!("b.resource_kind = 'account' AND b.resource_id = $3")
+);
+
+/// The same with one more.
+pub(crate) const GIVEN_ON_APP: &str = concat!(
+    given!("b.resource_kind = 'workspace' AND b.resource_id = $2"),
+    " UNION ALL ",
+    given!("b.resource_kind = 'account' AND b.resource_id = $3"),
+    " UNION ALL ",
+    given!("b.resource_kind = 'app' AND b.resource_id = $4")
 );
 
 const GIVEN_ON_ACCOUNT: &str = given!("b.resource_kind = 'account' AND b.resource_id = $2");
@@ -76,6 +85,8 @@ const DELETE: &str = "DELETE FROM bindings \
 const FORGET: &str = "DELETE FROM bindings WHERE resource_kind = $1 AND resource_id = $2";
 
 const WORKSPACE_EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1";
+
+const APP_EXISTS: &str = "SELECT id FROM apps WHERE id = $1";
 
 const ACCOUNT_EXISTS: &str = "SELECT id FROM accounts WHERE id = $1";
 
@@ -157,6 +168,26 @@ impl Bindings<'_> {
             .bind(principal.to_string())
             .bind(workspace.as_str())
             .bind(owner.to_string())
+            .fetch_all(&self.engine.read)
+            .await?;
+        self.facts(principal, &rows).await
+    }
+
+    /// What an account was given on an app, on its workspace, or on the account that owns it.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn on_app(
+        &self,
+        principal: AccountId,
+        (app, workspace): (&AppId, &WorkspaceId),
+        owner: AccountId,
+    ) -> Result<Facts, StoreError> {
+        let rows = sqlx::query(GIVEN_ON_APP)
+            .bind(principal.to_string())
+            .bind(workspace.as_str())
+            .bind(owner.to_string())
+            .bind(app.as_str())
             .fetch_all(&self.engine.read)
             .await?;
         self.facts(principal, &rows).await
@@ -369,8 +400,9 @@ pub(crate) async fn check_exists(tx: &mut Tx<'_>, thing: &ResourceRef) -> Result
         ResourceRef::Workspace(id) => {
             sqlx::query(WORKSPACE_EXISTS).bind(id.as_str()).fetch_optional(tx.on()).await?
         }
-        // There are no apps yet.
-        ResourceRef::App(_) => None,
+        ResourceRef::App(id) => {
+            sqlx::query(APP_EXISTS).bind(id.as_str()).fetch_optional(tx.on()).await?
+        }
     };
     let what = thing.kind().as_str();
     found.map(drop).ok_or_else(|| StoreError::not_found(what, &thing.id()))

@@ -96,6 +96,14 @@ pub enum Amount {
     BindingsOfResource,
     /// Roles that were given to one account.
     BindingsOfPrincipal,
+    /// Apps of one workspace.
+    AppsOfWorkspace,
+    /// Names of apps that are gone.
+    KeptNames,
+    /// Share links of one app.
+    ShareLinks,
+    /// Log sources of one app.
+    LogSources,
 }
 
 /// A limit that what was asked for does not fit into.
@@ -141,6 +149,10 @@ impl fmt::Display for Amount {
             Self::ServiceSpecs => "service_specs",
             Self::BindingsOfResource => "bindings_of_resource",
             Self::BindingsOfPrincipal => "bindings_of_principal",
+            Self::AppsOfWorkspace => "apps_of_workspace",
+            Self::KeptNames => "kept_names",
+            Self::ShareLinks => "share_links",
+            Self::LogSources => "log_sources",
         })
     }
 }

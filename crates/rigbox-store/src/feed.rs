@@ -1,5 +1,5 @@
 //! The change stream of workspaces: what a host has to know, in the order of revisions, and
-//! wake-ups for whoever watches, also for API keys that end.
+//! wake-ups for whoever watches, also for apps and for API keys that end.
 //! Writers: the modules of this crate, within their transactions. Readers: control, per host.
 //! Invariants: whoever reads on from the revision that the last answer named misses nothing and
 //! may see a change twice; a removal is remembered for at least a day; a wake-up is a hint, never
@@ -13,6 +13,7 @@ use rigbox_types::{HostId, Revision, WorkspaceId};
 
 use crate::{
     StoreError,
+    apps::follow,
     engine::Engine,
     row::Columns,
     workspaces::{WorkspaceRow, row},
@@ -46,7 +47,11 @@ pub(crate) const WHOLE_READ: &str = concat!(
 
 const REMOVALS_FORGET: &str = "DELETE FROM removals WHERE removed_at < $1";
 
-const REMOVALS_NEWEST: &str = "SELECT CAST(COALESCE(MAX(revision), 0) AS BIGINT) AS revision FROM removals WHERE removed_at < $1";
+const APP_REMOVALS_FORGET: &str = "DELETE FROM app_removals WHERE removed_at < $1";
+
+const REMOVALS_NEWEST: &str = "SELECT CAST(COALESCE(MAX(revision), 0) AS BIGINT) AS revision FROM \
+     (SELECT revision FROM removals WHERE removed_at < $1 \
+     UNION ALL SELECT revision FROM app_removals WHERE removed_at < $1) AS old";
 
 const FORGOTTEN_RAISE: &str =
     "UPDATE feed SET forgotten_revision = $1 WHERE id = 1 AND forgotten_revision < $1";
@@ -190,10 +195,13 @@ impl Feed<'_> {
         let newest: i64 = Columns::of("removals", &row).raw("revision")?;
         sqlx::query(FORGOTTEN_RAISE).bind(newest).execute(tx.on()).await?;
         sqlx::query(REMOVALS_FORGET).bind(before).execute(tx.on()).await?;
+        sqlx::query(APP_REMOVALS_FORGET).bind(before).execute(tx.on()).await?;
+        follow::forget(&mut tx, self.engine.now().as_micros()).await?;
         tx.commit().await
     }
 
-    async fn positions(&self) -> Result<(Revision, Revision), StoreError> {
+    /// The newest revision that is visible, and the one up to which removals are forgotten.
+    pub(crate) async fn positions(&self) -> Result<(Revision, Revision), StoreError> {
         let row = sqlx::query(REVISION_READ).fetch_one(&self.engine.read).await?;
         let columns = Columns::of("feed", &row);
         let newest = columns.number("revision").map(Revision)?;

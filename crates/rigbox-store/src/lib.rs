@@ -6,6 +6,9 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod app_log_sources;
+pub mod app_visits;
+pub mod apps;
 pub mod audit;
 pub mod bindings;
 pub mod clock;
@@ -25,6 +28,7 @@ pub mod service_specs;
 pub mod sessions;
 pub mod settings;
 pub mod setup_scripts;
+pub mod share_links;
 pub mod ssh_keys;
 pub mod tags;
 pub mod throttles;
@@ -107,6 +111,36 @@ impl Store {
     #[must_use]
     pub fn api_keys(&self) -> api_keys::ApiKeys<'_> {
         api_keys::ApiKeys { engine: &self.engine }
+    }
+
+    /// Apps.
+    #[must_use]
+    pub fn apps(&self) -> apps::Apps<'_> {
+        apps::Apps { engine: &self.engine }
+    }
+
+    /// The change stream of apps.
+    #[must_use]
+    pub fn routes(&self) -> apps::routes::Routes<'_> {
+        apps::routes::Routes { engine: &self.engine }
+    }
+
+    /// Links that let in to an app.
+    #[must_use]
+    pub fn share_links(&self) -> share_links::ShareLinks<'_> {
+        share_links::ShareLinks { engine: &self.engine }
+    }
+
+    /// Cookies of apps, and the tokens that they are given for.
+    #[must_use]
+    pub fn app_visits(&self) -> app_visits::AppVisits<'_> {
+        app_visits::AppVisits { engine: &self.engine }
+    }
+
+    /// Where the logs of apps are.
+    #[must_use]
+    pub fn app_log_sources(&self) -> app_log_sources::AppLogSources<'_> {
+        app_log_sources::AppLogSources { engine: &self.engine }
     }
 
     /// Passwords, and the links by which they are set.

@@ -273,6 +273,20 @@ impl Sessions<'_> {
         Ok(())
     }
 
+    /// Notes, to the minute, that something that rests on a session was used: the cookie of an app.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn leaned_on(&self, row: &SessionRow) -> Result<(), StoreError> {
+        let now = self.engine.now().as_micros();
+        let before = now.saturating_sub(micros(USED_STEP));
+        if row.used_at.as_micros() < before {
+            let query = sqlx::query(USED).bind(row.id.to_string()).bind(now);
+            query.bind(before).execute(&self.engine.write).await?;
+        }
+        Ok(())
+    }
+
     /// Gives a session another secret; the one that was shown is good until the new one is seen, and
     /// a moment longer. Says whether it did: of several at once, one does.
     ///

@@ -198,6 +198,14 @@ uuid_id! {
     /// An account's public SSH key.
     SshKeyId
 }
+uuid_id! {
+    /// A place where an app's logs can be read.
+    AppLogSourceId
+}
+uuid_id! {
+    /// A share link of an app, without its secret.
+    ShareLinkId
+}
 
 fn with_suffix(prefix: &str, random: [u8; RANDOM_LEN]) -> String {
     let characters = random.iter().map(|byte| {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod api;
+pub mod app_name;
 pub mod authz;
 pub mod edge;
 pub mod email;
@@ -25,12 +26,13 @@ pub mod state;
 pub mod text;
 pub mod time;
 
+pub use app_name::{AppName, Unusable};
 pub use authz::{Authorised, Credential, Principal, Right};
 pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{
-    AccountId, ApiKeyId, AppId, HostId, ServiceSpecId, SessionId, SetupScriptId, SshKeyId,
-    WorkspaceId,
+    AccountId, ApiKeyId, AppId, AppLogSourceId, HostId, ServiceSpecId, SessionId, SetupScriptId,
+    ShareLinkId, SshKeyId, WorkspaceId,
 };
 pub use name::{ImageName, InvalidName, PlanName, RegionName, TemplateId, WorkspaceName};
 pub use plan::{QuotaChanges, Quotas};

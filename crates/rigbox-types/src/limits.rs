@@ -101,3 +101,24 @@ pub const TAGS_MAX_COUNT: usize = 32;
 pub const TAG_KEY_MAX_LEN: usize = 64;
 /// Longest value of a tag, in bytes.
 pub const TAG_VALUE_MAX_LEN: usize = 256;
+/// Port of an app whose request does not say one.
+pub const APP_PORT_DEFAULT: u16 = 3000;
+/// Longest description of an app, in characters.
+pub const APP_DESCRIPTION_MAX_LEN: usize = 1024;
+/// Largest metadata of an app, in bytes of compact JSON.
+pub const APP_METADATA_MAX_BYTES: usize = 16 * 1024;
+/// Most e-mail addresses that an app lists: each edge holds them for every app.
+pub const APP_EMAILS_MAX_COUNT: usize = 100;
+/// Most log sources of an app.
+pub const APP_LOG_SOURCES_MAX_COUNT: u64 = 16;
+/// Most share links of an app that have not ended.
+pub const SHARE_LINKS_MAX_COUNT: u64 = 50;
+/// How long a share link lets in when its request does not say, in days.
+pub const SHARE_LINK_DAYS_DEFAULT: u32 = 7;
+/// Longest time that a share link lets in, in days.
+pub const SHARE_LINK_DAYS_MAX: u32 = 90;
+/// How long the name of a deleted app stays with its account, in hours: whoever still follows a link
+/// to it does not meet somebody else's app at once.
+pub const APP_NAME_KEPT_HOURS: u32 = 24;
+/// Most names that stay so with one account: previews of a busy project, and not a dictionary.
+pub const APP_NAMES_KEPT_MAX_COUNT: u64 = 500;

@@ -20,7 +20,7 @@ pub enum KeyScope {
     Read,
     /// One workspace: to see it, to change it and to enter it.
     Workspace(WorkspaceId),
-    /// One app. Gives no right in the API.
+    /// One app: to visit it, to see it and to change it.
     App(AppId),
 }
 

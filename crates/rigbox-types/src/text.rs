@@ -11,8 +11,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     guest::exec::{COMMAND_MAX_BYTES, TEXT_MAX_BYTES},
     limits::{
-        AVATAR_URL_MAX_LEN, ENV_MAX_COUNT, ENV_NAME_MAX_LEN, ENV_VALUE_MAX_LEN, EXEC_START_MAX_LEN,
-        PATH_MAX_LEN, SETUP_SCRIPT_MAX_BYTES, SSH_KEY_MAX_LEN, TITLE_MAX_LEN,
+        APP_DESCRIPTION_MAX_LEN, AVATAR_URL_MAX_LEN, ENV_MAX_COUNT, ENV_NAME_MAX_LEN,
+        ENV_VALUE_MAX_LEN, EXEC_START_MAX_LEN, PATH_MAX_LEN, SETUP_SCRIPT_MAX_BYTES,
+        SSH_KEY_MAX_LEN, TITLE_MAX_LEN,
     },
 };
 
@@ -93,6 +94,21 @@ text_rule! {
     /// The address of a picture. A dashboard shows it, so it is nothing that could end a piece of
     /// HTML or run as a script.
     PictureUrl, 9, AVATAR_URL_MAX_LEN, "^https://[!#-&(-;=?-\\[\\]-_a-~]+$"
+}
+text_rule! {
+    /// What an app is, for people: any text without NUL.
+    Description, 0, APP_DESCRIPTION_MAX_LEN
+}
+text_rule! {
+    /// A DNS name of at least two labels, whatever its case; empty for none. That it has at most 253
+    /// bytes only the check can tell.
+    DomainName, 0, NAME_MAX_LEN,
+    "^(([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+(?![0-9]+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)?$"
+}
+text_rule! {
+    /// The unit, container or file that logs come from. What a kind takes only the check can tell.
+    LogSourceRef, 1, PATH_MAX_LEN,
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]+$"
 }
 text_rule! {
     /// A public SSH key as people paste it. Whether it is one only parsing can tell.
@@ -184,6 +200,38 @@ impl PictureUrl {
             return Err(InvalidText::new(rule));
         }
         Ok(())
+    }
+}
+
+impl Description {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(text: &str) -> Result<(), InvalidText> {
+        if text.chars().count() > APP_DESCRIPTION_MAX_LEN {
+            let rule = format!("may have at most {APP_DESCRIPTION_MAX_LEN} characters");
+            return Err(InvalidText::new(rule));
+        }
+        if text.contains('\0') {
+            return Err(InvalidText::new("may not contain NUL"));
+        }
+        Ok(())
+    }
+}
+
+impl DomainName {
+    /// The name in lower case, as everything of ours writes it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(text: &str) -> Result<String, InvalidText> {
+        let name = text.to_ascii_lowercase();
+        if name.starts_with("*.") || !name.contains('.') || !HostPattern::is(&name) {
+            let rule = "must be a DNS name such as app.example.com";
+            return Err(InvalidText::new(rule));
+        }
+        Ok(name)
     }
 }
 

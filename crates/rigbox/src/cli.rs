@@ -11,7 +11,7 @@ use crate::{
     audit,
     backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
-    control, doctor, down, host,
+    control, doctor, down, edge, host,
     layout::{DEFAULT_DATA, Install, Layout},
     output,
     plan::{self, PlanVerb},

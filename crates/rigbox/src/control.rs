@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     os::fd::AsFd as _,
 };
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
+use rigbox_control::{EdgeConfig, OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -52,6 +52,46 @@ pub(crate) struct ControlFile {
     /// Providers by which people sign in, by name.
     #[serde(default)]
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
+    /// How apps are served.
+    pub(crate) edge: EdgePart,
+}
+
+/// How apps are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EdgePart {
+    /// The user of the edge.
+    pub(crate) uid: u32,
+    /// Where the edge reaches control.
+    pub(crate) internal: String,
+    /// The port that visitors see.
+    pub(crate) https_port: u16,
+    /// Host name of the API's address, where the edge serves it by handing requests to control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dashboard_host: Option<String>,
+    /// The socket on which the host passes connections to apps.
+    pub(crate) dial_socket: Utf8PathBuf,
+    /// Addresses of the edge, to which custom domains may lead.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The DNS resolver that custom domains are looked up with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resolver: Option<SocketAddr>,
+}
+
+impl EdgePart {
+    fn config(self, domain: &str, api_url: &str) -> anyhow::Result<EdgeConfig> {
+        Ok(EdgeConfig {
+            domain: domain.to_owned(),
+            https_port: self.https_port,
+            sign_in_origin: api_url.trim_end_matches('/').to_owned(),
+            dashboard_host: self.dashboard_host,
+            internal: Some(self.internal.parse().context("edge.internal")?),
+            uid: Some(self.uid),
+            dial_socket: Some(self.dial_socket),
+            addresses: self.addresses,
+            resolver: self.resolver,
+        })
+    }
 }
 
 /// Runs the role until SIGTERM.
@@ -69,7 +109,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
         database_url: file.database_url_file.as_deref().map(secret).transpose()?,
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
     };
-    role::give_root_up("control", file.uid, file.edge.uid)?;
+    role::give_root_up("control", file.uid, Some(file.edge.uid))?;
     // Becoming another user undoes it.
     role::follow(parent)?;
     serve(file, listener, secrets)
@@ -138,6 +178,7 @@ fn serve(file: ControlFile, listener: TcpListener, secrets: Secrets) -> anyhow::
 }
 
 fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control::Config> {
+    let domain = file.domain.clone();
     Ok(rigbox_control::Config {
         store: parse_url(&file.database, secrets.database_url.as_ref())?,
         clock: std::sync::Arc::new(SystemClock),
@@ -148,8 +189,9 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         internal_auth: ServerAuth::Local { peer_uid: None },
         host_auth: ClientAuth::Local,
         region: file.region,
-        api_url: file.api_url,
+        api_url: file.api_url.clone(),
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
+        edge: file.edge.config(&domain, &file.api_url)?,
         rates: file.rates,
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,

@@ -77,12 +77,13 @@ fn edge_config(
     http: Option<TcpListener>,
 ) -> anyhow::Result<EdgeConfig> {
     let control = file.control.parse().context("control")?;
+    let control = Client::new(control, &ClientAuth::Local).context("a client of control")?;
     let path = file.access_log;
     Ok(EdgeConfig {
         name: format!("edge-{}", std::process::id()),
         https: Listen::Bound(https),
         http: http.map(Listen::Bound),
-        control: ControlClient(Client::new(control, ClientAuth::Local)),
+        control: ControlClient(control),
         dashboard: Some(file.dashboard),
         state: file.state,
         dialers: Dialers::local(),

@@ -2,7 +2,7 @@
 //! Invariant: the owner and the operator cost no look at roles, everybody else one.
 //! Decides nothing.
 
-use rigbox_store::{Store, StoreError, bindings::Facts, workspaces::WorkspaceRow};
+use rigbox_store::{Store, StoreError, apps::AppRow, bindings::Facts, workspaces::WorkspaceRow};
 use rigbox_types::{
     AccountId, Authorised, Principal, Right, Timestamp,
     access::{ResourceRef, Role},
@@ -56,8 +56,10 @@ pub(crate) async fn thing(
             let row = control.workspace(id).await?;
             (row.account, row.created_at, of_workspace(store, who, &row).await?)
         }
-        // There are no apps yet.
-        ResourceRef::App(_) => return Err(ApiError::not_found("app")),
+        ResourceRef::App(id) => {
+            let row = control.app(id).await?;
+            (row.account, row.created_at, of_app(store, who, &row).await?)
+        }
     };
     Ok(Thing { at: at.clone(), owner, since, facts })
 }
@@ -73,6 +75,36 @@ pub(crate) async fn of_workspace(
         Some(account) => role(&store.bindings().on_workspace(account, &row.id, row.account).await?),
     };
     Ok(Resource::Workspace { id: row.id.clone(), owner: row.account, granted })
+}
+
+/// The facts of an app.
+pub(crate) async fn of_app(
+    store: &Store,
+    who: &Principal,
+    row: &AppRow,
+) -> Result<Resource, StoreError> {
+    let granted = match guest_of(who, row.account) {
+        None => None,
+        Some(account) => role_on_app(store, account, row).await?,
+    };
+    Ok(Resource::App {
+        id: row.id.clone(),
+        workspace: row.workspace.clone(),
+        owner: row.account,
+        granted,
+        visibility: row.published.visibility,
+        listed: false,
+    })
+}
+
+/// The role that an account was given on an app, its workspace or the account of its owner.
+pub(crate) async fn role_on_app(
+    store: &Store,
+    account: AccountId,
+    row: &AppRow,
+) -> Result<Option<Role>, StoreError> {
+    let of = (&row.id, &row.workspace);
+    Ok(role(&store.bindings().on_app(account, of, row.account).await?))
 }
 
 /// The facts of an account.

@@ -12,5 +12,5 @@ mod permits;
 mod simulate;
 pub(crate) mod throttle;
 
-pub(crate) use facts::{Thing, of_account, of_workspace, thing};
+pub(crate) use facts::{Thing, of_account, of_app, of_workspace, role_on_app, thing};
 pub(crate) use permits::{GONE, Permit, Permits, may_by_path, watch};

@@ -19,13 +19,13 @@ use futures_util::stream;
 use http_body_util::BodyExt as _;
 use rigbox_store::feed::{Subscription, Wake};
 use rigbox_types::{
-    AccountId, ApiKeyId, Credential, Principal, Right, WorkspaceId, api::error::ErrorCode,
+    AccountId, ApiKeyId, AppId, Credential, Principal, Right, WorkspaceId, api::error::ErrorCode,
     authz::authorise, endpoint::Endpoint,
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::of_workspace;
+use super::{of_app, of_workspace};
 use crate::{
     authn::check_enabled,
     control::Control,
@@ -49,8 +49,15 @@ pub(crate) struct Permits {
 struct Open {
     who: Principal,
     right: Right,
-    workspace: WorkspaceId,
+    about: About,
     ended: CancellationToken,
+}
+
+/// What a path names.
+#[derive(Debug, Clone)]
+enum About {
+    Workspace(WorkspaceId),
+    App(AppId),
 }
 
 /// Goes with a stream; the entry ends with the last copy.
@@ -82,11 +89,12 @@ impl Permits {
         Self { open: Arc::default(), next: AtomicU64::new(0) }
     }
 
-    /// An entry for a request about the workspace that its path names; none where it names none.
+    /// An entry for a request about the workspace or app that its path names; none where it names
+    /// neither.
     pub(crate) fn hold(&self, who: &Principal, row: &Endpoint, path: &str) -> Option<Permit> {
-        let workspace = workspace_of(row, path)?;
+        let about = about_of(row, path)?;
         let ended = CancellationToken::new();
-        let open = Open { who: who.clone(), right: row.right, workspace, ended: ended.clone() };
+        let open = Open { who: who.clone(), right: row.right, about, ended: ended.clone() };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.open).insert(number, open);
         Some(Permit(Arc::new(Held { entries: self.open.clone(), number, ended })))
@@ -162,7 +170,7 @@ pub(crate) async fn watch(control: Arc<Control>, mut wakes: Subscription) {
                 look(&control, |open| account_of(&open.who) == account).await;
             }
             Some(Wake::Everything) => look(&control, |_| true).await,
-            Some(Wake::Workspace { .. } | Wake::Throttle(_)) => {}
+            Some(Wake::Workspace { .. } | Wake::App(_) | Wake::Throttle(_)) => {}
         }
     }
 }
@@ -205,7 +213,7 @@ async fn holds(control: &Control, open: &Open) -> ApiResult<bool> {
         return Ok(false);
     }
     // A stream says itself that its workspace is gone.
-    may(control, &open.who, (open.right, &open.workspace)).await
+    may(control, &open.who, (open.right, &open.about)).await
 }
 
 /// Whether somebody may do what a path with the id of a workspace asks, as far as that is known by
@@ -215,8 +223,8 @@ pub(crate) async fn may_by_path(
     who: &Principal,
     (row, path): (&Endpoint, &str),
 ) -> ApiResult<bool> {
-    match workspace_of(row, path) {
-        Some(workspace) => may(control, who, (row.right, &workspace)).await,
+    match about_of(row, path) {
+        Some(about) => may(control, who, (row.right, &about)).await,
         None => Ok(true),
     }
 }
@@ -224,20 +232,28 @@ pub(crate) async fn may_by_path(
 async fn may(
     control: &Control,
     who: &Principal,
-    (right, workspace): (Right, &WorkspaceId),
+    (right, about): (Right, &About),
 ) -> ApiResult<bool> {
-    let row = match control.workspace(workspace).await {
-        Err(error) if error.code() == ErrorCode::NotFound => return Ok(true),
-        other => other?,
+    let facts = async {
+        Ok(match about {
+            About::Workspace(id) => {
+                of_workspace(&control.store, who, &control.workspace(id).await?).await?
+            }
+            About::App(id) => of_app(&control.store, who, &control.app(id).await?).await?,
+        })
     };
-    let facts = of_workspace(&control.store, who, &row).await?;
-    Ok(authorise(who, right, &facts, ()).is_ok())
+    match facts.await {
+        Err(error) if ApiError::code(&error) == ErrorCode::NotFound => Ok(true),
+        facts => Ok(authorise(who, right, &facts?, ()).is_ok()),
+    }
 }
 
-/// The workspace that a path names.
-fn workspace_of(row: &Endpoint, path: &str) -> Option<WorkspaceId> {
+/// The workspace or app that a path names.
+fn about_of(row: &Endpoint, path: &str) -> Option<About> {
     let mut segments = row.path.split('/').zip(path.split('/'));
-    segments.find(|(name, _)| *name == "{id}").and_then(|(_, id)| id.parse().ok())
+    let (_, id) = segments.find(|(name, _)| *name == "{id}")?;
+    let app = || id.parse().ok().map(About::App);
+    id.parse().ok().map(About::Workspace).or_else(app)
 }
 
 fn account_of(who: &Principal) -> AccountId {

@@ -31,7 +31,7 @@ fn slots(load: &HostLoad) -> u64 {
 }
 
 /// The default region, then the others by name.
-pub(super) async fn regions(control: &Control) -> ApiResult<Vec<RegionName>> {
+pub(crate) async fn regions(control: &Control) -> ApiResult<Vec<RegionName>> {
     let default = control.config.region.clone();
     let mut others: Vec<RegionName> = control
         .store
@@ -69,7 +69,7 @@ pub(crate) async fn limits_of(
         total_disk_mb: used.disk_mib,
         total_ram_mb: used.memory_mib,
         ssh_key_count: control.store.ssh_keys().count(account.id).await?,
-        app_count: 0,
+        app_count: control.store.apps().count(account.id).await?,
         snapshot_count: 0,
         ai_credits_used: 0,
     };

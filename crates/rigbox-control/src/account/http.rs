@@ -21,13 +21,16 @@ use rigbox_types::{
 };
 
 use super::{app, templates};
-use crate::{control::Control, error::ApiResult, http::access::ForAccount, workspaces::view};
+use crate::{
+    apps::view::app as app_view, control::Control, error::ApiResult, http::access::ForAccount,
+    workspaces::view,
+};
 
 /// Parts of the product and whether this version has them.
 const FLAGS: &[(&str, bool)] = &[
     ("workspaces", true),
     ("terminal", true),
-    ("apps", false),
+    ("apps", true),
     ("ai", false),
     ("snapshots", false),
     ("suspend", false),
@@ -76,10 +79,11 @@ pub(crate) async fn dashboard_show(
     let account = *about.account.target();
     let page =
         control.store.workspaces().list(Owner::Account(account), &PageRequest::default()).await?;
+    let apps = control.store.apps().list(account, &PageRequest::default()).await?;
     let ssh = &control.config.ssh;
     Ok(Json(GetDashboardResponse {
         workspaces: page.items.iter().map(|row| view::vm(row, ssh)).collect(),
-        apps: Vec::new(),
+        apps: apps.items.iter().map(|row| app_view(&control, row)).collect(),
         limits: app::limits(&control, account).await?,
         // Nobody has credits while nothing can be bought with them.
         ai_credits: AiCredits {

@@ -6,4 +6,4 @@ pub(crate) mod http;
 pub(crate) mod settings;
 pub(crate) mod templates;
 
-pub(crate) use app::limits_of;
+pub(crate) use app::{limits_of, regions};

@@ -87,12 +87,16 @@ fn is_of_plan(amount: Amount) -> bool {
         | Amount::WorkspaceVcpus
         | Amount::WorkspaceMemoryMib
         | Amount::WorkspaceDiskMib
+        | Amount::AppsOfWorkspace
         | Amount::SshKeys => true,
         Amount::ApiKeys
         | Amount::SetupScripts
         | Amount::ServiceSpecs
         | Amount::BindingsOfResource
-        | Amount::BindingsOfPrincipal => false,
+        | Amount::BindingsOfPrincipal
+        | Amount::KeptNames
+        | Amount::ShareLinks
+        | Amount::LogSources => false,
     }
 }
 
@@ -110,6 +114,10 @@ fn remedy(amount: Amount) -> &'static str {
         Amount::ServiceSpecs => "delete a spec",
         Amount::BindingsOfResource => "take one away, or give roles on the account",
         Amount::BindingsOfPrincipal => "give up one",
+        Amount::AppsOfWorkspace => "delete an app of this workspace",
+        Amount::KeptNames => "take a name that you had, or come again tomorrow",
+        Amount::ShareLinks => "take one back",
+        Amount::LogSources => "delete one",
     }
 }
 
@@ -128,5 +136,9 @@ fn words(amount: Amount) -> &'static str {
         Amount::ServiceSpecs => "service specs",
         Amount::BindingsOfResource => "roles of others on one thing",
         Amount::BindingsOfPrincipal => "roles on things of others",
+        Amount::AppsOfWorkspace => "apps of one workspace",
+        Amount::KeptNames => "names of apps that it has given up within a day",
+        Amount::ShareLinks => "share links of one app",
+        Amount::LogSources => "log sources of one app",
     }
 }

@@ -46,9 +46,9 @@ pub(crate) async fn workspace_ports_list(
     let agent = control.agent(&about, "list its ports").await?;
     let mut list: ListListeningPortsResponse = agent.get("/ports").await?;
     list.ports.truncate(PORTS_MAX);
+    let apps = control.store.apps().of_workspace(&about.row.id).await?;
     for port in &mut list.ports {
-        // Nothing is published until apps can be made.
-        port.already_exposed = false;
+        port.already_exposed = apps.iter().any(|app| app.published.port == port.port);
     }
     Ok(Json(list))
 }

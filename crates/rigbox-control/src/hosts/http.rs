@@ -34,13 +34,18 @@ const IMAGES_MAX: usize = 256;
 const REPORT_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// The routes.
-pub(crate) fn router(control: Arc<Control>) -> Router {
+pub(crate) fn router() -> Router<Arc<Control>> {
     Router::new()
         .route("/internal/v1/hosts/{id}", put(host_register))
         .route("/internal/v1/hosts/{id}/assignments", get(host_watch))
         .route("/internal/v1/hosts/{id}/reports", post(host_report))
         .route("/internal/v1/hosts/{id}/guest-api/{workspace}/{*path}", any(guest_ask))
         .layer(DefaultBodyLimit::max(REPORT_MAX_BYTES))
+}
+
+/// Routes for our own parts as they are served: each request with an id, each refusal explained.
+pub(crate) fn complete(routes: Router<Arc<Control>>, control: Arc<Control>) -> Router {
+    routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(control.clone(), identify))

@@ -87,7 +87,11 @@ impl Placement {
             | Amount::SetupScripts
             | Amount::ServiceSpecs
             | Amount::BindingsOfResource
-            | Amount::BindingsOfPrincipal => Short::Memory,
+            | Amount::BindingsOfPrincipal
+            | Amount::AppsOfWorkspace
+            | Amount::KeptNames
+            | Amount::ShareLinks
+            | Amount::LogSources => Short::Memory,
         };
     }
 

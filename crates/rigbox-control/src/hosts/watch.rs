@@ -145,6 +145,7 @@ async fn wait(wakes: &mut Subscription, host: &HostId) -> Result<(), End> {
             Ok(Some(Wake::Workspace { host: of, .. })) if of == *host => return Ok(()),
             Ok(Some(
                 Wake::Workspace { .. }
+                | Wake::App(_)
                 | Wake::ApiKey(_)
                 | Wake::Session(_)
                 | Wake::Access(_)

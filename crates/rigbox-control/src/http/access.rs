@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
-use rigbox_store::workspaces::WorkspaceRow;
+use rigbox_store::{apps::AppRow, workspaces::WorkspaceRow};
 use rigbox_types::{
-    AccountId, Authorised, Principal, WorkspaceId,
+    AccountId, AppId, Authorised, Principal, WorkspaceId,
     access::{InvalidAccess, ResourceRef, Role},
     api::error::ErrorCode,
     authz::{Denied, Resource, Standing, authorise, role},
@@ -15,7 +15,7 @@ use rigbox_types::{
 };
 
 use crate::{
-    access_control::{Thing, of_account, of_workspace, thing},
+    access_control::{Thing, of_account, of_app, of_workspace, thing},
     control::Control,
     error::{ApiError, ApiResult},
     http::params::Params,
@@ -102,6 +102,31 @@ pub(crate) struct ForWorkspace {
     pub(crate) role: Option<Role>,
     /// The query.
     pub(crate) params: Params,
+}
+
+/// A request about one app.
+pub(crate) struct ForApp {
+    /// The app, with the right of the endpoint's row.
+    pub(crate) id: Authorised<AppId>,
+    /// Its workspace, with the same right to that app in it.
+    pub(crate) workspace: Authorised<WorkspaceId>,
+    /// Its row, as it was when the right was decided.
+    pub(crate) row: AppRow,
+    /// Who asks.
+    pub(crate) principal: Principal,
+    /// The query.
+    pub(crate) params: Params,
+}
+
+/// A request whose document says what it is about; its handler decides the right.
+pub(crate) struct Asked(pub(crate) Access);
+
+impl FromRequestParts<Arc<Control>> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Control>) -> ApiResult<Self> {
+        access(parts).map(Self)
+    }
 }
 
 fn access(parts: &Parts) -> ApiResult<Access> {
@@ -194,6 +219,27 @@ impl FromRequestParts<Arc<Control>> for ForWorkspace {
     }
 }
 
+impl FromRequestParts<Arc<Control>> for ForApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        let access = access(parts)?;
+        let id: AppId = path_param(parts, control, "id").await?;
+        let row = control.app(&id).await?;
+        tracing::Span::current().record("workspace", row.workspace.as_str());
+        let who = access.principal()?;
+        let facts = of_app(&control.store, who, &row).await?;
+        let (right, workspace) = (access.endpoint.right, row.workspace.clone());
+        let missing = |denied| match denied {
+            Denied::Unknown => ApiError::not_found("app"),
+            Denied::Forbidden => denied.into(),
+        };
+        let id = authorise(who, right, &facts, id).map_err(missing)?;
+        let workspace = authorise(who, right, &facts, workspace).map_err(missing)?;
+        Ok(Self { id, workspace, row, principal: who.clone(), params: access.params })
+    }
+}
+
 /// A segment of the path, parsed. What does not parse names nothing: 404.
 pub(crate) async fn path_param<T: std::str::FromStr>(
     parts: &mut Parts,
@@ -228,6 +274,28 @@ impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for JobId<T> {
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
         path_param(parts, control, "job_id").await.map(Self)
+    }
+}
+
+/// The segment `{link_id}` of a path.
+pub(crate) struct LinkId<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for LinkId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "link_id").await.map(Self)
+    }
+}
+
+/// The segment `{source_id}` of a path.
+pub(crate) struct SourceId<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<Arc<Control>> for SourceId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> ApiResult<Self> {
+        path_param(parts, control, "source_id").await.map(Self)
     }
 }
 

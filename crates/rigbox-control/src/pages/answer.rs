@@ -53,6 +53,23 @@ pub(super) fn see_other(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
 }
 
+/// To where somebody wanted to go before they signed in. The page that leads to an app goes on to
+/// another origin, to which browsers let no form lead, however many redirects are between.
+pub(super) fn onward(to: &str) -> Response {
+    if !to.starts_with("/visit?") {
+        return see_other(to);
+    }
+    let body = html! {
+        h1 { "Signed in" }
+        p { a href=(to) { "Go on to the app" } }
+    };
+    let mut response = page(StatusCode::OK, "Signed in", None, &body);
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={to}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
+}
+
 /// Adds cookies to an answer.
 pub(super) fn with_cookies(
     mut response: Response,

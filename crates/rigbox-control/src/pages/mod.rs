@@ -16,6 +16,7 @@ mod password;
 mod second_factor;
 mod security;
 mod sign_in;
+mod visit;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ const STYLE_PATH: &str = "/assets/pages-1.css";
 pub(crate) fn router(control: &Arc<Control>) -> Router<Arc<Control>> {
     Router::new()
         .route("/", get(sign_in::home))
+        .route("/visit", get(visit::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/code", get(second_factor::ask).post(second_factor::show))
         .route("/device", get(device::show).post(device::decide))

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     PageResult,
-    answer::{page, see_other, sentence, with_cookies},
+    answer::{onward, page, see_other, sentence, with_cookies},
     entry::SignedIn,
     form::{Form, Wishes},
     layout::{Field, hidden},
@@ -88,7 +88,7 @@ pub(super) async fn show(
         sessions::end(&control, old.account, old.session).await?;
     }
     let cookies = sessions::cookies(&control, who, (&token, &visitor))?;
-    Ok(with_cookies(see_other(next), cookies))
+    Ok(with_cookies(onward(next), cookies))
 }
 
 /// The session that waits for its second factor.

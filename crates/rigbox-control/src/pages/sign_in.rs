@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     PageResult,
-    answer::{page, see_other, sentence, with_cookies},
+    answer::{onward, page, see_other, sentence, with_cookies},
     entry::SignedIn,
     form::{Form, Wishes},
     layout::{Field, alert, hidden},
@@ -98,7 +98,7 @@ pub(super) async fn open(
         sessions::end(control, old.account, old.session).await?;
     }
     let cookies = sessions::cookies(control, (account, epoch), (&token, visitor))?;
-    Ok(with_cookies(see_other(next), cookies))
+    Ok(with_cookies(onward(next), cookies))
 }
 
 /// Ends the session of this browser.

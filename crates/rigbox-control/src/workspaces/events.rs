@@ -100,6 +100,7 @@ impl Follow {
                 }
                 Ok(Some(
                     Wake::Workspace { .. }
+                    | Wake::App(_)
                     | Wake::ApiKey(_)
                     | Wake::Session(_)
                     | Wake::Access(_)

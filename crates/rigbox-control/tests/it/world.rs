@@ -9,7 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Clock, Config, OidcProvider, SshGateway, SystemClock, run};
+use rigbox_control::{Clock, Config, EdgeConfig, OidcProvider, SshGateway, SystemClock, run};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
 use rigbox_types::{Timestamp, rate::RateLimits};
@@ -251,6 +251,7 @@ async fn start_control(
         rates,
         trusted_proxies: Vec::new(),
         oidc: providers.to_vec(),
+        edge: EdgeConfig { https_port: 8443, ..EdgeConfig::local(&base) },
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rigbox_types::{AccountId, ApiKeyId, HostId, SessionId, WorkspaceId};
+use rigbox_types::{AccountId, ApiKeyId, AppId, HostId, SessionId, WorkspaceId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgListener;
 use tokio::{
@@ -38,6 +38,8 @@ pub enum Wake {
         /// Whose it is.
         host: HostId,
     },
+    /// This app, or its workspace: an edge has to know of it.
+    App(AppId),
     /// This API key is gone, or its secret is another one.
     ApiKey(ApiKeyId),
     /// This session has ended, or its secret is another one.
@@ -53,6 +55,8 @@ pub enum Wake {
 /// Begins what is sent about an API key. Programs from before there was such a wake-up take it for
 /// [`Wake::Everything`].
 const API_KEY: &str = "api-key";
+/// The same of an app.
+const APP: &str = "app";
 /// The same of a session.
 const SESSION: &str = "session";
 
@@ -161,6 +165,7 @@ impl fmt::Display for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Workspace { workspace, host } => write!(f, "{workspace} {host}"),
+            Self::App(id) => write!(f, "{APP} {id}"),
             Self::ApiKey(id) => write!(f, "{API_KEY} {id}"),
             Self::Session(id) => write!(f, "{SESSION} {id}"),
             Self::Access(account) => write!(f, "{ACCESS} {account}"),
@@ -173,6 +178,7 @@ impl fmt::Display for Wake {
 /// Reads what another process has sent.
 fn parse(text: &str) -> Option<Wake> {
     match text.split_once(' ')? {
+        (APP, id) => id.parse().ok().map(Wake::App),
         (API_KEY, id) => id.parse().ok().map(Wake::ApiKey),
         (SESSION, id) => id.parse().ok().map(Wake::Session),
         (ACCESS, account) => account.parse().ok().map(Wake::Access),

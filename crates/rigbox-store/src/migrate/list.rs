@@ -94,6 +94,16 @@ both! {
     "2026-11-28-51-create-spent-tickets"
     "2026-11-28-52-spent-tickets-by-age"
     "2026-11-28-60-create-session-epochs"
+    "2026-11-28-70-create-apps"
+    "2026-11-28-71-apps-by-account"
+    "2026-11-28-72-apps-by-workspace"
+    "2026-11-28-73-apps-by-revision"
+    "2026-11-28-74-create-app-removals"
+    "2026-11-28-75-create-kept-names"
+    "2026-11-28-76-create-share-links"
+    "2026-11-28-77-create-app-cookies"
+    "2026-11-28-78-create-app-transfers"
+    "2026-11-28-79-create-app-log-sources"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

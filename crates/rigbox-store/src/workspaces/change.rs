@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     StoreError,
+    apps::follow,
     engine::Text,
     feed::Wake,
     idempotency::{self, Claim},
@@ -73,6 +74,13 @@ impl Workspaces<'_> {
         }
         renew(&mut after, revision, self.engine.now());
         write(&mut tx, &after).await?;
+        let lives = |row: &WorkspaceRow| {
+            let wanted = &row.wanted;
+            (wanted.desired, wanted.restart_generation, wanted.retry_generation)
+        };
+        if lives(&before) != lives(&after) {
+            follow::workspace_changed(&mut tx, id).await?;
+        }
         if let Some(claim) = claim {
             idempotency::note_made(&mut tx, claim, id.as_str()).await?;
         }

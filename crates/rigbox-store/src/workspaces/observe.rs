@@ -1,15 +1,18 @@
 //! Applies what a host reports. Invariants: an observation is applied only if it is newer than the
 //! last one and the host has the workspace; the observation that a workspace is gone, when that is
-//! what is wanted, removes its row, its samples, its tags and the roles that were given on it in the
-//! same transaction.
+//! what is wanted, removes its row, its apps, its samples, its tags and the roles that were given on it in
+//! the same transaction; an observation by which apps are served otherwise than before gives each of
+//! them a revision.
 
 use rigbox_types::{Desired, HostId, Observed as State, access::ResourceRef, host::Observation};
 
 use super::Workspaces;
 use crate::{
-    StoreError, bindings,
+    StoreError,
+    apps::follow,
+    bindings,
     feed::Wake,
-    row::{json, json_optional, word},
+    row::{Columns, json, json_optional, word},
     samples, tags,
     tx::Tx,
 };
@@ -25,8 +28,15 @@ const DELETE: &str = "DELETE FROM workspaces \
      WHERE id = $1 AND host_id = $2 AND desired = $3 AND generation = $4 \
      AND (sequence_incarnation, sequence_count) < ($5, $6)";
 
+const GOES: &str = "SELECT id FROM workspaces \
+     WHERE id = $1 AND host_id = $2 AND desired = $3 AND generation = $4 \
+     AND (sequence_incarnation, sequence_count) < ($5, $6)";
+
 const REMOVAL: &str = "INSERT INTO removals (revision, host_id, workspace_id, removed_at) \
      VALUES ($1, $2, $3, $4)";
+
+const SERVED: &str = "SELECT observed, observed_generation FROM workspaces \
+     WHERE id = $1 AND EXISTS (SELECT 1 FROM apps WHERE workspace_id = $1)";
 
 const EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1 AND host_id = $2";
 
@@ -53,29 +63,77 @@ impl Workspaces<'_> {
         host: &HostId,
         observations: &[Observation],
     ) -> Result<Vec<Observed>, StoreError> {
+        // Most reports change nothing that an edge has to know, and do without the counter.
+        let counter =
+            if observations.iter().any(may_remove) { Counter::Held } else { Counter::Free };
+        match self.observe_once(host, observations, counter).await? {
+            Some(outcomes) => Ok(outcomes),
+            None => {
+                let outcomes = self.observe_once(host, observations, Counter::Held).await?;
+                outcomes.ok_or_else(|| StoreError::Internal("the counter is held".into()))
+            }
+        }
+    }
+
+    /// None, and nothing done, where the counter is needed and not held.
+    async fn observe_once(
+        &self,
+        host: &HostId,
+        observations: &[Observation],
+        counter: Counter,
+    ) -> Result<Option<Vec<Observed>>, StoreError> {
         let now = self.engine.now().as_micros();
         let mut tx = self.engine.begin().await?;
         // The counter is taken before any row, and rows in the order of their ids: two reports
         // then never wait for each other in a circle.
-        if observations.iter().any(may_remove) {
+        if counter == Counter::Held {
             tx.revision().await?;
         }
         let mut ordered: Vec<_> = observations.iter().enumerate().collect();
         ordered.sort_by(|(_, left), (_, right)| left.workspace.cmp(&right.workspace));
         let mut outcomes = vec![Observed::Unknown; observations.len()];
         for (at, observation) in ordered {
+            let served = served(&mut tx, observation).await?;
             let outcome = if may_remove(observation) {
                 remove_or_update(&mut tx, host, observation, now).await?
             } else {
                 update(&mut tx, host, observation, now).await?
             };
+            // Whether it runs is in the observed side and in how new that is.
+            let said = (word(&observation.observed)?, observation.generation.0);
+            if outcome == Observed::Applied && served.is_some_and(|served| served != said) {
+                match counter {
+                    Counter::Free => return Ok(None),
+                    Counter::Held => {
+                        follow::workspace_changed(&mut tx, &observation.workspace).await?;
+                    }
+                }
+            }
             if let Some(slot) = outcomes.get_mut(at) {
                 *slot = outcome;
             }
         }
         tx.commit().await?;
-        Ok(outcomes)
+        Ok(Some(outcomes))
     }
+}
+
+/// Whether a transaction holds the counter of the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counter {
+    Held,
+    Free,
+}
+
+/// What was observed of a workspace that has apps; none of one that has none.
+async fn served(
+    tx: &mut Tx<'_>,
+    observation: &Observation,
+) -> Result<Option<(String, u64)>, StoreError> {
+    let query = sqlx::query(SERVED).bind(observation.workspace.as_str());
+    let Some(row) = query.fetch_optional(tx.on()).await? else { return Ok(None) };
+    let columns = Columns::of("workspaces", &row);
+    Ok(Some((columns.raw("observed")?, columns.number("observed_generation")?)))
 }
 
 fn may_remove(observation: &Observation) -> bool {
@@ -90,6 +148,18 @@ async fn remove_or_update(
 ) -> Result<Observed, StoreError> {
     let revision = tx.revision().await?;
     let id = observation.workspace.as_str();
+    let goes = sqlx::query(GOES)
+        .bind(id)
+        .bind(host.as_str())
+        .bind(word(&Desired::Deleted)?)
+        .bind(crate::row::count(observation.generation.0))
+        .bind(crate::row::count(observation.sequence.incarnation))
+        .bind(crate::row::count(observation.sequence.count))
+        .fetch_optional(tx.on())
+        .await?;
+    if goes.is_some() {
+        follow::workspace_gone(tx, &observation.workspace, now).await?;
+    }
     let deleted = sqlx::query(DELETE)
         .bind(id)
         .bind(host.as_str())

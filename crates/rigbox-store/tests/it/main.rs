@@ -9,6 +9,7 @@
 
 mod accounts;
 mod api_keys;
+mod apps;
 mod audit;
 mod bad_days;
 mod bindings;
@@ -71,6 +72,19 @@ cases! {
         a_key_keeps_its_scopes_and_one_from_before_them_is_full
         a_rotated_key_is_the_same_with_another_secret
         whoever_watches_is_told_of_a_key_that_ends;
+    apps:
+        an_app_is_read_back_as_it_was_made
+        a_name_is_one_app_s_and_stays_with_its_account_for_a_day
+        of_many_apps_at_once_as_many_are_made_as_the_plan_says
+        an_edge_is_told_of_what_happens_to_apps_and_their_workspaces
+        the_whole_set_of_routes_comes_in_parts
+        apps_go_with_their_workspace
+        a_disabled_owner_is_told_to_edges
+        a_domain_is_verified_for_one_app
+        a_link_ends_by_itself_or_is_taken_back_with_its_cookies
+        links_of_an_app_are_bounded
+        a_token_serves_once_and_a_cookie_ends_with_its_session
+        an_app_has_one_primary_log_source;
     audit:
         entries_of_many_writers_make_one_chain
         an_account_sees_its_own_entries_page_by_page

@@ -19,7 +19,7 @@ use crate::kit::{SECOND, World, account, profile};
 const HOUR: i64 = 3_600 * SECOND;
 
 /// The hash of a text, with a key that is of no use elsewhere.
-fn hash(text: &str) -> KeyHash {
+pub(crate) fn hash(text: &str) -> KeyHash {
     let dir = std::env::temp_dir().join("rigbox-store-sign-in.key");
     let path = camino::Utf8PathBuf::from_path_buf(dir).unwrap();
     KeyHasher::load_or_create(&path).unwrap().hash(&text.to_owned().into())

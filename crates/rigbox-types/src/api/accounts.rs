@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ImageName, PlanName, RegionName, Timestamp,
-    api::{change::Change, workspaces::Vm},
+    api::{apps::App, change::Change, workspaces::Vm},
     text::{PictureUrl, Title},
 };
 
@@ -81,7 +81,7 @@ pub struct LimitsUsage {
     /// SSH keys.
     #[serde(default)]
     pub ssh_key_count: u64,
-    /// Apps of all workspaces; none until apps can be made.
+    /// Apps of all workspaces.
     #[serde(default)]
     pub app_count: u64,
     /// Snapshots of all workspaces; none until they can be made.
@@ -176,8 +176,8 @@ pub struct FeatureFlagsResponse {
 pub struct GetDashboardResponse {
     /// The newest workspaces, as many as a page has.
     pub workspaces: Vec<Vm>,
-    /// Apps; none until apps can be made.
-    pub apps: Vec<serde_json::Value>,
+    /// The newest apps, as many as a page has.
+    pub apps: Vec<App>,
     /// As `GET /users/me/limits`.
     pub limits: GetUserLimitsResponse,
     /// Credits of the account; none until AI is switched on.

@@ -4,6 +4,9 @@
 pub mod access;
 pub mod accounts;
 pub mod api_keys;
+pub mod app_logs;
+pub mod app_metrics;
+pub mod apps;
 pub mod audit;
 pub mod change;
 pub mod device;

@@ -178,6 +178,17 @@ const LOG_CURSOR: Parameter = Parameter {
 
 pub(super) const LOG_STREAM: &[Parameter] = &[LOG_CURSOR, LOG_UNIT];
 
+const APP_LOG_SOURCE: Parameter = Parameter {
+    name: "source_id",
+    kind: ParameterKind::Text { max_len: UUID_LEN },
+    required: false,
+    about: "One of the app's log sources; the primary one when missing.",
+};
+
+pub(super) const APP_LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR, APP_LOG_SOURCE];
+
+pub(super) const APP_LOG_STREAM: &[Parameter] = &[LOG_CURSOR, APP_LOG_SOURCE];
+
 pub(super) const TERMINAL: &[Parameter] = &[
     Parameter {
         name: "cols",

@@ -1,23 +1,32 @@
-//! The rows, one file for each half of the API.
+//! The rows, one file for each part of the API.
 
 mod accounts;
+mod apps;
 mod workspaces;
 
 use super::Endpoint;
 
-const COUNT: usize = workspaces::ENDPOINTS.len() + accounts::ENDPOINTS.len();
+const PARTS: [&[Endpoint]; 3] = [workspaces::ENDPOINTS, apps::ENDPOINTS, accounts::ENDPOINTS];
+
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len();
 
 /// Every endpoint of the API.
-pub const ENDPOINTS: &[Endpoint] = &joined(workspaces::ENDPOINTS, accounts::ENDPOINTS);
+pub const ENDPOINTS: &[Endpoint] = &joined();
 
-/// Both halves, one behind the other.
+/// All parts, one behind the other.
 #[expect(clippy::indexing_slicing, reason = "it is evaluated when this is compiled")]
-const fn joined(first: &[Endpoint], second: &[Endpoint]) -> [Endpoint; COUNT] {
-    let mut all = [first[0]; COUNT];
-    let mut n = 0;
+const fn joined() -> [Endpoint; COUNT] {
+    let mut all = [PARTS[0][0]; COUNT];
+    let (mut n, mut part, mut at) = (0, 0, 0);
     while n < COUNT {
-        all[n] = if n < first.len() { first[n] } else { second[n - first.len()] };
-        n += 1;
+        if at == PARTS[part].len() {
+            part += 1;
+            at = 0;
+        } else {
+            all[n] = PARTS[part][at];
+            n += 1;
+            at += 1;
+        }
     }
     all
 }

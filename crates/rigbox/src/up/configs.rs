@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use camino::Utf8PathBuf;
+use ipnet::IpNet;
 use rigbox_types::{HostId, RegionName};
 use serde::Serialize;
 
 use super::{Sockets, Up};
 use crate::{
     config::DriverChoice,
-    control::ControlFile,
+    control::{ControlFile, EdgePart},
     data::Platform,
     edge::EdgeFile,
     files,
@@ -65,13 +66,16 @@ fn control_file(
     (api, https): (SocketAddr, SocketAddr),
 ) -> ControlFile {
     let layout = up.layout;
+    let mut trusted_proxies = up.config.api.trusted_proxies.clone();
+    // The edge hands on requests for the API's own name, and says who asked.
+    trusted_proxies.extend(up.config.api.url.as_ref().map(|_| IpNet::from(api.ip())));
     ControlFile {
         uid: platform.control_uid,
         region: up.config.region.clone(),
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
-        trusted_proxies: up.config.api.trusted_proxies.clone(),
+        trusted_proxies,
         api_url: up.config.api.url.clone().unwrap_or_else(|| format!("http://{api}")),
         listen: api,
         internal: format!("unix:{}", layout.control_socket()),
@@ -80,7 +84,22 @@ fn control_file(
         database: layout.control().join("rigbox.db"),
         database_url_file: up.config.control.database_url_file.clone(),
         oidc: up.config.oidc.clone(),
+        edge: EdgePart {
+            uid: platform.edge_uid,
+            internal: format!("unix:{}", layout.control_edge_socket()),
+            https_port: up.config.edge.https_port.unwrap_or(https.port()),
+            dashboard_host: dashboard_host(up.config.api.url.as_deref()),
+            dial_socket: layout.dial_edge_socket(),
+            addresses: up.config.edge.addresses.clone(),
+            resolver: up.config.edge.resolver,
+        },
     }
+}
+
+/// The host name under which the edge serves the API, where that has an address with TLS.
+fn dashboard_host(api_url: Option<&str>) -> Option<String> {
+    let authority = api_url?.strip_prefix("https://")?.parse::<http::uri::Authority>().ok()?;
+    Some(authority.host().to_ascii_lowercase())
 }
 
 fn edge_file(up: &Up<'_>, platform: &Platform, (api, https): (SocketAddr, SocketAddr)) -> EdgeFile {

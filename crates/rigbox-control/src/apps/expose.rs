@@ -1,0 +1,197 @@
+//! Apps of what already listens in a workspace, and of its template.
+//! Invariants: what a guest says of its processes is cut to what it is asked for, and no value of an
+//! environment is in it; an app is made by the same way as any other.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use rigbox_store::app_log_sources::LogPlace;
+use rigbox_types::{
+    AppLogSourceId, AppName, Principal,
+    api::{
+        apps::{
+            AppKind, CreateAppRequest, DetectResult, ExposePortRequest, ExposePortResponse,
+            ExposeStep, ReconcileAppsResponse, WrapResult,
+        },
+        error::ErrorCode,
+        services::LogSourceType,
+    },
+    guest::{ListListeningPortsResponse, ListeningPort},
+};
+use serde_json::Value;
+
+use super::{app, guest, view};
+use crate::{
+    account::regions,
+    control::Control,
+    error::{ApiError, ApiResult},
+    guest::agent::Agent,
+    http::{
+        access::{Asked, ForWorkspace},
+        body::Document,
+    },
+    source::random,
+};
+
+/// Longest text about a process that is handed on, in characters.
+const TEXT_MAX_LEN: usize = 4_096;
+
+/// Most names of variables.
+const VARIABLES_MAX: usize = 256;
+
+/// Tells of a process, in parts of lines. `$1` is its number.
+const SCRIPT: &str = "cd /proc/\"$1\" || exit 1
+echo @command; tr '\\0\\n' '  ' <cmdline; echo
+echo @cwd; readlink cwd
+echo @unit; sed -n 's#.*/\\([^/]*\\.service\\)$#\\1#p' cgroup | head -n 1
+echo @env; tr '\\0' '\\n' <environ | sed -n 's/^\\([A-Za-z_][A-Za-z0-9_]*\\)=.*/\\1/p' | head -n 256";
+
+/// Says who listens, or makes an app of it.
+pub(crate) async fn workspace_port_expose(
+    State(control): State<Arc<Control>>,
+    Asked(access): Asked,
+    about: ForWorkspace,
+    Document(request): Document<ExposePortRequest>,
+) -> ApiResult<Json<ExposePortResponse>> {
+    let agent = control.agent(&about, "be asked what listens").await?;
+    let ports: ListListeningPortsResponse = agent.get("/ports").await?;
+    let listener = ports.ports.into_iter().find(|at| at.port == request.port);
+    let listener = listener.ok_or_else(|| {
+        ApiError::conflict(format!("nothing listens at port {} of the workspace", request.port))
+    })?;
+    let found = detect(&control, &agent, &listener).await?;
+    if request.step == Some(ExposeStep::Detect) {
+        return Ok(Json(ExposePortResponse::Detect(found)));
+    }
+    if request.step == Some(ExposeStep::Wrap) && !found.is_systemd {
+        let text = "this version cannot make a unit of a process that runs: add a service spec \
+                    with its command, or leave step out to publish it as it is";
+        return Err(ApiError::new(ErrorCode::Unsupported, text));
+    }
+    let wrapped = publish(&control, (access.principal()?, &about), (&request, found)).await?;
+    Ok(Json(ExposePortResponse::Wrap(Box::new(wrapped))))
+}
+
+async fn publish(
+    control: &Control,
+    (who, about): (&Principal, &ForWorkspace),
+    (request, found): (&ExposePortRequest, DetectResult),
+) -> ApiResult<WrapResult> {
+    let apps = control.store.apps().of_workspace(&about.row.id).await?;
+    if let Some(app) = apps.iter().find(|app| app.published.port == request.port) {
+        let name = &app.published.name;
+        return Err(ApiError::conflict(format!(
+            "the app {name} has port {} already",
+            request.port
+        )));
+    }
+    let name = match &request.name {
+        Some(name) => name.clone(),
+        None => found.suggested_name.parse().map_err(ApiError::internal)?,
+    };
+    let create = CreateAppRequest {
+        name,
+        workspace_id: about.row.id.clone(),
+        app_kind: AppKind::Service,
+        port: Some(request.port),
+        protocol: None,
+        description: None,
+        metadata: Value::Null,
+    };
+    let row = app::create(control, who, create, None).await?;
+    if let Some(unit) = &found.systemd_unit {
+        let id = AppLogSourceId::from_random(random().map_err(ApiError::internal)?);
+        let place = LogPlace {
+            source_type: LogSourceType::SystemdUnit,
+            source_ref: unit.clone(),
+            display_name: None,
+            is_primary: true,
+        };
+        control.store.app_log_sources().insert((&row.id, id), &place).await?;
+    }
+    let late = control.edges.effective(row.revision).await;
+    let app = view::app(control, &row);
+    let made = format!("app {} is made of port {}", row.published.name, request.port);
+    Ok(WrapResult {
+        app,
+        message: late.map_or_else(|| made.clone(), |late| format!("{made}; {late}")),
+        needs_restart: false,
+        service_name: found.systemd_unit.unwrap_or_default(),
+    })
+}
+
+async fn detect(
+    control: &Control,
+    agent: &Agent,
+    listener: &ListeningPort,
+) -> ApiResult<DetectResult> {
+    let process_name = cut(listener.process.as_deref().unwrap_or_default());
+    let pid = listener.pid.unwrap_or_default();
+    let told = match pid {
+        0 => String::new(),
+        pid => {
+            let pid = pid.to_string();
+            let command = ["/bin/sh", "-c", SCRIPT, "sh", pid.as_str()];
+            guest::run(agent, "root", &command).await?.stdout
+        }
+    };
+    let part = |name: &str| {
+        let lines = told.lines().skip_while(move |line| *line != name).skip(1);
+        lines.take_while(|line| !line.starts_with('@')).map(cut).collect::<Vec<_>>()
+    };
+    let first = |name: &str| part(name).into_iter().next().unwrap_or_default();
+    let unit = Some(first("@unit")).filter(|unit| is_unit(unit));
+    Ok(DetectResult {
+        port: listener.port,
+        pid,
+        suggested_name: suggested(control, &process_name, listener.port).await?,
+        command: first("@command").trim().to_owned(),
+        cwd: first("@cwd"),
+        env_vars: part("@env").into_iter().take(VARIABLES_MAX).collect(),
+        is_systemd: unit.is_some(),
+        systemd_unit: unit,
+        process_name,
+    })
+}
+
+/// A name that is usable and free right now.
+async fn suggested(control: &Control, process: &str, port: u16) -> ApiResult<String> {
+    let regions = regions(control).await?;
+    let letters = process.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+    let base: String = letters.take(32).collect::<String>().to_ascii_lowercase();
+    let base = base.trim_matches('-');
+    let base = if base.is_empty() { "app" } else { base };
+    let mut candidate = base.to_owned();
+    for attempt in 0_u8..8 {
+        if let Ok(name) = candidate.parse::<AppName>()
+            && name.usable(&regions).is_ok()
+            && control.store.apps().by_name(&name).await?.is_none()
+        {
+            return Ok(candidate);
+        }
+        candidate = match attempt {
+            0 => format!("{base}-{port}"),
+            _ => {
+                let [a, b, c] = random::<3>().map_err(ApiError::internal)?;
+                format!("{base}-{a:02x}{b:02x}{c:02x}")
+            }
+        };
+    }
+    Ok(candidate)
+}
+
+fn is_unit(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._:-\\".contains(&byte);
+    text.len() <= 255 && text.ends_with(".service") && text.bytes().all(plain)
+}
+
+/// A guest's text: one line, and not too long.
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(TEXT_MAX_LEN).collect()
+}
+
+/// Makes what a template has; none has any yet.
+pub(crate) async fn workspace_apps_reconcile(_: ForWorkspace) -> Json<ReconcileAppsResponse> {
+    let message = "the workspace's template has no apps, so none is missing".to_owned();
+    Json(ReconcileAppsResponse { created: Vec::new(), message })
+}

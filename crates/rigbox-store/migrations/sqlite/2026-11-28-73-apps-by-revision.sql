@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS apps_by_revision ON apps (revision);
