@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod authz;
+pub mod credits;
 pub mod edge;
 pub mod email;
 pub mod endpoint;
@@ -26,6 +27,7 @@ pub mod text;
 pub mod time;
 
 pub use authz::{Authorised, Credential, Principal, Right};
+pub use credits::{Credits, InvalidCredits, Month};
 pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{

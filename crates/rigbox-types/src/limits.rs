@@ -101,3 +101,10 @@ pub const TAGS_MAX_COUNT: usize = 32;
 pub const TAG_KEY_MAX_LEN: usize = 64;
 /// Longest value of a tag, in bytes.
 pub const TAG_VALUE_MAX_LEN: usize = 256;
+/// Most AI credits of one amount and of a balance, in whole ones: ten million dollars of provider cost.
+/// In millionths it is below 2^53, so that every reader of JSON has it whole.
+pub const CREDITS_MAX: u32 = 1_000_000_000;
+/// Longest id of a request that credits are held for, in bytes.
+pub const CREDITS_REQUEST_ID_MAX_LEN: usize = 128;
+/// Longest reason of an entry in the ledger of credits, in characters.
+pub const CREDITS_REASON_MAX_LEN: usize = 256;

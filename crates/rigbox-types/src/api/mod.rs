@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod change;
+pub mod credits;
 pub mod device;
 pub mod error;
 pub mod events;
