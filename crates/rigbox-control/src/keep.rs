@@ -38,6 +38,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.throttles().forget().await {
             tracing::warn!(%error, "old throttles were not forgotten");
         }
+        if let Err(error) = control.store.ledger().forget().await {
+            tracing::warn!(%error, "released holds of credits were not forgotten");
+        }
         if let Err(error) = control.store.feed().forget().await {
             tracing::warn!(%error, "old removals were not forgotten");
         }

@@ -12,6 +12,7 @@ mod authn;
 pub mod backup;
 mod config;
 mod control;
+mod credits;
 mod error;
 mod guest;
 mod hosts;

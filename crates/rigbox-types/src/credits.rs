@@ -202,8 +202,9 @@ impl Month {
     #[must_use]
     pub fn end(self) -> Timestamp {
         let next = self.0.saturating_add(1);
-        let text = format!("{:04}-{:02}-01T00:00:00Z", next.div_euclid(12), next.rem_euclid(12) + 1);
-        text.parse().unwrap_or(Timestamp::from_micros(i64::MAX))
+        let text =
+            format!("{:04}-{:02}-01T00:00:00Z", next.div_euclid(12), next.rem_euclid(12) + 1);
+        text.parse().unwrap_or_else(|_| Timestamp::from_micros(i64::MAX))
     }
 }
 
@@ -237,8 +238,25 @@ mod tests {
     #[test]
     fn what_is_no_amount_is_refused() {
         for text in [
-            "", "-", ".", "1.", ".5", "+1", "1e3", "1,5", " 1", "1 ", "0.0000001", "--1", "1.-5",
-            "1000000000.000001", "9223372036854775807", "-1000000001", "٣", "NaN", "inf",
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "+1",
+            "1e3",
+            "1,5",
+            " 1",
+            "1 ",
+            "0.0000001",
+            "--1",
+            "1.-5",
+            "1000000000.000001",
+            "9223372036854775807",
+            "-1000000001",
+            "٣",
+            "NaN",
+            "inf",
         ] {
             assert_eq!(text.parse::<Credits>(), Err(InvalidCredits), "{text}");
         }

@@ -178,8 +178,7 @@ impl Book {
             key: format!("grant:{month}:{limit}"),
         };
         let rest = more.minus(paid).ok_or(LedgerError::Bounds)?;
-        let sides =
-            [(Side::Grants, more.negated()), (Side::Lasting, paid), (Side::Granted, rest)];
+        let sides = [(Side::Grants, more.negated()), (Side::Lasting, paid), (Side::Granted, rest)];
         self.post(tx, why, &sides).await?;
         Ok(())
     }
@@ -203,11 +202,9 @@ impl Book {
             let own = match side {
                 Side::Granted => &mut self.row.granted,
                 Side::Lasting => &mut self.row.lasting,
-                Side::Grants
-                | Side::TopUps
-                | Side::Adjustments
-                | Side::Revenue
-                | Side::Expired => continue,
+                Side::Grants | Side::TopUps | Side::Adjustments | Side::Revenue | Side::Expired => {
+                    continue;
+                }
             };
             *own = own.plus(*amount).ok_or(LedgerError::Bounds)?;
         }

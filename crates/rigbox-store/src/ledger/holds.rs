@@ -267,11 +267,7 @@ impl Ledger<'_> {
     ///
     /// # Errors
     /// As [`LedgerError`]; those before it have ended.
-    pub async fn recover(
-        &self,
-        which: Stale<'_>,
-        outcome: Outcome,
-    ) -> Result<u64, LedgerError> {
+    pub async fn recover(&self, which: Stale<'_>, outcome: Outcome) -> Result<u64, LedgerError> {
         let mut ended = 0;
         loop {
             let stale = self.stale(which).await?;

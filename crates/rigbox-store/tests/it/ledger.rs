@@ -80,7 +80,7 @@ fn said(balance: &Balance) -> [String; 4] {
     [balance.granted, balance.lasting, balance.held, balance.used].map(|part| part.to_string())
 }
 
-async fn whole(store: &Store) -> Totals {
+pub(crate) async fn whole(store: &Store) -> Totals {
     match store.ledger().verify().await.unwrap() {
         Verdict::Whole(totals) => {
             assert_eq!(totals.books.values().sum::<i128>(), 0, "{totals:?}");
@@ -88,6 +88,17 @@ async fn whole(store: &Store) -> Totals {
         }
         broken @ Verdict::Broken { .. } => panic!("{broken:?}"),
     }
+}
+
+/// Something in every table of the ledger.
+pub(crate) async fn fill(store: &Store, account: AccountId) {
+    limit(store, account, Some(10)).await;
+    top_up(store, account, "0.5", "k").await;
+    for id in ["r1", "r2", "r3"] {
+        hold(store, account, id, credits("1")).await.unwrap();
+    }
+    settle(store, "r1", "0.000001").await;
+    store.ledger().release("r2").await.unwrap();
 }
 
 /// Writes past the store.
@@ -120,11 +131,8 @@ pub(crate) async fn of_many_holds_at_once_as_many_pass_as_the_balance_pays_for(w
                 assert!(!held.repeated);
             }
             Err(LedgerError::Exhausted(short)) => {
-                let all = Exhausted {
-                    balance: credits("3"),
-                    held: credits("3"),
-                    needed: credits("1"),
-                };
+                let all =
+                    Exhausted { balance: credits("3"), held: credits("3"), needed: credits("1") };
                 assert_eq!(short, all);
             }
             Err(other) => panic!("{other}"),

@@ -19,7 +19,9 @@ use crate::{
         },
         api_keys::{ApiKeySecretResponse, ApiKeysResponse, CreateApiKeyRequest},
         audit::AuditResponse,
-        credits::{AiCredits, ChangeCreditsRequest, ChangeCreditsResponse, CreditStatementResponse},
+        credits::{
+            AiCredits, ChangeCreditsRequest, ChangeCreditsResponse, CreditStatementResponse,
+        },
         device::{DeviceSessionResponse, DeviceStatusResponse},
         error::ErrorCode::{self, Conflict, InvalidState, NotFound},
         sessions::{CreateSessionRequest, ListSessionsResponse, SessionTokenResponse},
@@ -146,7 +148,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .rate(RateClass::Authentication)
         .takes::<UpdateUserPasswordRequest>()
         .answers::<MessageResponse>(200)
-        .errors(&[NotFound, Conflict, ErrorCode::Forbidden]),
+        .errors(&[NotFound, Conflict, InvalidState, ErrorCode::Forbidden]),
     Endpoint::get(Op::UserCreditsShow, "/api/v1/users/{id}/credits", Right::Administer)
         .rate(RateClass::Authentication)
         .answers::<AiCredits>(200)
