@@ -178,28 +178,8 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             told_how_to_sign_in();
             Ok(())
         }),
-        UserVerb::SetPassword { user, password_stdin: true, common } => {
-            let password = password::from_stdin()?;
-            on_api(&common, async |api| {
-                let id = find(api, &user).await?;
-                let done = api.user_password_update(id, &password).await?;
-                if common.json {
-                    return document(&done);
-                }
-                output::data(&done.message);
-                Ok(())
-            })
-        }
-        UserVerb::SetPassword { user, password_stdin: false, common } => {
-            on_api(&common, async |api| {
-                let link = api.user_link_create(find(api, &user).await?).await?;
-                if common.json {
-                    return document(&link);
-                }
-                output::data(&link.url);
-                told_of_the_link(&link);
-                Ok(())
-            })
+        UserVerb::SetPassword { user, password_stdin, common } => {
+            set_password(&user, password_stdin, &common)
         }
         UserVerb::ResetSecondFactor { user, common } => on_api(&common, async |api| {
             let done = api.user_factor_delete(find(api, &user).await?).await?;
@@ -218,6 +198,29 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
         }
     }
+}
+
+/// Sets an account's password, or makes a link by which its owner does.
+fn set_password(user: &str, from_stdin: bool, common: &Common) -> anyhow::Result<ExitCode> {
+    let password = from_stdin.then(password::from_stdin).transpose()?;
+    on_api(common, async |api| {
+        let id = find(api, user).await?;
+        if let Some(password) = &password {
+            let done = api.user_password_update(id, password).await?;
+            if common.json {
+                return document(&done);
+            }
+            output::data(&done.message);
+            return Ok(());
+        }
+        let link = api.user_link_create(id).await?;
+        if common.json {
+            return document(&link);
+        }
+        output::data(&link.url);
+        told_of_the_link(&link);
+        Ok(())
+    })
 }
 
 /// Calls the API of the platform that runs here, as the operator.
