@@ -41,6 +41,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.app_visits().forget().await {
             tracing::warn!(%error, "ended cookies of apps were not forgotten");
         }
+        if let Err(error) = control.store.ledger().forget().await {
+            tracing::warn!(%error, "released holds of credits were not forgotten");
+        }
         if let Err(error) = control.store.feed().forget().await {
             tracing::warn!(%error, "old removals were not forgotten");
         }

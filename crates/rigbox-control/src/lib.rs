@@ -13,6 +13,7 @@ mod authn;
 pub mod backup;
 mod config;
 mod control;
+mod credits;
 mod edges;
 mod error;
 mod guest;

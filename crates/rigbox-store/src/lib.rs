@@ -17,6 +17,7 @@ pub mod feed;
 pub mod hosts;
 pub mod idempotency;
 pub mod identities;
+pub mod ledger;
 pub mod passwords;
 pub mod people;
 pub mod plans;
@@ -249,6 +250,12 @@ impl Store {
     #[must_use]
     pub fn identities(&self) -> identities::Identities<'_> {
         identities::Identities { engine: &self.engine }
+    }
+
+    /// The ledger of AI credits.
+    #[must_use]
+    pub fn ledger(&self) -> ledger::Ledger<'_> {
+        ledger::Ledger { engine: &self.engine }
     }
 
     /// Tickets that serve once.

@@ -7,6 +7,7 @@ pub mod access;
 pub mod api;
 pub mod app_name;
 pub mod authz;
+pub mod credits;
 pub mod edge;
 pub mod email;
 pub mod endpoint;
@@ -28,6 +29,7 @@ pub mod time;
 
 pub use app_name::{AppName, Unusable};
 pub use authz::{Authorised, Credential, Principal, Right};
+pub use credits::{Credits, InvalidCredits, Month};
 pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{

@@ -122,3 +122,10 @@ pub const SHARE_LINK_DAYS_MAX: u32 = 90;
 pub const APP_NAME_KEPT_HOURS: u32 = 24;
 /// Most names that stay so with one account: previews of a busy project, and not a dictionary.
 pub const APP_NAMES_KEPT_MAX_COUNT: u64 = 500;
+/// Most AI credits of one amount and of a balance, in whole ones: ten million dollars of provider cost.
+/// In millionths it is below 2^53, so that every reader of JSON has it whole.
+pub const CREDITS_MAX: u32 = 1_000_000_000;
+/// Longest id of a request that credits are held for, in bytes.
+pub const CREDITS_REQUEST_ID_MAX_LEN: usize = 128;
+/// Longest reason of an entry in the ledger of credits, in characters.
+pub const CREDITS_REASON_MAX_LEN: usize = 256;

@@ -4,11 +4,11 @@
 
 /// Writes `Debug` for a type: its name and the listed fields.
 macro_rules! debug_shows {
-    ($name:ident: $($field:ident),+ $(,)?) => {
+    ($name:ident: $($field:ident),* $(,)?) => {
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($name))
-                    $(.field(stringify!($field), &self.$field))+
+                    $(.field(stringify!($field), &self.$field))*
                     .finish_non_exhaustive()
             }
         }
@@ -31,7 +31,7 @@ mod tests {
             setup_scripts::{
                 CreateSetupScriptRequest, SetupScriptResponse, UpdateSetupScriptRequest,
             },
-            users::SignInLinkResponse,
+            users::{SignInLinkResponse, UpdateUserPasswordRequest},
             workspaces::{CreateWorkspaceRequest, UpdateWorkspaceEnvRequest, Vm},
         },
         host::{AssignedScript, AssignedService},
@@ -90,6 +90,7 @@ mod tests {
                 "id": ID, "token": "hunter2", "user_id": ID, "expires_at": TIME,
             })),
             shown::<SignInLinkResponse>(json!({ "url": "hunter2", "expires_at": TIME })),
+            shown::<UpdateUserPasswordRequest>(json!({ "password": "hunter2" })),
             shown::<DeviceSessionResponse>(json!({
                 "code": "hunter2", "url": "a", "user_code": "b", "expires_in_s": 1,
                 "poll_interval_s": 1,

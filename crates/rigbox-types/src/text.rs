@@ -11,9 +11,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     guest::exec::{COMMAND_MAX_BYTES, TEXT_MAX_BYTES},
     limits::{
-        APP_DESCRIPTION_MAX_LEN, AVATAR_URL_MAX_LEN, ENV_MAX_COUNT, ENV_NAME_MAX_LEN,
-        ENV_VALUE_MAX_LEN, EXEC_START_MAX_LEN, PATH_MAX_LEN, SETUP_SCRIPT_MAX_BYTES,
-        SSH_KEY_MAX_LEN, TITLE_MAX_LEN,
+        APP_DESCRIPTION_MAX_LEN, AVATAR_URL_MAX_LEN, CREDITS_REASON_MAX_LEN, ENV_MAX_COUNT,
+        ENV_NAME_MAX_LEN, ENV_VALUE_MAX_LEN, EXEC_START_MAX_LEN, PATH_MAX_LEN,
+        SETUP_SCRIPT_MAX_BYTES, SSH_KEY_MAX_LEN, TITLE_MAX_LEN,
     },
 };
 
@@ -73,6 +73,11 @@ macro_rules! text_rule {
 text_rule! {
     /// A name for people: one line that says something.
     Title, 1, TITLE_MAX_LEN,
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff][^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*$"
+}
+text_rule! {
+    /// Why something was done: one line that says something.
+    Reason, 1, CREDITS_REASON_MAX_LEN,
     "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff][^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069\\ufeff]*$"
 }
 text_rule! {
@@ -149,6 +154,20 @@ impl Title {
     pub fn check(text: &str) -> Result<(), InvalidText> {
         if text.trim().is_empty() || text.chars().count() > TITLE_MAX_LEN {
             return Err(InvalidText::new(format!("must have 1 to {TITLE_MAX_LEN} characters")));
+        }
+        check_line(text)
+    }
+}
+
+impl Reason {
+    /// Checks a reason.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(text: &str) -> Result<(), InvalidText> {
+        if text.trim().is_empty() || text.chars().count() > CREDITS_REASON_MAX_LEN {
+            let rule = format!("must have 1 to {CREDITS_REASON_MAX_LEN} characters");
+            return Err(InvalidText::new(rule));
         }
         check_line(text)
     }

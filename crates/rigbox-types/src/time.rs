@@ -29,6 +29,12 @@ impl Timestamp {
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
     }
+
+    /// Year and month in UTC.
+    pub(crate) fn year_and_month(self) -> (i16, i8) {
+        let date = jiff::tz::Offset::UTC.to_datetime(self.0).date();
+        (date.year(), date.month())
+    }
 }
 
 impl FromStr for Timestamp {

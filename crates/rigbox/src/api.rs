@@ -13,6 +13,9 @@ use rigbox_types::{
     api::{
         accounts::CapacityResponse,
         api_keys::ApiKeySecretResponse,
+        credits::{
+            AiCredits, ChangeCreditsRequest, ChangeCreditsResponse, CreditStatementResponse,
+        },
         error::ApiErrorBody,
         users::{
             CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
@@ -204,6 +207,55 @@ impl Api {
         self.call(Method::POST, &format!("/users/{id}/sign-in-link"), None).await
     }
 
+    /// Sets an account's password.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_password_update(
+        &self,
+        id: AccountId,
+        password: &SecretString,
+    ) -> Result<MessageResponse, CallError> {
+        let body = json!({ "password": password.expose_secret() });
+        self.call(Method::PUT, &format!("/users/{id}/password"), Some(body)).await
+    }
+
+    /// What an account has left.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_credits(&self, id: AccountId) -> Result<AiCredits, CallError> {
+        self.call(Method::GET, &format!("/users/{id}/credits"), None).await
+    }
+
+    /// Gives an account credits, or puts them right; once for a key, where there is one.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_credits_change(
+        &self,
+        id: AccountId,
+        request: &ChangeCreditsRequest,
+        key: Option<&str>,
+    ) -> Result<ChangeCreditsResponse, CallError> {
+        let path = format!("/users/{id}/credits");
+        self.call_once(Method::POST, &path, (Some(json!(request)), key)).await
+    }
+
+    /// A page of what became of an account's credits, newest first.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub(crate) async fn user_statement(
+        &self,
+        id: AccountId,
+        cursor: Option<&str>,
+    ) -> Result<CreditStatementResponse, CallError> {
+        let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let path = format!("/users/{id}/credits/statement?max_results=200{after}");
+        self.call(Method::GET, &path, None).await
+    }
+
     /// Takes the second factor of an account away.
     ///
     /// # Errors
@@ -268,9 +320,19 @@ impl Api {
         path: &str,
         body: Option<Value>,
     ) -> Result<T, CallError> {
+        self.call_once(method, path, (body, None)).await
+    }
+
+    /// The same with a key, by which a repeat is known.
+    async fn call_once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        (body, key): (Option<Value>, Option<&str>),
+    ) -> Result<T, CallError> {
         let what = format!("{method} {path}");
         let silent = |reason: String| CallError::Silent { address: self.address, reason };
-        let exchange = timeout(ANSWER_TIMEOUT, self.exchange(method, path, body)).await;
+        let exchange = timeout(ANSWER_TIMEOUT, self.exchange(method, path, (body, key))).await;
         let (status, bytes) = exchange
             .map_err(|_| silent(format!("none within {} s", ANSWER_TIMEOUT.as_secs())))?
             .map_err(|error| silent(format!("{error:#}")))?;
@@ -286,7 +348,7 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
+        (body, once): (Option<Value>, Option<&str>),
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let stream = TcpStream::connect(self.address).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -297,6 +359,9 @@ impl Api {
         if let Some(key) = &self.key {
             let value = format!("Bearer {}", key.expose_secret());
             request = request.header(header::AUTHORIZATION, value);
+        }
+        if let Some(once) = once {
+            request = request.header("idempotency-key", once);
         }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");

@@ -11,7 +11,9 @@ use crate::{
     audit,
     backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
-    control, doctor, down, edge, host,
+    control,
+    credits::{self, CreditsVerb},
+    doctor, down, edge, host,
     layout::{DEFAULT_DATA, Install, Layout},
     output,
     plan::{self, PlanVerb},
@@ -132,6 +134,11 @@ one in the backup, so that it can go to another database engine.")]
     User {
         #[command(subcommand)]
         verb: UserVerb,
+    },
+    /// Give people AI credits, put them right, and see what became of them.
+    Credits {
+        #[command(subcommand)]
+        verb: CreditsVerb,
     },
     /// List, add, change and delete plans.
     Plan {
@@ -289,6 +296,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             backup::restore(&RestoreWish { from, data, config, check, json })
         }
         Verb::User { verb } => user::user(verb),
+        Verb::Credits { verb } => credits::credits(verb),
         Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),

@@ -13,8 +13,8 @@ use rigbox_types::{
     api::{
         change::Change,
         users::{
-            CreateUserKeyRequest, CreateUserRequest, GetUserResponse, SignInLinkResponse,
-            UpdateUserRequest, User,
+            CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, GetUserResponse,
+            SignInLinkResponse, UpdateUserRequest, User,
         },
     },
     authz::Standing,
@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::{
     api::{Api, CallError},
     cli::{Place, with_platform},
-    files, output,
+    files, output, password,
     plan::Numbers,
     state::State,
     up::Up,
@@ -46,6 +46,9 @@ pub(crate) enum UserVerb {
         /// The name, for people.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Set the password that standard input holds, instead of printing a link.
+        #[arg(long)]
+        password_stdin: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -94,9 +97,15 @@ pub(crate) enum UserVerb {
     },
     /// Print a one-time link by which an account sets its password, the first one or another. Ends
     /// the link before; the password ends all its sessions.
+    #[command(after_help = "Examples:
+  rigbox user set-password ann@example.com
+  pass show rigbox/ann | rigbox user set-password ann@example.com --password-stdin")]
     SetPassword {
         /// E-mail address or id.
         user: String,
+        /// Set the password that standard input holds, instead of printing a link.
+        #[arg(long)]
+        password_stdin: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -139,11 +148,12 @@ pub(crate) struct Common {
 /// Says what was refused, and what can be done about it.
 pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        UserVerb::Add { email, plan, name, common } => on_api(&common, async |api| {
+        UserVerb::Add { email, plan, name, password_stdin, common } => {
+            let password = password_stdin.then(password::from_stdin).transpose()?;
             let request =
                 CreateUserRequest { email, display_name: name, plan: Some(plan), api_key: true };
-            add(api, &request, common.json).await
-        }),
+            on_api(&common, async |api| add(api, (&request, password.as_ref()), common.json).await)
+        }
         UserVerb::Ls { common } => on_api(&common, async |api| list(api, common.json).await),
         UserVerb::Show { user, common } => on_api(&common, async |api| {
             let id = find(api, &user).await?;
@@ -168,15 +178,9 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             told_how_to_sign_in();
             Ok(())
         }),
-        UserVerb::SetPassword { user, common } => on_api(&common, async |api| {
-            let link = api.user_link_create(find(api, &user).await?).await?;
-            if common.json {
-                return document(&link);
-            }
-            output::data(&link.url);
-            told_of_the_link(&link);
-            Ok(())
-        }),
+        UserVerb::SetPassword { user, password_stdin, common } => {
+            set_password(&user, password_stdin, &common)
+        }
         UserVerb::ResetSecondFactor { user, common } => on_api(&common, async |api| {
             let done = api.user_factor_delete(find(api, &user).await?).await?;
             if common.json {
@@ -194,6 +198,29 @@ pub(crate) fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             on_api(&common, async |api| update(api, &user, &change, common.json).await)
         }
     }
+}
+
+/// Sets an account's password, or makes a link by which its owner does.
+fn set_password(user: &str, from_stdin: bool, common: &Common) -> anyhow::Result<ExitCode> {
+    let password = from_stdin.then(password::from_stdin).transpose()?;
+    on_api(common, async |api| {
+        let id = find(api, user).await?;
+        if let Some(password) = &password {
+            let done = api.user_password_update(id, password).await?;
+            if common.json {
+                return document(&done);
+            }
+            output::data(&done.message);
+            return Ok(());
+        }
+        let link = api.user_link_create(id).await?;
+        if common.json {
+            return document(&link);
+        }
+        output::data(&link.url);
+        told_of_the_link(&link);
+        Ok(())
+    })
 }
 
 /// Calls the API of the platform that runs here, as the operator.
@@ -241,8 +268,15 @@ fn hinted(up: &Up<'_>, error: anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}\nhint: {hint}")
 }
 
-async fn add(api: &Api, request: &CreateUserRequest, json: bool) -> anyhow::Result<()> {
+async fn add(
+    api: &Api,
+    (request, password): (&CreateUserRequest, Option<&SecretString>),
+    json: bool,
+) -> anyhow::Result<()> {
     let made = api.user_create(request).await?;
+    if let Some(password) = password {
+        return added_with_password(api, (made, request), password, json).await;
+    }
     let link = api.user_link_create(made.user.id).await?;
     if json {
         return document(&json!({
@@ -259,6 +293,37 @@ async fn add(api: &Api, request: &CreateUserRequest, json: bool) -> anyhow::Resu
     ]);
     told_of_the_link(&link);
     told_how_to_sign_in();
+    Ok(())
+}
+
+/// The account is there, whatever is said of the password.
+async fn added_with_password(
+    api: &Api,
+    (made, request): (CreateUserResponse, &CreateUserRequest),
+    password: &SecretString,
+    json: bool,
+) -> anyhow::Result<()> {
+    let set = api.user_password_update(made.user.id, password).await;
+    if json {
+        document(
+            &json!({ "user": made.user, "api_key": made.api_key, "password_set": set.is_ok() }),
+        )?;
+    } else {
+        table(&[
+            ["account".to_owned(), made.user.id.to_string()],
+            ["e-mail".to_owned(), request.email.to_string()],
+            ["plan".to_owned(), made.user.plan.to_string()],
+            ["API key".to_owned(), made.api_key.context("the API made no key")?],
+        ]);
+        told_how_to_sign_in();
+    }
+    set.with_context(|| {
+        format!(
+            "the account was made without its password; another one is set by `rigbox user \
+             set-password {} --password-stdin`",
+            request.email
+        )
+    })?;
     Ok(())
 }
 
@@ -340,7 +405,7 @@ fn state(user: &User) -> &'static str {
 }
 
 /// The account with this id or address.
-async fn find(api: &Api, user: &str) -> anyhow::Result<AccountId> {
+pub(crate) async fn find(api: &Api, user: &str) -> anyhow::Result<AccountId> {
     if let Ok(id) = user.parse() {
         return Ok(id);
     }

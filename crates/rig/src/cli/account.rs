@@ -48,6 +48,17 @@ pub(crate) struct AuditArgs {
     pub(crate) limit: u32,
 }
 
+/// `rig credits`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CreditsArgs {
+    /// What became of them, newest first
+    #[arg(long)]
+    pub(crate) statement: bool,
+    /// Most entries of the statement
+    #[arg(long, requires = "statement", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+}
+
 /// `rig context …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {

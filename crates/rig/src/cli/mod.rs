@@ -15,8 +15,8 @@ use crate::output::Format;
 
 pub(crate) use access::{AccessCommand, AccessThing, CheckArgs, GrantArgs, RevokeArgs};
 pub(crate) use account::{
-    ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
-    LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
+    ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, CreditsArgs,
+    LoginArgs, LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
     SetupScriptCommand, SshKeyCommand, TemplateCommand,
 };
 pub(crate) use workspace::{
@@ -146,6 +146,13 @@ pub(crate) enum Command {
     /// Show what the account may use and does use
     #[command(after_help = examples!("rig limits"))]
     Limits,
+    /// Show how many AI credits are left, and what became of the others
+    #[command(after_help = examples!(
+        "rig credits",
+        "rig credits --statement",
+        "rig credits --statement --limit 200 --output json",
+    ))]
+    Credits(CreditsArgs),
     /// Show who asked for what in the account, newest first
     #[command(after_help = examples!("rig audit", "rig audit --limit 200 --output json"))]
     Audit(AuditArgs),

@@ -35,7 +35,8 @@ pub(super) async fn status(session: &Session) -> CommandResult {
         .add("workspaces", of(limits.usage.workspace_count, limits.limits.max_vms))
         .add("vcpus", of(limits.usage.running_vcpus, limits.limits.max_running_vcpus))
         .add("memory", of_size(limits.usage.total_ram_mb, limits.limits.max_ram_total_mb))
-        .add("disk", of_size(limits.usage.total_disk_mb, limits.limits.max_disk_total_mb));
+        .add("disk", of_size(limits.usage.total_disk_mb, limits.limits.max_disk_total_mb))
+        .add("credits", super::credits::left(&answer.value.ai_credits));
     output.fields(&fields)?;
     if answer.value.workspaces.is_empty() {
         output.notice("no workspaces yet");

@@ -6,6 +6,7 @@ mod api;
 mod api_key;
 mod config;
 mod context;
+mod credits;
 mod device;
 mod doctor;
 mod login;
@@ -95,6 +96,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         }
         Command::Capacity => account::capacity(app).await,
         Command::Limits => account::limits(&app.session()?).await,
+        Command::Credits(args) => credits::run(&app.session()?, &args).await,
         Command::Audit(args) => account::audit(&app.session()?, &args).await,
         Command::Workspace(command) => workspace::run(&app.session()?, *command).await,
         Command::Ls(args) => workspace::list(&app.session()?, &args).await,

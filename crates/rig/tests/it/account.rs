@@ -31,15 +31,16 @@ fn spec(name: &str) -> Value {
 #[test]
 fn the_status_shows_the_account_at_a_glance() {
     let world = World::new();
-    let credits = json!({ "mode": "managed", "remaining": 0.0, "remaining_micro": 0, "total": 0.0,
-                          "total_micro": 0 });
+    let credits = json!({ "mode": "managed", "remaining": 12.5, "remaining_micro": 12_500_000,
+                          "total": 250.0, "total_micro": 250_000_000 });
     let dashboard = json!({ "workspaces": [vm("hello", "running", 1)], "apps": [],
                             "limits": limits(), "ai_credits": credits });
     world.server.on("GET /api/v1/dashboard", Reply::Json(200, dashboard.clone()));
     let ended = world.rig("status");
     let expected = format!(
         "server      {}\nplan        operator\nworkspaces  2 of 10\nvcpus       1 of 8\n\
-         memory      512MiB of 8GiB\ndisk        8GiB of 100GiB\n\nNAME   STATUS",
+         memory      512MiB of 8GiB\ndisk        8GiB of 100GiB\n\
+         credits     12.5 of 250\n\nNAME   STATUS",
         world.server.url
     );
     assert!(ended.stdout.starts_with(&expected), "{ended:?}");

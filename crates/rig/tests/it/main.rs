@@ -12,6 +12,7 @@ mod access;
 mod account;
 mod api_keys;
 mod copy;
+mod credits;
 mod events;
 mod exec;
 mod inside;

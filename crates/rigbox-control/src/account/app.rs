@@ -9,7 +9,9 @@ use rigbox_types::{
 };
 
 use super::templates;
-use crate::{control::Control, error::ApiResult, hosts::place::is_heard, source::now};
+use crate::{
+    control::Control, credits::credits_of, error::ApiResult, hosts::place::is_heard, source::now,
+};
 
 /// How many workspaces of the default template there is room for.
 pub(super) async fn capacity(control: &Control) -> ApiResult<CapacityResponse> {
@@ -63,6 +65,7 @@ pub(crate) async fn limits_of(
 ) -> ApiResult<GetUserLimitsResponse> {
     let loads = control.store.hosts().loads().await?;
     let used = control.store.workspaces().promised_to_account(account.id).await?;
+    let (_, balance) = credits_of(control, account.id).await?;
     let usage = LimitsUsage {
         workspace_count: used.workspaces,
         running_vcpus: used.vcpus,
@@ -71,7 +74,7 @@ pub(crate) async fn limits_of(
         ssh_key_count: control.store.ssh_keys().count(account.id).await?,
         app_count: control.store.apps().count(account.id).await?,
         snapshot_count: 0,
-        ai_credits_used: 0,
+        ai_credits_used: balance.used.begun(),
     };
     Ok(GetUserLimitsResponse {
         plan: account.profile.plan.clone(),

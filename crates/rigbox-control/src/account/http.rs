@@ -12,8 +12,8 @@ use rigbox_store::{PageRequest, workspaces::Owner};
 use rigbox_types::{
     api::{
         accounts::{
-            AiCredits, CapacityResponse, FeatureFlagsResponse, GetDashboardResponse,
-            GetUserLimitsResponse, ListRegionsResponse,
+            CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
+            ListRegionsResponse,
         },
         templates::TemplatesResponse,
     },
@@ -22,8 +22,8 @@ use rigbox_types::{
 
 use super::{app, templates};
 use crate::{
-    apps::view::app as app_view, control::Control, error::ApiResult, http::access::ForAccount,
-    workspaces::view,
+    apps::view::app as app_view, control::Control, credits::credits_of, error::ApiResult,
+    http::access::ForAccount, workspaces::view,
 };
 
 /// Parts of the product and whether this version has them.
@@ -85,14 +85,7 @@ pub(crate) async fn dashboard_show(
         workspaces: page.items.iter().map(|row| view::vm(row, ssh)).collect(),
         apps: apps.items.iter().map(|row| app_view(&control, row)).collect(),
         limits: app::limits(&control, account).await?,
-        // Nobody has credits while nothing can be bought with them.
-        ai_credits: AiCredits {
-            mode: "managed".to_owned(),
-            remaining: 0.0,
-            remaining_micro: 0,
-            total: 0.0,
-            total_micro: 0,
-        },
+        ai_credits: credits_of(&control, account).await?.0,
     }))
 }
 

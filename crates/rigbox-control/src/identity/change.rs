@@ -1,4 +1,4 @@
-//! Changing one's own password.
+//! Changing one's own password, and setting somebody's.
 //! Invariants: it takes the old one, which is guessed at as slowly as at sign-in; every session of
 //! the account ends, and whoever changed it goes on in a new one.
 
@@ -7,11 +7,19 @@ use rigbox_store::{
     passwords::Person,
     sessions::{Carrier, Level},
 };
-use rigbox_types::{AccountId, Credential, SessionId};
-use secrecy::SecretString;
+use rigbox_types::{AccountId, Credential, SessionId, api::error::ErrorCode};
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{password::Verdict, sessions, throttle, visitor::Visitor};
-use crate::{authn::SessionToken, control::Control, error::ApiResult};
+use super::{
+    password::{self, Verdict},
+    sessions, throttle,
+    visitor::Visitor,
+};
+use crate::{
+    authn::SessionToken,
+    control::Control,
+    error::{ApiError, ApiResult},
+};
 
 /// What came of it.
 pub(crate) enum Changed {
@@ -48,6 +56,33 @@ pub(crate) async fn password_change(
     let epoch = control.store.sessions().epoch(account).await?;
     let token = sessions::open(control, (account, epoch), how, (visitor, "sign_in")).await?;
     Ok(Changed::Done(token))
+}
+
+/// Sets an account's password in the place of whatever it has. Ends its sessions and links.
+pub(crate) async fn password_set(
+    control: &Control,
+    account: AccountId,
+    new: SecretString,
+) -> ApiResult<()> {
+    let person = control.store.passwords().get(account).await?;
+    let Some(email) = &person.email else {
+        let text = "the account has no e-mail address to sign in with: give it a link instead, which \
+                    asks for one";
+        return Err(ApiError::new(ErrorCode::InvalidState, text));
+    };
+    let known = [Some(email.as_str()), person.display_name.as_deref()];
+    let known: Vec<&str> = known.into_iter().flatten().collect();
+    password::check("password", new.expose_secret(), &known)?;
+    let phc = control.passwords.hash(new).await?;
+    let changed = control.store.passwords().change(account, (person.phc.as_deref(), &phc)).await;
+    // Also where it is not known whether it came to be.
+    control.forget_account(account);
+    match changed {
+        Err(StoreError::NotFound { what: "password", .. }) => {
+            Err(ApiError::conflict("the password was changed by somebody else meanwhile"))
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Whether somebody who is signed in knows the account's password.

@@ -16,7 +16,7 @@ use rigbox_types::{
         users::{
             CreateUserKeyRequest, CreateUserRequest, CreateUserResponse, CredentialKind,
             CredentialView, GetAccountResponse, GetUserResponse, ListUsersResponse,
-            SignInLinkResponse, UpdateUserRequest, User, UserIdentity,
+            SignInLinkResponse, UpdateUserPasswordRequest, UpdateUserRequest, User, UserIdentity,
         },
         workspaces::MessageResponse,
     },
@@ -34,7 +34,7 @@ use crate::{
         made::Made,
         page::page_request,
     },
-    identity::links,
+    identity::{change, links},
 };
 
 /// Lists.
@@ -102,6 +102,18 @@ pub(crate) async fn user_link_create(
     let made = links::make(&control, id).await?;
     tracing::info!(account = %id, "sign-in link made");
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Sets somebody's password.
+pub(crate) async fn user_password_update(
+    State(control): State<Arc<Control>>,
+    _: ForPlatform,
+    Id(id): Id<AccountId>,
+    Document(request): Document<UpdateUserPasswordRequest>,
+) -> ApiResult<Json<MessageResponse>> {
+    change::password_set(&control, id, request.password.into()).await?;
+    tracing::info!(account = %id, "password set by the operator");
+    Ok(Json(MessageResponse { message: "password set".to_owned() }))
 }
 
 /// Takes somebody's second factor away.

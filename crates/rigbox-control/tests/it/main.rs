@@ -12,6 +12,7 @@ mod api_keys;
 mod audit;
 mod browser;
 mod client;
+mod credits;
 mod device;
 mod documents;
 mod entry;

@@ -42,6 +42,9 @@ async fn belongings(world: &World) -> (Belongings, Client) {
         "setup_script_ids": [script], "service_spec_ids": [spec],
     });
     let workspace = id(&made("/workspaces", workspace).await);
+    let credits = json!({ "kind": "top_up", "amount": "77.123", "reason": "xylocredits" });
+    let path = format!("/users/{owner}/credits");
+    world.api.json("POST", &path, credits).await.expect(200);
     user(world, 3).await;
     let resource = format!("workspace:{workspace}");
     let friend = format!("user:{}", account(3));
@@ -52,7 +55,15 @@ async fn belongings(world: &World) -> (Belongings, Client) {
     let key = own(&api_key);
     let ids = vec![workspace, script, spec, ssh, key, owner.clone(), "xylospec".to_owned()];
     let references = vec![resource, format!("account:{owner}")];
-    let words = ["xylo", "quxley", "Zyzzyva", "secret.example", &account(3).to_string()];
+    let words = [
+        "xylo",
+        "quxley",
+        "Zyzzyva",
+        "secret.example",
+        "77.123",
+        "77123000",
+        &account(3).to_string(),
+    ];
     let words = words.into_iter().map(str::to_owned);
     let preview = api_key["key"].as_str().unwrap()[..11].to_owned();
     let words = words.chain(ids.clone()).chain([preview]).collect();

@@ -157,15 +157,17 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         ["setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
         | ["users", "me"]
-        | ["users", "me", "limits" | "regions" | "settings"]
+        | ["users", "me", "limits" | "regions" | "settings" | "credits"]
+        | ["users", "me", "credits", "statement"]
         | ["auth", "session" | "sessions"]
         | ["auth", "cli", "session", ..]
         | ["users"]
         | ["plans"]
         | ["access-control", "role-presets"] => &[About::Account],
-        ["users", "{id}"] | ["users", "{id}", "api-keys" | "sign-in-link" | "second-factor"] => {
-            &[About::User]
-        }
+        ["users", "{id}"]
+        | ["users", "{id}", "api-keys" | "sign-in-link" | "second-factor" | "password"]
+        | ["users", "{id}", "credits"]
+        | ["users", "{id}", "credits", "statement"] => &[About::User],
         ["plans", "{name}"] => &[About::Plan],
         ["access-control", "bindings" | "principals" | "simulate" | "tags"]
         | ["access-control", "throttle-binding" | "throttle-presets"] => {

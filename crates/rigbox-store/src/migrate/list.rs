@@ -104,6 +104,13 @@ both! {
     "2026-11-28-77-create-app-cookies"
     "2026-11-28-78-create-app-transfers"
     "2026-11-28-79-create-app-log-sources"
+    "2026-11-28-90-create-ledger-accounts"
+    "2026-11-28-91-create-ledger-entries"
+    "2026-11-28-92-create-ledger-postings"
+    "2026-11-28-93-create-ledger-holds"
+    "2026-11-28-94-ledger-holds-by-age"
+    "2026-11-28-95-ledger-entries-only-added"
+    "2026-11-28-96-ledger-postings-only-added"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

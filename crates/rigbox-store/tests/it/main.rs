@@ -19,6 +19,7 @@ mod hosts;
 mod idempotency;
 mod identities;
 mod kit;
+mod ledger;
 mod observe;
 mod postgres;
 mod quotas;
@@ -136,6 +137,21 @@ cases! {
         an_account_that_cannot_be_made_leaves_no_identity
         an_identity_is_linked_once_and_taken_back
         a_ticket_serves_once;
+    ledger:
+        of_many_holds_at_once_as_many_pass_as_the_balance_pays_for
+        a_call_is_charged_once_whatever_it_was_held_for
+        a_hold_is_given_back_once_and_a_late_charge_still_counts
+        a_month_has_one_grant_and_what_is_left_expires
+        another_plan_gives_the_difference_and_takes_nothing
+        an_account_without_a_limit_is_granted_what_it_uses
+        an_operator_gives_and_takes_once_for_each_key
+        holds_of_a_process_that_is_gone_are_recovered_once
+        numbers_beyond_the_bounds_are_refused
+        nothing_in_the_ledger_is_changed_or_deleted
+        what_was_tampered_with_is_found_by_a_recomputation
+        a_statement_comes_page_by_page
+        of_many_settlements_at_once_one_charges
+        any_sequence_does_what_a_simple_model_says;
     observe:
         only_a_newer_observation_of_the_right_host_counts
         a_generation_that_was_never_wanted_is_not_believed

@@ -42,6 +42,7 @@ async fn fill(world: &World) {
     ] {
         sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
+    crate::ledger::fill(&world.store, account).await;
 }
 
 /// Every row of every table, as the database itself writes it.
@@ -98,6 +99,11 @@ pub(crate) async fn what_was_exported_is_loaded_row_by_row(world: World) {
     // A platform goes on from it, and nothing is loaded over what it has.
     let store = Store::open(&url, TestClock::new()).await.unwrap();
     assert_eq!(store.accounts().get(world.account).await.unwrap().id, world.account);
+    // The ledger adds up, and is still only added to.
+    assert_eq!(crate::ledger::whole(&store).await, crate::ledger::whole(&world.store).await);
+    let mut loaded = raw(&url).await;
+    let refused = sqlx::query("DELETE FROM ledger_postings").execute(&mut loaded).await;
+    assert!(refused.unwrap_err().to_string().contains("only added to"));
     let again = load(&url, &bytes).await.unwrap_err();
     assert!(matches!(again, TransferError::InUse { .. }), "{again}");
 }

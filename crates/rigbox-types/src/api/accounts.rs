@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ImageName, PlanName, RegionName, Timestamp,
-    api::{apps::App, change::Change, workspaces::Vm},
+    api::{apps::App, change::Change, credits::AiCredits, workspaces::Vm},
     text::{PictureUrl, Title},
 };
 
@@ -87,7 +87,7 @@ pub struct LimitsUsage {
     /// Snapshots of all workspaces; none until they can be made.
     #[serde(default)]
     pub snapshot_count: u64,
-    /// AI credits of this month; none until AI is switched on.
+    /// AI credits that were charged this month; one that was begun counts.
     #[serde(default)]
     pub ai_credits_used: u64,
 }
@@ -180,21 +180,6 @@ pub struct GetDashboardResponse {
     pub apps: Vec<App>,
     /// As `GET /users/me/limits`.
     pub limits: GetUserLimitsResponse,
-    /// Credits of the account; none until AI is switched on.
+    /// As `GET /users/me/credits`.
     pub ai_credits: AiCredits,
-}
-
-/// Credits of an account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AiCredits {
-    /// `managed` or `byok`.
-    pub mode: String,
-    /// Credits left.
-    pub remaining: f64,
-    /// The same in millionths.
-    pub remaining_micro: i64,
-    /// Credits of the period.
-    pub total: f64,
-    /// The same in millionths.
-    pub total_micro: i64,
 }

@@ -9,6 +9,7 @@ pub mod app_metrics;
 pub mod apps;
 pub mod audit;
 pub mod change;
+pub mod credits;
 pub mod device;
 pub mod error;
 pub mod events;

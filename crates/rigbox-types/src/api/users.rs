@@ -138,6 +138,16 @@ pub struct SignInLinkResponse {
 
 debug_shows!(SignInLinkResponse: expires_at);
 
+/// `PUT /users/{id}/password`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUserPasswordRequest {
+    /// The new password, by the rules of the page where people choose one.
+    pub password: String,
+}
+
+debug_shows!(UpdateUserPasswordRequest:);
+
 /// `GET /users/me`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetAccountResponse {

@@ -120,6 +120,10 @@ operations! {
     CapacityShow = "capacity_show": "Shows how many workspaces there is room for.",
     AccountShow = "account_show": "Shows the caller's account and credential.",
     AccountLimitsShow = "account_limits_show": "Shows what the account may use and does use.",
+    AccountCreditsShow = "account_credits_show":
+        "Shows how many AI credits the account has left.",
+    AccountStatementShow = "account_statement_show":
+        "Lists what became of the account's AI credits, newest first.",
     AccountSettingsShow = "account_settings_show": "Shows what the account has chosen for itself.",
     AccountSettingsUpdate = "account_settings_update": "Changes what the account has chosen.",
     UserList = "user_list": "Lists the accounts, newest first; for the operator.",
@@ -131,6 +135,14 @@ operations! {
         "Makes a one-time link by which an account sets its password; ends the one before.",
     UserFactorDelete = "user_factor_delete":
         "Takes the second factor of an account away, whose owner has lost it.",
+    UserPasswordUpdate = "user_password_update":
+        "Sets an account's password, which ends its sessions and links; for the operator.",
+    UserCreditsShow = "user_credits_show":
+        "Shows how many AI credits an account has left; for the operator.",
+    UserCreditsChange = "user_credits_change":
+        "Gives an account AI credits for good, or puts them right; for the operator.",
+    UserStatementShow = "user_statement_show":
+        "Lists what became of an account's AI credits, newest first; for the operator.",
     UserUpdate = "user_update":
         "Changes an account's plan, own numbers or name, or disables it; for the operator.",
     PlanList = "plan_list": "Lists the plans; for the operator.",

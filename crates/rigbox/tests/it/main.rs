@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a missing field of an answer fails the test")]
 
 mod backup;
+mod credits;
 mod down;
 mod object_store;
 mod refused;

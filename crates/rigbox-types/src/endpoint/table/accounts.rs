@@ -19,6 +19,9 @@ use crate::{
         },
         api_keys::{ApiKeySecretResponse, ApiKeysResponse, CreateApiKeyRequest},
         audit::AuditResponse,
+        credits::{
+            AiCredits, ChangeCreditsRequest, ChangeCreditsResponse, CreditStatementResponse,
+        },
         device::{DeviceSessionResponse, DeviceStatusResponse},
         error::ErrorCode::{self, Conflict, InvalidState, NotFound},
         sessions::{CreateSessionRequest, ListSessionsResponse, SessionTokenResponse},
@@ -26,7 +29,8 @@ use crate::{
         users::{
             CreatePlanRequest, CreateUserKeyRequest, CreateUserRequest, CreateUserResponse,
             GetAccountResponse, GetUserResponse, ListPlansResponse, ListUsersResponse,
-            PlanResponse, SignInLinkResponse, UpdatePlanRequest, UpdateUserRequest,
+            PlanResponse, SignInLinkResponse, UpdatePlanRequest, UpdateUserPasswordRequest,
+            UpdateUserRequest,
         },
         workspaces::MessageResponse,
     },
@@ -93,6 +97,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .answers::<GetAccountResponse>(200),
     Endpoint::get(Op::AccountLimitsShow, "/api/v1/users/me/limits", Right::AccountRead)
         .answers::<GetUserLimitsResponse>(200),
+    Endpoint::get(Op::AccountCreditsShow, "/api/v1/users/me/credits", Right::AccountRead)
+        .answers::<AiCredits>(200),
+    Endpoint::get(
+        Op::AccountStatementShow,
+        "/api/v1/users/me/credits/statement",
+        Right::AccountRead,
+    )
+    .query(PAGE)
+    .answers::<CreditStatementResponse>(200),
     Endpoint::get(Op::AccountSettingsShow, "/api/v1/users/me/settings", Right::AccountRead)
         .answers::<GetUserSettingsResponse>(200),
     Endpoint::put(Op::AccountSettingsUpdate, "/api/v1/users/me/settings", Right::AccountWrite)
@@ -130,6 +143,26 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .answers::<SignInLinkResponse>(201)
         .errors(MISSING)
         .never_replayed(),
+    // Nothing of the answer depends on how often it is done, and what is sent is kept nowhere.
+    Endpoint::put(Op::UserPasswordUpdate, "/api/v1/users/{id}/password", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<UpdateUserPasswordRequest>()
+        .answers::<MessageResponse>(200)
+        .errors(&[NotFound, Conflict, InvalidState, ErrorCode::Forbidden]),
+    Endpoint::get(Op::UserCreditsShow, "/api/v1/users/{id}/credits", Right::Administer)
+        .rate(RateClass::Authentication)
+        .answers::<AiCredits>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
+    Endpoint::post(Op::UserCreditsChange, "/api/v1/users/{id}/credits", Right::Administer)
+        .rate(RateClass::Authentication)
+        .takes::<ChangeCreditsRequest>()
+        .answers::<ChangeCreditsResponse>(200)
+        .errors(&[NotFound, Conflict, ErrorCode::Forbidden, ErrorCode::CreditsExhausted]),
+    Endpoint::get(Op::UserStatementShow, "/api/v1/users/{id}/credits/statement", Right::Administer)
+        .query(PAGE)
+        .rate(RateClass::Authentication)
+        .answers::<CreditStatementResponse>(200)
+        .errors(&[NotFound, ErrorCode::Forbidden]),
     Endpoint::delete(Op::UserFactorDelete, "/api/v1/users/{id}/second-factor", Right::Administer)
         .rate(RateClass::Authentication)
         .answers::<MessageResponse>(200)

@@ -1,0 +1,75 @@
+//! `rig credits`: how many AI credits are left, and what became of the others.
+
+use rigbox_types::{
+    Credits,
+    api::credits::{AiCredits, CreditStatementResponse},
+};
+
+use crate::{
+    cli::CreditsArgs,
+    client::{Document, Path},
+    clock,
+    error::CommandResult,
+    output::{Fields, Table, ago},
+    session::Session,
+};
+
+/// Does what the command says.
+pub(super) async fn run(session: &Session, args: &CreditsArgs) -> CommandResult {
+    if args.statement { statement(session, args.limit).await } else { show(session).await }
+}
+
+async fn show(session: &Session) -> CommandResult {
+    let output = &session.output;
+    output.progress("reading the account's credits");
+    let answer: Document<AiCredits> = session.client.get(Path::api("/users/me/credits")).await?;
+    if !output.is_human() {
+        return output.document(&answer.raw);
+    }
+    let credits = &answer.value;
+    let mut fields = Fields::default();
+    fields
+        .add("mode", &credits.mode)
+        .add("left", left(credits))
+        .add("used this month", micro(credits.used_micro))
+        .add("held by calls", micro(credits.held_micro));
+    if let Some(at) = credits.expires_at.filter(|_| !credits.unlimited) {
+        fields.add("expiring", format!("{} at {at}", micro(credits.granted_micro)));
+    }
+    output.fields(&fields)
+}
+
+async fn statement(session: &Session, limit: u32) -> CommandResult {
+    let output = &session.output;
+    output.progress("reading the account's statement");
+    let path = Path::api("/users/me/credits/statement").query("max_results", limit.to_string());
+    let answer: Document<CreditStatementResponse> = session.client.get(path).await?;
+    if !output.is_human() {
+        return output.document(&answer.raw);
+    }
+    let now = clock::now();
+    let mut table = Table::new(["WHEN", "KIND", "CREDITS", "BALANCE", "REASON"]);
+    for entry in &answer.value.entries {
+        table.row([
+            ago(now, entry.at).into(),
+            entry.kind.as_str().into(),
+            micro(entry.amount_micro).into(),
+            micro(entry.balance_micro).into(),
+            (&entry.reason).into(),
+        ]);
+    }
+    output.table(&table, "nothing has happened to the account's credits yet")
+}
+
+/// What is left of what there was this month.
+pub(super) fn left(credits: &AiCredits) -> String {
+    if credits.unlimited {
+        return "no limit".to_owned();
+    }
+    format!("{} of {}", micro(credits.remaining_micro), micro(credits.total_micro))
+}
+
+/// Exact, and not beyond what a server may say.
+fn micro(micro: i64) -> String {
+    Credits::from_micro(micro).map_or_else(|_| "-".to_owned(), |credits| credits.to_string())
+}
