@@ -20,10 +20,10 @@ use crate::{AcmeError, Leaf, Problem, Window, moment, wire::Wire};
 const NONCE_TRIES: u32 = 10;
 
 /// Pause before the second try, doubled with each.
-const NONCE_PAUSE: Duration = Duration::from_millis(100);
+const NONCE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest of these pauses.
-const NONCE_PAUSE_MAX: Duration = Duration::from_secs(3);
+const NONCE_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Who signs, and as whom it knows us.
 #[derive(Debug, Clone)]

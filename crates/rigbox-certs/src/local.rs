@@ -120,7 +120,11 @@ impl LocalCa {
     /// # Errors
     /// Where the CA has ended or a certificate cannot be made.
     pub fn issue(&self, now: Timestamp) -> Result<Issued, LocalError> {
-        let names = vec![format!("*.{}", self.domain), self.domain.clone()];
+        let mut names = vec![self.domain.clone()];
+        // A wildcard right below a top-level domain is taken by nobody, and spoils what is beside it.
+        if self.domain.contains('.') {
+            names.push(format!("*.{}", self.domain));
+        }
         let end = date(now).saturating_add(LEAF_VALIDITY).min(date(self.not_after));
         if self.not_after <= now {
             return Err(LocalError::Ended(self.not_after));

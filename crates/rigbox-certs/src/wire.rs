@@ -146,11 +146,15 @@ impl Wire {
         };
         // Here and in no task of its own: where the wait is over, so is the connection.
         let (mut asking, mut connection) = (Box::pin(asking), Box::pin(connection));
-        tokio::select! {
+        let ended = tokio::select! {
             answer = &mut asking => return answer,
-            ended = &mut connection => ended.map_err(WireError::Exchange)?,
+            ended = &mut connection => ended,
+        };
+        // Where a connection ends badly behind a whole answer, the answer is none the worse.
+        match timeout(Duration::ZERO, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ended.err().map_or(WireError::Cut, WireError::Exchange)),
         }
-        timeout(Duration::ZERO, asking).await.map_err(|_| WireError::Cut)?
     }
 }
 
