@@ -8,7 +8,7 @@ use crate::repo::{Metadata, Package};
 
 /// Every crate that ships, and the crates of ours that it may use. `rigbox-host` is an executable
 /// of its own, so `rigbox` does not link it: no code that holds keys runs with root's rights.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("rigbox-types", &[]),
     ("rigbox-store", &["rigbox-types"]),
     ("rigbox-fabric", &["rigbox-types"]),
@@ -16,8 +16,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("rigbox-guest", &["rigbox-types"]),
     ("rigbox-host", &["rigbox-types", "rigbox-fabric", "rigbox-vmm", "rigbox-guest"]),
     ("rigbox-ai", &["rigbox-types", "rigbox-store", "rigbox-fabric"]),
-    ("rigbox-control", &["rigbox-types", "rigbox-store", "rigbox-fabric"]),
-    ("rigbox-edge", &["rigbox-types", "rigbox-fabric"]),
+    ("rigbox-certs", &["rigbox-types"]),
+    ("rigbox-dns", &["rigbox-types"]),
+    ("rigbox-control", &["rigbox-types", "rigbox-store", "rigbox-fabric", "rigbox-certs"]),
+    ("rigbox-edge", &["rigbox-types", "rigbox-fabric", "rigbox-dns"]),
     ("rigbox-ssh", &["rigbox-types", "rigbox-fabric"]),
     (
         "rigbox",
