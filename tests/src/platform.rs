@@ -102,7 +102,7 @@ impl Platform {
         }
         let template = if options.template.is_empty() { "tiny" } else { &options.template };
         let config = format!(
-            "[api]\nlisten = \"127.0.0.1:{port}\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
+            "[api]\nlisten = \"127.0.0.1:{port}\"\n[edge]\nlisten = \"127.0.0.1:0\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
              [first]\nworkspace = {:?}\ntemplate = {template:?}\n",
             options.first
         );

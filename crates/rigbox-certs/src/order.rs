@@ -12,9 +12,7 @@
 
 use std::time::Duration;
 
-use instant_acme::{
-    AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
-};
+use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rigbox_types::{Timestamp, edge::Challenge};
 use tokio::time::{Instant, sleep};
@@ -170,7 +168,8 @@ impl Account {
                 let token = handle.token.clone();
                 let challenge = match kind {
                     Kind::Dns => Challenge::Dns {
-                        name: alias.map_or_else(|| format!("_acme-challenge.{bare}"), str::to_owned),
+                        name: alias
+                            .map_or_else(|| format!("_acme-challenge.{bare}"), str::to_owned),
                         value: proof.dns_value(),
                     },
                     Kind::TlsAlpn => {

@@ -26,7 +26,7 @@ use crate::{
 pub(super) fn write(up: &Up<'_>, platform: &Platform, sockets: &Sockets) -> anyhow::Result<()> {
     let api = sockets.api.local_addr().context("the API's address")?;
     let https = sockets.https.local_addr().context("the edge's address")?;
-    let control = control_file(up, platform, (api, https));
+    let control = control_file(up, platform, (api, sockets.https_port(up)?));
     let control = toml::to_string(&control).context("control.toml")?;
     let edge = toml::to_string(&edge_file(up, platform, (api, https))).context("edge.toml")?;
     write_role(up.layout, Role::Edge, &edge)?;
@@ -63,7 +63,7 @@ fn write_role(layout: &Layout, role: Role, text: &str) -> anyhow::Result<()> {
 fn control_file(
     up: &Up<'_>,
     platform: &Platform,
-    (api, https): (SocketAddr, SocketAddr),
+    (api, https_port): (SocketAddr, u16),
 ) -> ControlFile {
     let layout = up.layout;
     let mut trusted_proxies = up.config.api.trusted_proxies.clone();
@@ -87,7 +87,7 @@ fn control_file(
         edge: EdgePart {
             uid: platform.edge_uid,
             internal: format!("unix:{}", layout.control_edge_socket()),
-            https_port: up.config.edge.https_port.unwrap_or(https.port()),
+            https_port,
             dashboard_host: dashboard_host(up.config.api.url.as_deref()),
             dial_socket: layout.dial_edge_socket(),
             addresses: up.config.edge.addresses.clone(),

@@ -127,6 +127,12 @@ impl Sockets {
             http: http.transpose()?,
         })
     }
+
+    /// The port that visitors see.
+    fn https_port(&self, up: &Up<'_>) -> anyhow::Result<u16> {
+        let own = self.https.local_addr().context("the edge's address")?;
+        Ok(up.config.edge.https_port.unwrap_or(own.port()))
+    }
 }
 
 async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Result<()> {
@@ -157,8 +163,9 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
     let host = Keeper::new(Role::Host, parts, recorder, host);
     let edge = Keeper::new(Role::Edge, parts, recorder, edge);
     let address = sockets.api.local_addr().context("the API's address")?;
+    let https_port = sockets.https_port(up)?;
     let bring_up = async {
-        let done = bring_up(up, address, (&control, &host), &stop).await;
+        let done = bring_up(up, (address, https_port), [&control, &host, &edge], &stop).await;
         if done.is_err() {
             stop.cancel();
         }
@@ -177,11 +184,11 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
 
 async fn bring_up(
     up: &Up<'_>,
-    address: SocketAddr,
-    (control, host): (&Keeper<'_>, &Keeper<'_>),
+    (address, https_port): (SocketAddr, u16),
+    roles: [&Keeper<'_>; 3],
     stop: &CancellationToken,
 ) -> anyhow::Result<Phase> {
-    let works = ready::wait(up, address, (control, host), stop).await?;
+    let works = ready::wait(up, address, roles, stop).await?;
     let Some(api) = works else { return Ok(Phase::Starting) };
     let rig = context::write(up, address).await;
     let setup = panel::setup_link(&api).await.unwrap_or_else(|error| {
@@ -189,7 +196,7 @@ async fn bring_up(
         output::error(&anyhow::Error::from(error).context("make the setup link"));
         None
     });
-    panel::show(up, address, rig.as_deref(), setup.as_deref());
+    panel::show(up, (address, https_port), rig.as_deref(), setup.as_deref());
     // A first workspace that fails leaves a platform that works: it can be looked into and tried
     // again, so it is said and not an end.
     if let Err(error) = first::ensure(up, &api, stop).await {

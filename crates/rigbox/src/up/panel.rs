@@ -12,8 +12,8 @@ use crate::{
 
 /// Shows it. `rig` is set where the invoking user's `rig` was signed in, `setup` where nobody has
 /// set the operator's password yet.
-pub(super) fn show(up: &Up<'_>, address: SocketAddr, rig: Option<&str>, setup: Option<&str>) {
-    for line in lines(up, address, (rig, setup)) {
+pub(super) fn show(up: &Up<'_>, at: (SocketAddr, u16), rig: Option<&str>, setup: Option<&str>) {
+    for line in lines(up, at, (rig, setup)) {
         output::data(&line);
     }
 }
@@ -30,9 +30,17 @@ pub(super) async fn setup_link(api: &Api) -> Result<Option<String>, CallError> {
     Ok(Some(api.user_link_create(user.id).await?.url))
 }
 
+/// A port as addresses with TLS name it.
+fn port(https_port: u16) -> String {
+    match https_port {
+        443 => String::new(),
+        other => format!(":{other}"),
+    }
+}
+
 fn lines(
     up: &Up<'_>,
-    address: SocketAddr,
+    (address, https_port): (SocketAddr, u16),
     (rig, setup): (Option<&str>, Option<&str>),
 ) -> Vec<String> {
     let layout = up.layout;
@@ -43,6 +51,7 @@ fn lines(
         String::new(),
         "Rigbox is up.".to_owned(),
         format!("  API        http://{address}/api/v1"),
+        format!("  apps       https://NAME.{}{}", up.config.domain, port(https_port)),
         format!("  admin key  {} (only root can read it)", layout.admin_key()),
         format!("  data       {}", layout.data()),
         format!("  logs       {logs}"),

@@ -1,10 +1,14 @@
-//! Waits until the roles work: control answers, and this machine has told it what it has room for.
+//! Waits until the roles work: control answers, this machine has told it what it has room for, and the
+//! edge takes visitors.
 
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Up;
@@ -20,6 +24,9 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(120);
 /// How long the host may take to report: it probes the machine and adopts its workspaces first.
 const HOST_PATIENCE: Duration = Duration::from_secs(180);
 
+/// How long the edge may take to serve: it has its routes on disk.
+const EDGE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// A role that ended this often before it worked will not work by itself.
 const ENDS_MAX: u32 = 3;
 
@@ -33,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn wait(
     up: &Up<'_>,
     address: SocketAddr,
-    (control, host): (&Keeper<'_>, &Keeper<'_>),
+    [control, host, edge]: [&Keeper<'_>; 3],
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Api>> {
     let mut progress = output::Progress::default();
@@ -48,7 +55,13 @@ pub(super) async fn wait(
     if !until(reports, host, HOST_PATIENCE, stop).await? {
         return Ok(None);
     }
-    progress.done("control and host work");
+    progress.show("starting edge");
+    let metrics = up.layout.edge_metrics();
+    let serves = async || UnixStream::connect(&metrics).await.is_ok();
+    if !until(serves, edge, EDGE_PATIENCE, stop).await? {
+        return Ok(None);
+    }
+    progress.done("control, host and edge work");
     let path = up.layout.admin_key();
     let key = files::read(&path)?.with_context(|| format!("control did not write {path}"))?;
     Ok(Some(Api::new(address, Some(SecretString::from(key.trim().to_owned())))))
