@@ -9,11 +9,13 @@
 mod access_control;
 mod agent;
 mod api_keys;
+mod apps;
 mod audit;
 mod browser;
 mod client;
 mod device;
 mod documents;
+mod edges;
 mod entry;
 mod errors;
 mod guest;

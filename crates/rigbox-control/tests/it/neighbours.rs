@@ -42,6 +42,14 @@ async fn belongings(world: &World) -> (Belongings, Client) {
         "setup_script_ids": [script], "service_spec_ids": [spec],
     });
     let workspace = id(&made("/workspaces", workspace).await);
+    let app = json!({
+        "name": "xyloapp", "workspace_id": workspace, "description": "xylodescription",
+        "metadata": { "xylo": 1 },
+    });
+    let app = own(&made("/apps", app).await["app"]);
+    let link = format!("/apps/{app}/share-links");
+    let link = ann.json("POST", &link, json!({ "name": "xylolink" })).await.expect(201);
+    let link = own(&link["link"]);
     user(world, 3).await;
     let resource = format!("workspace:{workspace}");
     let friend = format!("user:{}", account(3));
@@ -50,8 +58,9 @@ async fn belongings(world: &World) -> (Belongings, Client) {
     let tags = json!({ "resource": resource, "tags": { "xylotag": "xylovalue" } });
     ann.json("PUT", "/access-control/tags", tags).await.expect(200);
     let key = own(&api_key);
-    let ids = vec![workspace, script, spec, ssh, key, owner.clone(), "xylospec".to_owned()];
-    let references = vec![resource, format!("account:{owner}")];
+    let references = vec![resource, format!("account:{owner}"), format!("app:{app}")];
+    let ids =
+        vec![workspace, script, spec, ssh, key, owner.clone(), "xylospec".to_owned(), app, link];
     let words = ["xylo", "quxley", "Zyzzyva", "secret.example", &account(3).to_string()];
     let words = words.into_iter().map(str::to_owned);
     let preview = api_key["key"].as_str().unwrap()[..11].to_owned();
@@ -63,7 +72,7 @@ async fn belongings(world: &World) -> (Belongings, Client) {
 fn paths(row: &Endpoint, of: &Belongings) -> Vec<String> {
     let mut paths = Vec::new();
     for id in &of.ids {
-        let path = ["{id}", "{name}", "{job_id}", "{code}"]
+        let path = ["{id}", "{name}", "{job_id}", "{code}", "{link_id}", "{source_id}"]
             .iter()
             .fold(row.path.to_owned(), |path, segment| path.replace(segment, id));
         assert!(!path.contains('{'), "nothing says what {path} is asked with");
