@@ -219,6 +219,10 @@ impl Accounts<'_> {
             // Its keys are believed nowhere any more without a look.
             tx.wake(Wake::Everything);
         }
+        if after.profile.email != before.profile.email {
+            // What is shown to an address is not shown to this account any longer, or is now.
+            tx.wake(Wake::Access(id));
+        }
         tx.commit().await?;
         Ok(after)
     }

@@ -293,6 +293,8 @@ impl Bindings<'_> {
                     error.into()
                 }
             })?;
+        // Whoever was refused a moment ago is asked about again.
+        tx.wake(Wake::Access(principal));
         tx.commit().await?;
         let resource = resource.clone();
         Ok(BindingRow {

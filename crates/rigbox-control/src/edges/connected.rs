@@ -72,6 +72,10 @@ impl Edges {
     /// Waits until all edges that follow now have put `revision` into effect; else says, in words for
     /// people, that some have not in time.
     pub(crate) async fn effective(&self, revision: Revision) -> Option<String> {
+        self.effective_within(revision, PATIENCE).await
+    }
+
+    async fn effective_within(&self, revision: Revision, patience: Duration) -> Option<String> {
         let waiting: Vec<String> = self.behind(revision, None);
         if waiting.is_empty() {
             return None;
@@ -88,7 +92,7 @@ impl Edges {
                 moved.await;
             }
         };
-        if timeout(PATIENCE, all).await.is_ok() {
+        if timeout(patience, all).await.is_ok() {
             return None;
         }
         let late = self.behind(revision, Some(&waiting));
@@ -100,7 +104,7 @@ impl Edges {
         Some(format!(
             "the change is kept, but {count} of the edges that serve apps did not confirm it within \
              {} s: until then they may still do as before",
-            PATIENCE.as_secs()
+            patience.as_secs()
         ))
     }
 
@@ -149,7 +153,7 @@ mod tests {
         EdgeAck { edge: edge.to_owned(), revision: Revision(revision) }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_change_waits_for_all_that_follow_and_says_who_did_not_come() {
         let edges = Edges::new();
         assert_eq!(edges.effective(Revision(1)).await, None, "nobody follows");
@@ -157,13 +161,14 @@ mod tests {
         let _two = edges.connect("two".to_owned()).unwrap();
         edges.acknowledged(&ack("one", 7));
         edges.acknowledged(&ack("nobody", 9));
-        let said = edges.effective(Revision(7)).await.unwrap();
+        let said = edges.effective_within(Revision(7), Duration::ZERO).await.unwrap();
         assert!(said.contains("1 of the edges"), "{said}");
-        let (late, waited) = (edges.clone(), edges.effective(Revision(7)));
+        let long = Duration::from_secs(600);
+        let (late, waited) = (edges.clone(), edges.effective_within(Revision(7), long));
         let acks = async move { late.acknowledged(&ack("two", 8)) };
         assert_eq!(tokio::join!(waited, acks).0, None);
         // Whoever leaves is waited for no longer.
-        let waited = edges.effective(Revision(8));
+        let waited = edges.effective_within(Revision(8), long);
         let leaves = async move { drop(one) };
         assert_eq!(tokio::join!(waited, leaves).0, None);
     }

@@ -9,12 +9,14 @@
 mod access_control;
 mod agent;
 mod api_keys;
+mod apps;
 mod audit;
 mod browser;
 mod client;
 mod credits;
 mod device;
 mod documents;
+mod edges;
 mod entry;
 mod errors;
 mod guest;

@@ -45,6 +45,14 @@ async fn belongings(world: &World) -> (Belongings, Client) {
     let credits = json!({ "kind": "top_up", "amount": "77.123", "reason": "xylocredits" });
     let path = format!("/users/{owner}/credits");
     world.api.json("POST", &path, credits).await.expect(200);
+    let app = json!({
+        "name": "xyloapp", "workspace_id": workspace, "description": "xylodescription",
+        "metadata": { "xylo": 1 },
+    });
+    let app = own(&made("/apps", app).await["app"]);
+    let link = format!("/apps/{app}/share-links");
+    let link = ann.json("POST", &link, json!({ "name": "xylolink" })).await.expect(201);
+    let link = own(&link["link"]);
     user(world, 3).await;
     let resource = format!("workspace:{workspace}");
     let friend = format!("user:{}", account(3));
@@ -53,8 +61,9 @@ async fn belongings(world: &World) -> (Belongings, Client) {
     let tags = json!({ "resource": resource, "tags": { "xylotag": "xylovalue" } });
     ann.json("PUT", "/access-control/tags", tags).await.expect(200);
     let key = own(&api_key);
-    let ids = vec![workspace, script, spec, ssh, key, owner.clone(), "xylospec".to_owned()];
-    let references = vec![resource, format!("account:{owner}")];
+    let references = vec![resource, format!("account:{owner}"), format!("app:{app}")];
+    let ids =
+        vec![workspace, script, spec, ssh, key, owner.clone(), "xylospec".to_owned(), app, link];
     let words = [
         "xylo",
         "quxley",
@@ -74,7 +83,7 @@ async fn belongings(world: &World) -> (Belongings, Client) {
 fn paths(row: &Endpoint, of: &Belongings) -> Vec<String> {
     let mut paths = Vec::new();
     for id in &of.ids {
-        let path = ["{id}", "{name}", "{job_id}", "{code}"]
+        let path = ["{id}", "{name}", "{job_id}", "{code}", "{link_id}", "{source_id}"]
             .iter()
             .fold(row.path.to_owned(), |path, segment| path.replace(segment, id));
         assert!(!path.contains('{'), "nothing says what {path} is asked with");

@@ -47,6 +47,10 @@ enum About {
     OfWorkspace,
     /// One account, by its reference.
     OfAccount,
+    /// One app, in the path.
+    App,
+    /// A workspace that an app is to be made in.
+    InWorkspace,
 }
 
 const SESSIONS: &str = "/auth/sessions";
@@ -108,13 +112,17 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
         (Right::WorkspaceCreate, About::Owner) => {
             (([U, Y, F, F, F, N, Y], [N; 4], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
         }
-        (Right::WorkspaceRead, About::Workspace) | (Right::AccessRead, About::OfWorkspace) => {
+        (Right::WorkspaceRead, About::Workspace)
+        | (Right::AppRead, About::App)
+        | (Right::AccessRead, About::OfWorkspace) => {
             (([U, Y, Y, Y, N, N, Y], [Y; 4], [Y; 4]), [U, N, N, N, N, Y, Y])
         }
-        (Right::WorkspaceOperate | Right::WorkspaceEnter, About::Workspace) => {
+        (Right::WorkspaceOperate | Right::WorkspaceEnter, About::Workspace)
+        | (Right::AppOperate, About::App) => {
             (([U, Y, F, Y, N, N, Y], [F, Y, Y, Y], [F, Y, Y, Y]), [U, N, N, N, N, Y, Y])
         }
-        (Right::WorkspaceWrite, About::Workspace) => {
+        (Right::WorkspaceWrite, About::Workspace)
+        | (Right::AppWrite, About::App | About::InWorkspace) => {
             (([U, Y, F, Y, N, N, Y], [F, F, Y, Y], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
         }
         // Who lets others in has a whole key.
@@ -148,12 +156,14 @@ fn abouts(row: &Endpoint) -> &'static [About] {
     let path = row.path.trim_start_matches("/api/v1/").trim_start_matches("/api/ws/");
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["workspaces" | "terminal", "{id}", ..] => &[About::Workspace],
+        ["apps", "{id}", ..] => &[About::App],
+        ["apps"] if row.right == Right::AppWrite => &[About::InWorkspace],
         ["setup-scripts", "{id}"] => &[About::Thing("/setup-scripts")],
         ["service-specs", "{id}"] => &[About::Thing("/service-specs")],
         ["ssh-keys", "{id}"] => &[About::Thing("/ssh-keys")],
         ["auth", "sessions", "{id}"] => &[About::Thing(SESSIONS)],
         ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => &[About::Thing("/api-keys")],
-        ["workspaces"] => &[About::Account, About::Owner],
+        ["workspaces" | "apps"] => &[About::Account, About::Owner],
         ["setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
         | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
         | ["users", "me"]
@@ -229,7 +239,7 @@ impl Scene {
         let of = account(if whose == 0 { 1 } else { 2 });
         let noun = match about {
             About::Account => return String::new(),
-            About::Workspace => return self.workspaces[whose].clone(),
+            About::Workspace | About::InWorkspace => return self.workspaces[whose].clone(),
             About::User | About::Owner => return of.to_string(),
             // Nobody makes one for a caller that is there already.
             About::Thing(SESSIONS) => {
@@ -238,6 +248,7 @@ impl Scene {
             About::OfWorkspace => return format!("workspace:{}", self.workspaces[whose]),
             About::OfAccount => return format!("account:{of}"),
             About::Thing(noun) => noun,
+            About::App => "/apps",
             About::Plan => "/plans",
         };
         self.made += 1;
@@ -250,6 +261,7 @@ impl Scene {
         let body = match noun {
             "/setup-scripts" => json!({ "name": name, "content": "" }),
             "/service-specs" => json!({ "name": name, "exec_start": "/bin/true" }),
+            "/apps" => json!({ "name": name, "workspace_id": self.workspaces[whose] }),
             "/ssh-keys" => {
                 json!({ "name": name, "public_key": ssh_keys::key(u8::try_from(self.made % 251).unwrap()) })
             }
@@ -257,6 +269,7 @@ impl Scene {
         };
         let maker = &self.callers[if whose == 0 { 1 } else { 5 }];
         let made: Value = maker.json("POST", noun, body).await.expect(201);
+        let made = if noun == "/apps" { &made["app"] } else { &made };
         made["id"].as_str().unwrap().to_owned()
     }
 }
@@ -266,6 +279,10 @@ impl Scene {
 fn document(row: &Endpoint, about: About, object: &str) -> String {
     if !matches!(row.request, Payload::Json(_)) {
         return String::new();
+    }
+    if about == About::InWorkspace {
+        // A name that no app may have.
+        return json!({ "name": "www", "workspace_id": object }).to_string();
     }
     if !matches!(about, About::OfWorkspace | About::OfAccount) {
         return "{}".to_owned();
@@ -291,6 +308,7 @@ fn document(row: &Endpoint, about: About, object: &str) -> String {
 async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) -> Outcome {
     let name = if about == About::Plan { object } else { "x" };
     let path = row.path.replace("{id}", object).replace("{name}", name).replace("{job_id}", OTHER);
+    let path = path.replace("{link_id}", OTHER).replace("{source_id}", OTHER);
     let path = path.replace("{code}", "x");
     let mut query: Vec<_> = row
         .query
@@ -318,7 +336,8 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
     assert_ne!(status, 500, "{}: {message}", row.operation);
     // Something may be missing in or on an object that is not.
     let missing = match about {
-        About::Workspace | About::OfWorkspace => Some("workspace not found"),
+        About::Workspace | About::OfWorkspace | About::InWorkspace => Some("workspace not found"),
+        About::App => Some("app not found"),
         About::Owner | About::OfAccount => Some("account not found"),
         About::Account | About::User | About::Plan | About::Thing(_) => None,
     };

@@ -1,6 +1,7 @@
 //! Control with a database of its own and one host, for one test.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -73,6 +74,7 @@ pub(crate) struct World {
     _server: Option<Server>,
     pub(crate) rates: RateLimits,
     providers: Vec<OidcProvider>,
+    resolver: Option<SocketAddr>,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -126,7 +128,20 @@ impl World {
         Self::of(server, rates, Vec::new()).await
     }
 
+    /// Control that looks custom domains up there.
+    pub(crate) async fn with_resolver(resolver: SocketAddr) -> Self {
+        Self::of_all(None, PLENTY, (Vec::new(), Some(resolver))).await.with_host().await
+    }
+
     async fn of(server: Option<Server>, rates: RateLimits, providers: Vec<OidcProvider>) -> Self {
+        Self::of_all(server, rates, (providers, None)).await
+    }
+
+    async fn of_all(
+        server: Option<Server>,
+        rates: RateLimits,
+        (providers, resolver): (Vec<OidcProvider>, Option<SocketAddr>),
+    ) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
         let dir = TempDir::with_prefix("rb").unwrap();
@@ -136,8 +151,13 @@ impl World {
         let store = server.as_ref().map_or_else(file, Server::url);
         let clock = Arc::new(TestClock::default());
         let database = (store.clone(), clock.clone());
-        let (base, control) =
-            start_control(&path, database, internal(&path), (rates, &providers, &shutdown)).await;
+        let (base, control) = start_control(
+            &path,
+            database,
+            internal(&path),
+            (rates, &providers, resolver, &shutdown),
+        )
+        .await;
         let key = read_key(&path).await;
         let host = Host::start(&path, internal(&path), 7, &end).await;
         let api = Client::new(base, Some(key));
@@ -150,6 +170,7 @@ impl World {
             _server: server,
             rates,
             providers,
+            resolver,
             shutdown,
             control: Some(control),
             end,
@@ -160,7 +181,7 @@ impl World {
     pub(crate) async fn another_control(&self) -> Client {
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let internal = Address::Unix(path.join("c2.sock"));
-        let how = (self.rates, self.providers.as_slice(), &self.end);
+        let how = (self.rates, self.providers.as_slice(), self.resolver, &self.end);
         let (base, _) = start_control(&path, store, internal, how).await;
         Client::new(base, self.api.key.clone())
     }
@@ -180,7 +201,7 @@ impl World {
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
-        let how = (self.rates, self.providers.as_slice(), &self.shutdown);
+        let how = (self.rates, self.providers.as_slice(), self.resolver, &self.shutdown);
         let (base, control) = start_control(&path, store, internal(&path), how).await;
         self.api.base = base;
         self.control = Some(control);
@@ -233,7 +254,12 @@ async fn start_control(
     dir: &Utf8Path,
     (store, clock): (StoreUrl, Arc<TestClock>),
     internal: Address,
-    (rates, providers, shutdown): (RateLimits, &[OidcProvider], &CancellationToken),
+    (rates, providers, resolver, shutdown): (
+        RateLimits,
+        &[OidcProvider],
+        Option<SocketAddr>,
+        &CancellationToken,
+    ),
 ) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -251,7 +277,7 @@ async fn start_control(
         rates,
         trusted_proxies: Vec::new(),
         oidc: providers.to_vec(),
-        edge: EdgeConfig { https_port: 8443, ..EdgeConfig::local(&base) },
+        edge: EdgeConfig { https_port: 8443, resolver, ..EdgeConfig::local(&base) },
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });
