@@ -136,8 +136,8 @@ impl FromStr for Credits {
         let plain = |part: &str, most: usize| {
             (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
         };
-        // Nothing that fits has more digits.
-        if !plain(whole, 12) || !plain(rest, DECIMALS) {
+        // As the schema below has it: nothing that fits has more digits, but the most there may be.
+        if !(plain(whole, 9) || whole == "1000000000") || !plain(rest, DECIMALS) {
             return Err(InvalidCredits);
         }
         let number = |text: &str| text.parse::<i64>().map_err(|_| InvalidCredits);
@@ -168,7 +168,7 @@ impl JsonSchema for Credits {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^-?([0-9]{1,9}|10{9})(\\.[0-9]{1,6})?$",
+            "pattern": "^-?([0-9]{1,9}(\\.[0-9]{1,6})?|10{9}(\\.0{1,6})?)$",
             "maxLength": 18,
         })
     }
@@ -252,6 +252,7 @@ mod tests {
             "--1",
             "1.-5",
             "1000000000.000001",
+            "0000000001",
             "9223372036854775807",
             "-1000000001",
             "٣",
