@@ -17,6 +17,7 @@ use crate::{
     layout::{DEFAULT_DATA, Install, Layout},
     output,
     plan::{self, PlanVerb},
+    restart,
     status::{self, Form},
     up::{self, Up},
     user::{self, UserVerb},
@@ -61,6 +62,19 @@ enum Verb {
         /// Print the host's counters as Prometheus reads them.
         #[arg(long)]
         metrics: bool,
+    },
+    /// Let another process take a role over, without a refused connection or a cut request: after an
+    /// upgrade of the program, or to make it read its limits again.
+    #[command(after_help = "Example:
+  rigbox restart edge
+
+Requests under way end in the process that has them; new ones go to the new one. Workspaces do not
+notice. `rigbox up` restarts the other roles.")]
+    Restart {
+        /// Which role.
+        role: Restartable,
+        #[command(flatten)]
+        place: Place,
     },
     /// Check this machine; every finding comes with its remedy.
     Doctor {
@@ -205,6 +219,13 @@ enum ConfigVerb {
     Defaults,
 }
 
+/// A role that can be there twice for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Restartable {
+    /// What serves apps.
+    Edge,
+}
+
 /// Which platform.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
@@ -274,6 +295,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 (false, false) => Form::Human,
             };
             with_platform(&place, None, |up, _| status::run(up, form))
+        }
+        Verb::Restart { role: Restartable::Edge, place } => {
+            with_platform(&place, None, |up, _| restart::edge(up))
         }
         Verb::Doctor { place, json } => with_platform(&place, None, |up, _| doctor::run(up, json)),
         Verb::Image { mut arguments } => {

@@ -21,6 +21,7 @@ mod output;
 mod password;
 mod plan;
 mod process;
+mod restart;
 mod role;
 mod state;
 mod status;

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use tokio::{
     process::{Child, Command},
-    sync::watch,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,10 @@ const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
 /// The longest pause: an operator who mended what was wrong does not want to wait.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a process that another one follows may take for what it has under way: more than an edge's
+/// own limit, 30 s.
+const RETIREMENT: Duration = Duration::from_secs(40);
 
 /// A role that ran this long was well: the next pause is the first one again.
 const WELL_AFTER: Duration = Duration::from_secs(30);
@@ -97,6 +101,7 @@ pub(crate) struct Keeper<'a> {
     needs: Needs<'a>,
     health: watch::Sender<Health>,
     tail: Tail,
+    succession: Notify,
 }
 
 impl<'a> Keeper<'a> {
@@ -109,12 +114,20 @@ impl<'a> Keeper<'a> {
     ) -> Self {
         let (health, _) = watch::channel(Health::default());
         let tail = Tail::default();
-        Self { role, layout, install, recorder, needs, health, tail }
+        let succession = Notify::new();
+        Self { role, layout, install, recorder, needs, health, tail, succession }
     }
 
     /// How the role is, now and later.
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    /// Starts another process of the role at once, and lets the one that runs end what it has under
+    /// way. For a role that may be there twice: the listening socket is the supervisor's, so what comes
+    /// in between waits.
+    pub(crate) fn succeed(&self) {
+        self.succession.notify_one();
     }
 
     /// Keeps it running until `stop`, then ends it.
@@ -127,7 +140,14 @@ impl<'a> Keeper<'a> {
             let started = Instant::now();
             let mut child = self.start()?;
             let carried = self.carry_log(&mut child)?;
-            let ended = stop.run_until_cancelled(child.wait()).await;
+            let ended = tokio::select! {
+                status = child.wait() => Some(status),
+                () = stop.cancelled() => None,
+                () = self.succession.notified() => {
+                    self.retire(child)?;
+                    continue;
+                }
+            };
             let Some(status) = ended else {
                 let ended = self.end(&mut child).await;
                 // Ends with the role; whatever else holds the pipe is not waited for.
@@ -186,18 +206,22 @@ impl<'a> Keeper<'a> {
         Ok(tokio::spawn(pump(from, log, self.tail.clone())))
     }
 
+    /// Tells a process to end and reaps it when it has, beside the one that follows it.
+    fn retire(&self, mut child: Child) -> anyhow::Result<()> {
+        terminate(&child)?;
+        let name = self.name();
+        tokio::spawn(async move {
+            if timeout(RETIREMENT, child.wait()).await.is_err() {
+                output::note(&format!("the former {name} did not end by itself and was killed"));
+                drop(child.kill().await);
+            }
+        });
+        Ok(())
+    }
+
     /// Politely first. A role answers to SIGTERM by letting what is under way end.
     async fn end(&self, child: &mut Child) -> anyhow::Result<()> {
-        if let Some(pid) = child.id()
-            && let Ok(pid) = i32::try_from(pid)
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            // The child was not waited for yet, so its pid is still its own.
-            match rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(error) => return Err(error).context("signal a role"),
-            }
-        }
+        terminate(child)?;
         if timeout(ROLE_PATIENCE, child.wait()).await.is_err() {
             output::note(&format!("{} did not end by itself and was killed", self.name()));
             child.kill().await.with_context(|| format!("kill the role {}", self.name()))?;
@@ -230,6 +254,16 @@ impl<'a> Keeper<'a> {
     /// Its role's name.
     pub(crate) fn name(&self) -> &'static str {
         self.role.as_str()
+    }
+}
+
+fn terminate(child: &Child) -> anyhow::Result<()> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
+    // The child was not waited for yet, so its pid is still its own.
+    match rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).context("signal a role"),
     }
 }
 

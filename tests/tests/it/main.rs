@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod adoption;
+mod apps;
 mod audit;
 mod backup;
 mod bad_days;

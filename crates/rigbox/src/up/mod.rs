@@ -162,6 +162,12 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
     let control = Keeper::new(Role::Control, parts, recorder, control);
     let host = Keeper::new(Role::Host, parts, recorder, host);
     let edge = Keeper::new(Role::Edge, parts, recorder, edge);
+    let mut succession = signal(SignalKind::user_defined1()).context("watch for SIGUSR1")?;
+    let succeed = async {
+        while succession.recv().await.is_some() {
+            edge.succeed();
+        }
+    };
     let address = sockets.api.local_addr().context("the API's address")?;
     let https_port = sockets.https_port(up)?;
     let bring_up = async {
@@ -171,8 +177,12 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         }
         done.map(|phase| recorder.change(|state| state.phase = phase))
     };
-    let (control, host, edge, brought_up) =
-        tokio::join!(control.keep(&stop), host.keep(&stop), edge.keep(&stop), bring_up);
+    let roles =
+        async { tokio::join!(control.keep(&stop), host.keep(&stop), edge.keep(&stop), bring_up) };
+    let (control, host, edge, brought_up) = tokio::select! {
+        ended = roles => ended,
+        () = succeed => bail!("signals come no more"),
+    };
     output::note(&format!(
         "the platform has ended; its workspaces keep running. `{}` takes them over again, `{}` \
          ends them",
