@@ -92,8 +92,8 @@ async fn a_request_goes_again_when_an_idle_connection_had_ended_and_only_if_it_c
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert_eq!(world.host.dials(), expected);
     }
-    let post = format!("POST / HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 0\r\n\r\n");
-    let answer = world.say(NAME, format!("{post}GET").as_bytes()).await;
+    let post = format!("POST / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n");
+    let answer = world.say(NAME, post.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
 }
 

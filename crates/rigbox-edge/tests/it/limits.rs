@@ -78,6 +78,12 @@ async fn who_does_not_read_is_let_go() {
     stream.write_all(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n").as_bytes()).await.unwrap();
     until("it is begun", async || world.metric("rigbox_edge_requests_open").await == 1).await;
     until("it is let go", async || world.metric("rigbox_edge_connections_open").await == 0).await;
+    // With HTTP/2 the client just does not open its window.
+    let mut h2 = world.h2::<Empty<Bytes>>(NAME).await;
+    let request = Request::get(format!("https://{NAME}/")).body(Empty::new()).unwrap();
+    let answer = h2.send_request(request).await.unwrap();
+    until("it is let go", async || world.metric("rigbox_edge_connections_open").await == 0).await;
+    drop(answer);
 }
 
 #[tokio::test(flavor = "multi_thread")]

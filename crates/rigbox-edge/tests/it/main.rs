@@ -1,4 +1,10 @@
 //! The edge between real clients and a real app, with control and the host played by the test.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail loudly: a panic there is the report"
+)]
 
 mod admission;
 mod client;

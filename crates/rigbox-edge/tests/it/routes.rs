@@ -95,7 +95,7 @@ async fn a_bad_route_is_refused_and_the_others_are_served() {
 async fn a_name_leads_to_the_same_however_large_the_table() {
     let world = World::new().await;
     world.serves("a", raw_app(echo).await).await;
-    for count in [10, 10_000] {
+    for count in [10, 2_000] {
         world.routes((100..100 + count).map(|n| app(n, &format!("n{n}"), 3_000))).await;
         for host in ["N105.apps.example", "n105.APPS.example.", "n105.apps.example:99"] {
             let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -104,5 +104,5 @@ async fn a_name_leads_to_the_same_however_large_the_table() {
         }
         assert!(world.ask("n99.apps.example", "/", &[]).await.contains(" 404 "));
     }
-    until("counted", async || world.metric("rigbox_edge_apps").await == 10_001).await;
+    until("counted", async || world.metric("rigbox_edge_apps").await == 2_001).await;
 }
