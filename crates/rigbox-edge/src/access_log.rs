@@ -18,7 +18,9 @@ use tokio::{
     fs::OpenOptions,
     io::{AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
+    task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{clock, config::AccessLog, edge::Edge, error::EdgeError};
 
@@ -79,7 +81,10 @@ impl Line {
 
 impl Log {
     /// Begins to write; none where nothing is to be written.
-    pub(crate) async fn start(choice: &AccessLog) -> Result<Option<Self>, EdgeError> {
+    pub(crate) async fn start(
+        choice: &AccessLog,
+        ended: CancellationToken,
+    ) -> Result<Option<(Self, JoinHandle<()>)>, EdgeError> {
         let (sample, to): (u32, Box<dyn AsyncWrite + Send + Unpin>) = match choice {
             AccessLog::Off => return Ok(None),
             AccessLog::Stdout { sample } => (*sample, Box::new(tokio::io::stdout())),
@@ -94,9 +99,10 @@ impl Log {
             }
         };
         let (lines, queue) = mpsc::channel(QUEUE);
-        task::spawn("edge.access_log", write(queue, to));
+        let writer = task::spawn("edge.access_log", write(queue, to, ended));
         let lost = Arc::default();
-        Ok(Some(Self { lines, sample: sample.max(1), count: AtomicU32::new(0), lost }))
+        let log = Self { lines, sample: sample.max(1), count: AtomicU32::new(0), lost };
+        Ok(Some((log, writer)))
     }
 
     /// Begins a line, unless this request is none of those that are written.
@@ -163,10 +169,16 @@ fn short(text: &str) -> Box<str> {
     text.get(..end).unwrap_or_default().into()
 }
 
-/// Writes until nobody can send any more.
-async fn write(mut queue: mpsc::Receiver<Vec<u8>>, mut to: Box<dyn AsyncWrite + Send + Unpin>) {
+/// Writes until the edge has ended, and what is there then.
+async fn write(
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut to: Box<dyn AsyncWrite + Send + Unpin>,
+    ended: CancellationToken,
+) {
     let mut batch = Vec::with_capacity(BATCH_BYTES);
-    while let Some(line) = queue.recv().await {
+    loop {
+        let next = ended.run_until_cancelled(queue.recv()).await;
+        let Some(line) = next.unwrap_or_else(|| queue.try_recv().ok()) else { return };
         batch.extend_from_slice(&line);
         while batch.len() < BATCH_BYTES
             && let Ok(line) = queue.try_recv()

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct EdgeBody {
     content: Content,
     record: Option<Box<Record>>,
-    /// Only held: the connection counts it.
+    /// For an HTTP/2 connection, which counts it.
     under_way: Option<UnderWay>,
 }
 
@@ -79,6 +79,9 @@ impl Body for EdgeBody {
             && let Some(data) = frame.data_ref()
         {
             record.sent(data.len());
+        }
+        if let Some(under_way) = &mut this.under_way {
+            under_way.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
         if polled.is_pending()
             && let Some(record) = &mut this.record

@@ -69,7 +69,8 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         .map_err(|source| EdgeError::State { path: config.state.clone(), source })?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|_| EdgeError::Random)?;
-    let limits = config.limits;
+    let (limits, ended) = (config.limits, CancellationToken::new());
+    let (log, writer) = Log::start(&config.access_log, ended.clone()).await?.unzip();
     let edge = Arc::new(Edge {
         name: config.name,
         limits,
@@ -81,9 +82,9 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         clients: listen::clients::Clients::default(),
         metrics: metrics::Metrics::default(),
         traffic: traffic::Busy::default(),
-        log: Log::start(&config.access_log).await?,
+        log,
         shutdown,
-        ended: CancellationToken::new(),
+        ended,
         connected: AtomicBool::new(false),
         next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
     });
@@ -106,8 +107,15 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(apps = edge.table.load().apps_len(), "edge serves");
     listen::serve(edge.clone(), https, tls, connections.clone()).await;
     listen::drain(&edge, &connections, limits.drain).await;
-    if timeout(LAST_WORDS, report).await.is_err() {
-        tracing::warn!("last traffic not told");
+    let last_words = async {
+        // A task that panicked has said so itself.
+        drop(report.await);
+        if let Some(writer) = writer {
+            drop(writer.await);
+        }
+    };
+    if timeout(LAST_WORDS, last_words).await.is_err() {
+        tracing::warn!("last traffic and lines of the log not told");
     }
     Ok(())
 }

@@ -5,16 +5,14 @@
 
 pub(crate) mod clients;
 mod guard;
+mod streams;
 
 use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +27,7 @@ use rustls::{HandshakeKind, ServerConfig};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::task::TaskTracker;
@@ -40,6 +38,9 @@ use crate::{
 };
 use clients::Place;
 use guard::Guard;
+use streams::Activity;
+
+pub(crate) use streams::UnderWay;
 
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -241,50 +242,12 @@ async fn serve_h2(visit: Arc<Visit>, stream: Stream) -> Result<(), hyper::Error>
         ended = connection.as_mut() => return ended,
         () = edge.shutdown.cancelled() => {}
         () = activity.idle_for(limits.idle_timeout) => {}
+        () = activity.stalled_for(limits.write_timeout) => return Ok(()),
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection.as_mut() => ended,
         () = edge.ended.cancelled() => Ok(()),
-    }
-}
-
-/// What happens on one HTTP/2 connection.
-#[derive(Default)]
-struct Activity {
-    open: AtomicU32,
-    begun: AtomicU64,
-}
-
-/// A request of an HTTP/2 connection, until its answer is through.
-pub(crate) struct UnderWay(Arc<Activity>);
-
-impl UnderWay {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.open.fetch_add(1, Ordering::Relaxed);
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self(activity.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Activity {
-    /// Until nothing has happened for between one and one and a half times `limit`.
-    async fn idle_for(&self, limit: Duration) {
-        let mut ticks = interval(limit / 2);
-        let (mut quiet, mut seen) = (0, 0);
-        ticks.tick().await;
-        while quiet < 2 {
-            ticks.tick().await;
-            let begun = self.begun.load(Ordering::Relaxed);
-            let busy = self.open.load(Ordering::Relaxed) > 0 || begun != seen;
-            (quiet, seen) = (if busy { 0 } else { quiet + 1 }, begun);
-        }
     }
 }
 

@@ -273,6 +273,7 @@ fn an_app_is_visited_by_whom_its_visibility_says() {
         assert_eq!(visit(Visiting::Known(&other), of(None)), stranger);
         assert_eq!(visit(Visiting::Known(&operator), of(None)), stranger);
         assert_eq!(visit(Visiting::Known(&other), of(Some(Role::Viewer))), Ok(()));
+        assert_eq!(visit(Visiting::Preflight, of(None)), Ok(()));
         assert_eq!(visit(Visiting::Link(&link), of(None)), Ok(()));
         let another = if visibility == Public { Ok(()) } else { Err(Denied::Forbidden) };
         assert_eq!(visit(Visiting::Link(&foreign), of(None)), another);

@@ -1,0 +1,203 @@
+//! Who may see an app, and how a browser comes to be known there.
+
+use rigbox_types::{
+    Timestamp,
+    edge::{Admission, EdgeEvent, Exchanged, RouteState, Visibility},
+};
+
+use crate::world::{World, account, app, echo, raw_app, visitor};
+
+const NAME: &str = "a.apps.example";
+
+/// A private app of account 1.
+async fn private() -> World {
+    let world = World::new().await;
+    world.host.port(3_000, raw_app(echo).await);
+    show(&world, Visibility::Private, &[]).await;
+    world.control.admit("owner", visitor(1, "owner@example.com"));
+    world.control.admit("other", visitor(2, "other@example.com"));
+    world
+}
+
+async fn show(world: &World, visibility: Visibility, listed: &[&str]) {
+    let mut route = app(1, "a", 3_000);
+    route.visibility = visibility;
+    route.allowed_emails = listed.iter().map(|email| email.parse().unwrap()).collect();
+    world.routes([route]).await;
+}
+
+async fn status(world: &World, lines: &[&str]) -> String {
+    let answer = world.ask(NAME, "/", lines).await;
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_app_is_seen_by_its_owner_and_by_nobody_else() {
+    let world = private().await;
+    assert_eq!(status(&world, &[]).await, "401");
+    assert_eq!(status(&world, &["X-Rigbox-Key: nobody"]).await, "403");
+    assert_eq!(status(&world, &["X-Rigbox-Key: other"]).await, "403");
+    assert_eq!(status(&world, &["X_Rigbox_Key: owner"]).await, "401", "an alias is none");
+    assert_eq!(world.host.dials(), 0, "nothing has reached the workspace");
+    let answer = world.ask(NAME, "/", &["X-Rigbox-Key: owner"]).await;
+    assert!(answer.contains(&format!("x-rigbox-user-id: {}\r\n", account(1))), "{answer}");
+    assert!(answer.contains("x-rigbox-user-email: owner@example.com\r\n"), "{answer}");
+    assert!(!answer.contains("x-rigbox-key"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_who_may_come_is_seen_by_the_next_request() {
+    let world = private().await;
+    for round in 0..20 {
+        show(&world, Visibility::Public, &[]).await;
+        assert_eq!(status(&world, &[]).await, "200", "{round}");
+        show(&world, Visibility::Privileged, &["other@example.com"]).await;
+        assert_eq!(status(&world, &[]).await, "401", "{round}");
+        assert_eq!(status(&world, &["X-Rigbox-Key: other"]).await, "200", "{round}");
+        show(&world, Visibility::Private, &["other@example.com"]).await;
+        assert_eq!(status(&world, &["X-Rigbox-Key: other"]).await, "403", "{round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_is_asked_once_and_again_when_a_credential_ended() {
+    let world = private().await;
+    for _ in 0..5 {
+        assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "200");
+    }
+    assert_eq!(world.control.asked(), ["owner"]);
+    world.control.admit("owner", Admission::Unknown);
+    world.control.tell([EdgeEvent::Forget { account: Some(account(1)) }]).await;
+    assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "403");
+    assert_eq!(world.control.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_control_is_away_only_who_was_known_is_let_in() {
+    let mut world = private().await;
+    assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "200");
+    let (spare, _) = (world.folder.join("spare"), ());
+    std::fs::create_dir(&spare).unwrap();
+    let other = crate::control::Control::start(&spare).await;
+    let gone = std::mem::replace(&mut world.control, other);
+    gone.stop().await;
+    assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "200");
+    assert_eq!(status(&world, &["X-Rigbox-Key: other"]).await, "503");
+    assert_eq!(status(&world, &[]).await, "401");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_sent_to_sign_in_and_comes_back_with_a_cookie() {
+    let world = private().await;
+    let html = "Accept: text/html";
+    let answer = world.ask(NAME, "/x?y=1", &[html]).await;
+    assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+    let line = |name: &str, answer: &str| {
+        let start = format!("{name}: ");
+        answer.lines().find_map(|l| l.strip_prefix(&start)).unwrap_or_default().to_owned()
+    };
+    let location = line("location", &answer);
+    let port = world.https.port();
+    let start = format!("https://apps.example:{port}/visit?name={NAME}&path=%2Fx%3Fy%3D1&state=");
+    assert!(location.starts_with(&start), "{location}");
+    let cookie = line("set-cookie", &answer);
+    for part in ["__Host-rigbox-state=", "Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let state = cookie.split(';').next().unwrap().to_owned();
+    // Without the cookie of the same browser a token is not even tried.
+    let enter = "/.rigbox/enter?token=transfer&path=%2Fx%3Fy%3D1";
+    assert!(world.ask(NAME, enter, &[]).await.starts_with("HTTP/1.1 403"));
+    assert!(world.control.exchanges().is_empty());
+    let expires_at = Timestamp::from_micros(i64::MAX / 4);
+    world.control.exchange(Exchanged::Cookie { value: "value".to_owned(), expires_at });
+    let answer = world.ask(NAME, enter, &[&format!("Cookie: {state}")]).await;
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    assert_eq!(line("location", &answer), "/x?y=1");
+    assert!(answer.contains("set-cookie: __Host-rigbox-app=value; "), "{answer}");
+    let exchange = world.control.exchanges().remove(0);
+    assert_eq!(exchange.name, NAME);
+    assert_eq!(exchange.state.as_deref(), state.split('=').nth(1));
+    world.control.admit("value", visitor(1, "owner@example.com"));
+    let cookie = "Cookie: __Host-rigbox-app=value; own=1";
+    let answer = world.ask(NAME, "/", &[cookie]).await;
+    assert!(answer.contains("cookie: own=1\r\n") && !answer.contains("__Host"), "{answer}");
+    assert!(world.ask(NAME, "/", &[cookie, html]).await.starts_with("HTTP/1.1 200"));
+    let answer = world.ask(NAME, "/.rigbox/leave", &[cookie]).await;
+    assert!(answer.contains("__Host-rigbox-app=; Path=/; Max-Age=0"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_to_another_host() {
+    let world = private().await;
+    let expires_at = Timestamp::from_micros(i64::MAX / 4);
+    world.control.exchange(Exchanged::Cookie { value: "value".to_owned(), expires_at });
+    for path in [
+        "//evil.example",
+        "%2F%2Fevil.example",
+        "https:%2F%2Fevil",
+        "%2F%5Cevil",
+        "",
+        "%2Fa%0D%0AX:y",
+    ] {
+        for page in ["/.rigbox/link?token=t&path=", "/.rigbox/leave?path="] {
+            let answer = world.ask(NAME, &format!("{page}{path}"), &[]).await;
+            assert!(answer.contains("location: /\r\n"), "{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_lets_in_without_a_name_and_no_longer_than_it_lasts() {
+    let world = private().await;
+    let at = |micros| Admission::Link { expires_at: Timestamp::from_micros(micros) };
+    world.control.admit("link", at(i64::MAX / 4));
+    world.control.admit("old", at(1));
+    let answer = world.ask(NAME, "/", &["Cookie: __Host-rigbox-app=link"]).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("user-id"), "{answer}");
+    assert_eq!(status(&world, &["Cookie: __Host-rigbox-app=old"]).await, "401");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_before_a_request_of_another_origin_passes_and_the_request_does_not() {
+    let world = private().await;
+    let ask = |method: &str, more: &str| {
+        format!(
+            "{method} / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\
+             Origin: https://elsewhere.example\r\n{more}\r\n"
+        )
+    };
+    let preflight = ask("OPTIONS", "Access-Control-Request-Method: POST\r\n");
+    let answer = world.say(NAME, preflight.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("OPTIONS / HTTP"), "{answer}");
+    for other in [
+        ask("OPTIONS", ""),
+        ask("GET", "Access-Control-Request-Method: POST\r\n"),
+        ask("OPTIONS", "Access-Control-Request-Method: POST\r\nContent-Length: 3\r\n"),
+    ] {
+        let answer = world.say(NAME, other.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_does_not_learn_whether_the_workspace_runs() {
+    let world = private().await;
+    let mut route = app(1, "a", 3_000);
+    (route.visibility, route.state) = (Visibility::Private, RouteState::WorkspaceStopped);
+    world.routes([route]).await;
+    assert_eq!(status(&world, &[]).await, "401");
+    assert_eq!(status(&world, &["X-Rigbox-Key: other"]).await, "403");
+    assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "503");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reserved_paths_never_reach_the_app() {
+    let world = private().await;
+    show(&world, Visibility::Public, &[]).await;
+    for path in ["/.rigbox/", "/.rigbox", "/.rigbox/enter", "/.rigbox/x", "/.rigbox/link?token="] {
+        let answer = world.ask(NAME, path, &[]).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+    }
+    assert_eq!(world.host.dials(), 0);
+}
