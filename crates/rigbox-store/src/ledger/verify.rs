@@ -170,8 +170,9 @@ async fn check(
             totals.entries += 1;
         }
     }
-    if !entries(on, account.id, seq).await?.is_empty() {
-        return Ok(Some((seq + 1, "there are more entries than the account knows of")));
+    // A part may go on behind what the account knows of.
+    if seq > account.entries || !entries(on, account.id, seq).await?.is_empty() {
+        return Ok(Some((account.entries + 1, "there are more entries than the account knows of")));
     }
     let kept = [i128::from(account.granted), i128::from(account.lasting)];
     if !own.values().copied().eq(kept) {
