@@ -94,12 +94,7 @@ impl Leaf {
     ///
     /// # Errors
     /// Says which of it is not so.
-    pub fn check(
-        &self,
-        names: &[String],
-        key: &KeyPair,
-        now: Timestamp,
-    ) -> Result<(), LeafError> {
+    pub fn check(&self, names: &[String], key: &KeyPair, now: Timestamp) -> Result<(), LeafError> {
         let mut wanted = names.to_vec();
         wanted.sort();
         wanted.dedup();

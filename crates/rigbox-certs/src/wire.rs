@@ -66,9 +66,8 @@ impl Wire {
         let mut store = RootCertStore::empty();
         match roots {
             None => {
-                let _unreadable = store.add_parsable_certificates(
-                    rustls_native_certs::load_native_certs().certs,
-                );
+                let _unreadable =
+                    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
             Some(pem) => {
                 for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -123,7 +122,8 @@ impl Wire {
         let authority = uri.authority().ok_or_else(wrong)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        parts.uri = uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| wrong())?;
+        parts.uri =
+            uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| wrong())?;
         let value = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?;
         parts.headers.insert(header::HOST, value);
         parts.headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));

@@ -7,7 +7,7 @@ use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::{Clock, StoreUrl};
 use rigbox_types::{RegionName, rate::RateLimits};
 
-use crate::oidc::OidcProvider;
+use crate::{certificates::CertificateConfig, oidc::OidcProvider};
 
 /// Everything that [`run`](crate::run) needs besides its public listener.
 pub struct Config {
@@ -38,6 +38,8 @@ pub struct Config {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Providers by which people sign in.
     pub oidc: Vec<OidcProvider>,
+    /// How certificates are had.
+    pub certificates: CertificateConfig,
 }
 
 /// Where the SSH gateway is: `<region>.<domain>`.

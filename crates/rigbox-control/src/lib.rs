@@ -10,6 +10,7 @@ mod api_keys;
 mod audit;
 mod authn;
 pub mod backup;
+mod certificates;
 mod config;
 mod control;
 mod error;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
+pub use certificates::{CertificateConfig, CertificateSettings, InvalidCertificateSettings};
 pub use config::{Config, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
@@ -48,6 +50,7 @@ pub use source::NoRandom;
 use crate::{
     audit::Auditor,
     authn::Authenticator,
+    certificates::{Certificates, NoEdges},
     control::{Control, Facts, Known},
     identity::cookies::Cookies,
     oidc::Oidc,
@@ -81,6 +84,9 @@ pub enum RunError {
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] NoRandom),
+    /// Certificates, or what they are encrypted with.
+    #[error("open certificates")]
+    Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the API on `public`, and hosts on the internal listener, until `shutdown`; then lets
@@ -107,6 +113,10 @@ pub async fn run(
     let oidc = Oidc::new(config.oidc, authn::hasher(&config.secrets)?, &config.api_url)?;
     oidc.check_plans(&store).await?;
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
+    let certificates =
+        Certificates::open(store.clone(), &config.secrets, &config.ssh.domain, config.certificates)
+            .await
+            .map_err(|error| RunError::Certificates(error.into()))?;
     let facts = Facts {
         region: config.region,
         api_url: config.api_url,
@@ -115,7 +125,13 @@ pub async fn run(
         trusted_proxies: config.trusted_proxies,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
-    let known = Known { authn, auditor, host_auth: config.host_auth, oidc };
+    let known = Known {
+        authn,
+        auditor,
+        host_auth: config.host_auth,
+        oidc,
+        certificates: certificates.clone(),
+    };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();
     let audit = task::spawn("control.audit", writer.run(store.clone(), audited.clone()));
@@ -124,12 +140,16 @@ pub async fn run(
     let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
     let revoke = task::spawn("control.revoke", authn::revoke(control.clone(), wakes));
     let permits = task::spawn("control.permits", access_control::watch(control.clone(), ends));
+    // Apps, and with them custom domains and edges, come with the stream to edges.
+    let kept =
+        certificates::run(certificates, Arc::new(Vec::new), Arc::new(NoEdges), shutdown.clone());
+    let kept = task::spawn("control.certificates", kept);
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve(internal, hosts::http::router(control), shutdown),
     );
     audited.cancel();
-    let all = async { tokio::join!(keep, metrics, audit) };
+    let all = async { tokio::join!(keep, metrics, audit, kept) };
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!("housekeeping did not end in time");
     }

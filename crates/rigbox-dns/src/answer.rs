@@ -138,7 +138,8 @@ fn texts(records: &BTreeMap<Name, Vec<String>>, name: &Name, asked: &Name) -> Ve
 
 /// The serial is always the same: nobody copies the zone, which is refused.
 fn soa(zone: &Zone) -> Record {
-    let contact = Name::from_ascii("hostmaster").and_then(|name| name.append_domain(&zone.name_server));
+    let contact =
+        Name::from_ascii("hostmaster").and_then(|name| name.append_domain(&zone.name_server));
     let contact = contact.unwrap_or_else(|_| zone.name_server.clone());
     let soa = SOA::new(zone.name_server.clone(), contact, 1, 3600, 600, 86_400, TTL_SECONDS);
     Record::from_rdata(zone.origin.clone(), TTL_SECONDS, RData::SOA(soa))

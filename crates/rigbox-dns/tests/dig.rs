@@ -46,7 +46,10 @@ async fn dig(world: &World, arguments: &[&str]) -> String {
 #[tokio::test]
 async fn dig_reads_what_was_put_up() {
     let world = world().await;
-    world.records.replace([("_acme-challenge.example.com", "a-value"), ("_ACME-challenge.example.com", "b")]);
+    world.records.replace([
+        ("_acme-challenge.example.com", "a-value"),
+        ("_ACME-challenge.example.com", "b"),
+    ]);
     let name = "_acme-challenge.Example.com";
     for way in ["+notcp", "+tcp"] {
         let said = dig(&world, &["+short", way, "TXT", name]).await;
@@ -83,6 +86,7 @@ async fn dig_is_told_where_the_zone_ends() {
         let said = dig(&world, &[kind, name]).await;
         assert!(said.contains(&format!("status: {status}")), "{name} {kind}: {said}");
     }
-    let said = dig(&world, &["+edns=1", "+noednsnegotiation", "TXT", "_acme-challenge.example.com"]);
+    let said =
+        dig(&world, &["+edns=1", "+noednsnegotiation", "TXT", "_acme-challenge.example.com"]);
     assert!(said.await.contains("status: BADVERS"));
 }

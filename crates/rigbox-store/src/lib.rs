@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod bindings;
+pub mod certificates;
 pub mod clock;
 pub mod device_codes;
 pub mod feed;
@@ -179,6 +180,12 @@ impl Store {
     #[must_use]
     pub fn bindings(&self) -> bindings::Bindings<'_> {
         bindings::Bindings { engine: &self.engine }
+    }
+
+    /// Certificates and what belongs to them.
+    #[must_use]
+    pub fn certificates(&self) -> certificates::Certificates<'_> {
+        certificates::Certificates { engine: &self.engine }
     }
 
     /// Tags of things.

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rigbox_control::{OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
+use rigbox_control::{
+    CertificateConfig, CertificateSettings, OidcProvider, OidcSettings, SshGateway, StoreUrl,
+    SystemClock,
+};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -56,6 +59,9 @@ pub(crate) struct ControlFile {
     /// Providers by which people sign in, by name.
     #[serde(default)]
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
+    /// How certificates are had.
+    #[serde(default)]
+    pub(crate) certificates: CertificateSettings,
 }
 
 /// Runs the role until SIGTERM.
@@ -72,6 +78,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
     let secrets = Secrets {
         database_url: file.database_url_file.as_deref().map(secret).transpose()?,
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
+        certificates: certificates(&file.certificates)?,
     };
     give_root_up(file.uid)?;
     // Becoming another user undoes it.
@@ -83,6 +90,17 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
 struct Secrets {
     database_url: Option<secrecy::SecretString>,
     oidc: Vec<OidcProvider>,
+    certificates: CertificateConfig,
+}
+
+/// How certificates are had, with what files hold.
+fn certificates(settings: &CertificateSettings) -> anyhow::Result<CertificateConfig> {
+    let read = |path: &Utf8PathBuf| std::fs::read(path).with_context(|| format!("read {path}"));
+    Ok(CertificateConfig {
+        settings: settings.clone(),
+        account_key: settings.acme_account_key_file.as_deref().map(secret).transpose()?,
+        authorities: settings.acme_ca_file.as_ref().map(read).transpose()?,
+    })
 }
 
 /// A provider with what its files hold.
@@ -178,6 +196,7 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         rates: file.rates,
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,
+        certificates: secrets.certificates,
     })
 }
 

@@ -68,7 +68,10 @@ async fn a_key_of_another_account_is_refused() {
     let (account, _) = pebble.authority().account(Some(&one.to_string().into())).await.unwrap();
     let refused = order(&account, WANTED, None, &world).await.err().unwrap();
     let AcmeError::Problem { problem, .. } = &refused else { panic!("{refused}") };
-    assert!(problem.detail.contains("verification error") || problem.kind == "malformed", "{problem}");
+    assert!(
+        problem.detail.contains("verification error") || problem.kind == "malformed",
+        "{problem}"
+    );
     let broken = pebble.authority().account(Some(&"{}".to_owned().into())).await.err().unwrap();
     assert!(matches!(broken, AcmeError::AccountKey(_)), "{broken}");
 }

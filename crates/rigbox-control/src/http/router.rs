@@ -16,6 +16,7 @@ use crate::{
     account::{http as account, settings},
     api_keys::http as api_keys,
     audit::http as audit,
+    certificates::http as certificates,
     control::Control,
     guest::{exec, files, live, logs, services},
     http::entry::{Gate, enter, identify, unknown_path, wrong_method},
@@ -164,6 +165,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::AccessThrottleBindingShow => to(filter, throttle::access_throttle_binding_show),
         Op::AccessThrottleBindingUpdate => to(filter, throttle::access_throttle_binding_update),
         Op::AccessThrottlePresetList => to(filter, throttle::access_throttle_preset_list),
+        Op::CaShow => to(filter, certificates::ca_show),
         Op::OpenapiShow => to(filter, account::openapi_show),
     }
 }

@@ -131,7 +131,11 @@ async fn until_told(control: &Control, row: &WorkspaceRow) -> ApiResult<()> {
                 match wake {
                     Wake::Workspace { workspace, .. } if workspace != row.id => {}
                     Wake::Workspace { .. } | Wake::Everything => return,
-                    Wake::ApiKey(_) | Wake::Session(_) | Wake::Access(_) | Wake::Throttle(_) => {}
+                    Wake::ApiKey(_)
+                    | Wake::Session(_)
+                    | Wake::Access(_)
+                    | Wake::Throttle(_)
+                    | Wake::Certificates => {}
                 }
             }
         };

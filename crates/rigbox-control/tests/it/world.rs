@@ -251,6 +251,7 @@ async fn start_control(
         rates,
         trusted_proxies: Vec::new(),
         oidc: providers.to_vec(),
+        certificates: rigbox_control::CertificateConfig::default(),
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

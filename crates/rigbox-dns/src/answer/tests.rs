@@ -14,7 +14,10 @@ fn records() -> BTreeMap<Name, Vec<String>> {
     BTreeMap::from([
         (name("_acme-challenge.example.com."), vec!["one".to_owned(), "two".to_owned()]),
         (name("a.b._acme-challenge.example.com."), vec!["deep".to_owned()]),
-        (name("many._acme-challenge.example.com."), (0..32).map(|n| format!("{n:0>200}")).collect()),
+        (
+            name("many._acme-challenge.example.com."),
+            (0..32).map(|n| format!("{n:0>200}")).collect(),
+        ),
     ])
 }
 
@@ -79,7 +82,9 @@ fn a_zone_names_its_server() {
     let told = ask("_acme-challenge.example.com.", RecordType::NS);
     assert_eq!(told.answers[0].data.to_string(), "ns.example.com.");
     let told = ask("_acme-challenge.example.com.", RecordType::SOA);
-    assert!(told.answers[0].data.to_string().starts_with("ns.example.com. hostmaster.ns.example.com."));
+    assert!(
+        told.answers[0].data.to_string().starts_with("ns.example.com. hostmaster.ns.example.com.")
+    );
 }
 
 #[test]

@@ -94,6 +94,14 @@ both! {
     "2026-11-28-51-create-spent-tickets"
     "2026-11-28-52-spent-tickets-by-age"
     "2026-11-28-60-create-session-epochs"
+    "2026-11-28-80-create-local-cas"
+    "2026-11-28-81-create-certificates"
+    "2026-11-28-82-create-acme-accounts"
+    "2026-11-28-83-create-certificate-orders"
+    "2026-11-28-84-create-acme-log"
+    "2026-11-28-85-acme-log-by-age"
+    "2026-11-28-86-create-acme-challenges"
+    "2026-11-28-87-create-ticket-keys"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

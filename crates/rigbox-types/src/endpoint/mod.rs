@@ -175,6 +175,7 @@ operations! {
     AccessThrottleBindingUpdate = "access_throttle_binding_update":
         "Gives an account a profile of request rates; for the operator.",
     AccessThrottlePresetList = "access_throttle_preset_list": "Lists the profiles of request rates.",
+    CaShow = "ca_show": "Shows the certificate of the local CA, which signs where no public authority does.",
     OpenapiShow = "openapi_show": "Shows this document.",
 }
 
@@ -343,6 +344,8 @@ pub enum Payload {
     Events(fn(&mut SchemaGenerator) -> Schema),
     /// Bytes.
     Bytes,
+    /// A certificate in PEM.
+    Pem,
     /// The connection becomes a WebSocket.
     WebSocket,
     /// A JSON document without a schema.

@@ -70,6 +70,7 @@ fn control_file(up: &Up<'_>, platform: &Platform, api: SocketAddr) -> ControlFil
         database: layout.control().join("rigbox.db"),
         database_url_file: up.config.control.database_url_file.clone(),
         oidc: up.config.oidc.clone(),
+        certificates: up.config.certificates.clone(),
     }
 }
 
