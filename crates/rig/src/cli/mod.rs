@@ -15,7 +15,7 @@ use crate::output::Format;
 
 pub(crate) use access::{AccessCommand, AccessThing, CheckArgs, GrantArgs, RevokeArgs};
 pub(crate) use account::{
-    ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
+    CaCommand, ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
     LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
     SetupScriptCommand, SshKeyCommand, TemplateCommand,
 };
@@ -143,6 +143,12 @@ pub(crate) enum Command {
     /// Show how many workspaces there is room for
     #[command(after_help = examples!("rig capacity"))]
     Capacity,
+    /// Trust the CA that signs for this installation's names
+    #[command(
+        subcommand,
+        after_help = examples!("rig ca install", "rig ca show > rigbox-ca.pem")
+    )]
+    Ca(CaCommand),
     /// Show what the account may use and does use
     #[command(after_help = examples!("rig limits"))]
     Limits,

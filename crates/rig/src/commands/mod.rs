@@ -4,6 +4,7 @@ mod access;
 mod account;
 mod api;
 mod api_key;
+mod ca;
 mod config;
 mod context;
 mod device;
@@ -94,6 +95,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
             account::templates(app).await
         }
         Command::Capacity => account::capacity(app).await,
+        Command::Ca(command) => ca::run(app, &command).await,
         Command::Limits => account::limits(&app.session()?).await,
         Command::Audit(args) => account::audit(&app.session()?, &args).await,
         Command::Workspace(command) => workspace::run(&app.session()?, *command).await,
