@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Config, EdgeConfig, SshGateway};
+use rigbox_control::{CertificateConfig, Config, EdgeConfig, SshGateway};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::SystemClock;
 use rigbox_types::rate::RateLimits;
@@ -123,6 +123,7 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
             },
             trusted_proxies: Vec::new(),
             oidc: Vec::new(),
+            certificates: CertificateConfig::default(),
             edge: EdgeConfig::local(&format!("http://{address}")),
             clock: Arc::new(SystemClock),
         };

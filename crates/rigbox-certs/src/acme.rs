@@ -13,7 +13,7 @@ use instant_acme::{
 use rigbox_types::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{AcmeError, Leaf, Problem, Window, moment, wire::Wire};
+use crate::{AcmeError, Going, Leaf, Problem, Window, moment, wire::Wire};
 
 /// Tries of one request whose nonces are refused; the library makes three requests of each. With
 /// every second nonce refused, one request in a billion fails.
@@ -62,7 +62,14 @@ impl Authority {
     ///
     /// # Errors
     /// As [`AcmeError`].
-    pub async fn account(
+    pub fn account<'a>(
+        &'a self,
+        kept: Option<&'a SecretString>,
+    ) -> Going<'a, Result<(Account, Option<SecretString>), AcmeError>> {
+        Box::pin(self.open_account(kept))
+    }
+
+    async fn open_account(
         &self,
         kept: Option<&SecretString>,
     ) -> Result<(Account, Option<SecretString>), AcmeError> {
@@ -86,11 +93,11 @@ impl Authority {
             only_return_existing: false,
         };
         let external = self.external.as_ref().map(external_key).transpose()?;
-        let made = patiently(async || {
+        let made = patiently!({
             let builder = instant_acme::Account::builder_with_http(Box::new(wire.clone()));
             builder.create(&new, self.directory.clone(), external.as_ref()).await
         });
-        let (inner, credentials) = made.await.map_err(|error| self.failed(error, &wire))?;
+        let (inner, credentials) = made.map_err(|error| self.failed(error, &wire))?;
         let kept = serde_json::to_string(&credentials).map_err(AcmeError::AccountKey)?;
         let account = Account { inner, wire, directory: self.directory.clone() };
         Ok((account, Some(kept.into())))
@@ -161,23 +168,46 @@ fn failed(error: Error, wire: &Wire, directory: &str) -> AcmeError {
     }
 }
 
-/// Makes a request again while its nonce is refused: such a request has changed nothing.
-pub(crate) async fn patiently<T>(
-    mut request: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut pause = NONCE_PAUSE;
-    let mut tries = 1;
-    loop {
-        match request().await {
-            Err(Error::Api(problem)) if is_bad_nonce(&problem) && tries < NONCE_TRIES => {
-                tokio::time::sleep(pause).await;
-                pause = NONCE_PAUSE_MAX.min(pause * 2);
-                tries += 1;
-            }
-            ended => return ended,
-        }
+/// How often the nonce of one request was refused.
+pub(crate) struct Patience {
+    tries: u32,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self { tries: 1, pause: NONCE_PAUSE }
+    }
+
+    /// Whether the request is to be made again: one with a refused nonce has changed nothing.
+    pub(crate) fn has_more(&self, error: &Error) -> bool {
+        let Error::Api(problem) = error else { return false };
+        is_bad_nonce(problem) && self.tries < NONCE_TRIES
+    }
+
+    /// Waits before it is.
+    pub(crate) async fn pause(&mut self) {
+        tokio::time::sleep(self.pause).await;
+        self.pause = NONCE_PAUSE_MAX.min(self.pause * 2);
+        self.tries += 1;
     }
 }
+
+/// Makes a request again while its nonce is refused. No function with a closure: of such a one the
+/// compiler does not see that it may go to another thread.
+macro_rules! patiently {
+    ($request:expr) => {{
+        let mut patience = $crate::acme::Patience::new();
+        loop {
+            match $request {
+                Err(error) if patience.has_more(&error) => patience.pause().await,
+                ended => break ended,
+            }
+        }
+    }};
+}
+
+pub(crate) use patiently;
 
 fn is_bad_nonce(problem: &instant_acme::Problem) -> bool {
     problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:badNonce")

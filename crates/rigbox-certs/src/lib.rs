@@ -13,6 +13,8 @@ mod order;
 mod renewal;
 mod wire;
 
+use std::pin::Pin;
+
 use rigbox_types::Timestamp;
 use secrecy::SecretString;
 use time::OffsetDateTime;
@@ -35,6 +37,9 @@ pub struct Issued {
     /// What the leaf says.
     pub leaf: Leaf,
 }
+
+/// A boxed future: whether it can go to another thread is settled where it is made.
+type Going<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 fn moment(at: OffsetDateTime) -> Timestamp {
     let micros = at.unix_timestamp_nanos() / 1000;

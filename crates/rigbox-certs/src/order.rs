@@ -18,7 +18,7 @@ use rigbox_types::{Timestamp, edge::Challenge};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Account, AcmeError, Issued, Kind, Leaf, Problem, Publisher,
+    Account, AcmeError, Going, Issued, Kind, Leaf, Problem, Publisher,
     acme::{identifier, patiently},
 };
 
@@ -63,19 +63,21 @@ impl Account {
     ///
     /// # Errors
     /// As [`AcmeError`]. What was published is withdrawn.
-    pub async fn order(
-        &self,
-        request: &OrderRequest<'_>,
-        publisher: &dyn Publisher,
-    ) -> Result<Issued, AcmeError> {
-        let mut tries = Vec::new();
-        for kind in request.kinds {
-            match Box::pin(self.attempt(request, *kind, publisher)).await {
-                Err(error @ AcmeError::Proof { .. }) => tries.push(error.to_string()),
-                ended => return ended,
+    pub fn order<'a>(
+        &'a self,
+        request: &'a OrderRequest<'a>,
+        publisher: &'a dyn Publisher,
+    ) -> Going<'a, Result<Issued, AcmeError>> {
+        Box::pin(async move {
+            let mut tries = Vec::new();
+            for kind in request.kinds {
+                match Box::pin(self.attempt(request, *kind, publisher)).await {
+                    Err(error @ AcmeError::Proof { .. }) => tries.push(error.to_string()),
+                    ended => return ended,
+                }
             }
-        }
-        Err(AcmeError::NoProof { tries })
+            Err(AcmeError::NoProof { tries })
+        })
     }
 
     async fn attempt(
@@ -101,7 +103,7 @@ impl Account {
         let replaces = request.replaces.and_then(|leaf| leaf.id.as_deref()).and_then(identifier);
         if let Some(id) = replaces {
             let new = NewOrder::new(&names).replaces(id);
-            match patiently(async || self.inner.new_order(&new).await).await {
+            match patiently!(self.inner.new_order(&new).await) {
                 Ok(order) => return Ok(order),
                 // An authority that does not know such a word, or the certificate, or has it as
                 // replaced: then without.
@@ -115,7 +117,7 @@ impl Account {
             }
         }
         let new = NewOrder::new(&names);
-        let made = patiently(async || self.inner.new_order(&new).await).await;
+        let made = patiently!(self.inner.new_order(&new).await);
         made.map_err(|error| self.failed(error))
     }
 
@@ -131,8 +133,7 @@ impl Account {
         if !puts.is_empty() {
             *published = puts.iter().map(|put| put.challenge.clone()).collect();
             publisher.publish(published).await?;
-            patiently(async || set_ready(order, kind).await)
-                .await
+            patiently!(set_ready(order, kind).await)
                 .map_err(|error| self.refused(error, puts.first(), kind))?;
         }
         match self.settled(order, "check the names", PROOF_LIMIT, OrderStatus::Pending).await? {
@@ -148,46 +149,10 @@ impl Account {
         kind: Kind,
         alias: Option<&str>,
     ) -> Result<Vec<Put>, AcmeError> {
-        let mut puts = Vec::new();
-        let read = patiently(async || {
-            puts.clear();
-            let mut authorizations = order.authorizations();
-            while let Some(next) = authorizations.next().await {
-                let mut authorization = next?;
-                let name = authorization.identifier().to_string();
-                let bare = name.strip_prefix("*.").unwrap_or(&name).to_owned();
-                match authorization.status {
-                    AuthorizationStatus::Valid => continue,
-                    AuthorizationStatus::Pending => {}
-                    other => return Ok(Some((name, format!("its check is {other:?} already")))),
-                }
-                let Some(handle) = authorization.challenge(word(kind)) else {
-                    return Ok(Some((name, "the authority does not offer it".to_owned())));
-                };
-                let proof = handle.key_authorization();
-                let token = handle.token.clone();
-                let challenge = match kind {
-                    Kind::Dns => Challenge::Dns {
-                        name: alias
-                            .map_or_else(|| format!("_acme-challenge.{bare}"), str::to_owned),
-                        value: proof.dns_value(),
-                    },
-                    Kind::TlsAlpn => {
-                        Challenge::TlsAlpn { name: bare, digest: hex(proof.digest().as_ref()) }
-                    }
-                    Kind::Http => Challenge::Http {
-                        name: bare,
-                        token,
-                        key_authorization: proof.as_str().to_owned(),
-                    },
-                };
-                puts.push(Put { name, challenge });
-            }
-            Ok(None)
-        });
-        match read.await.map_err(|error| self.failed(error))? {
-            None => Ok(puts),
-            Some((name, detail)) => {
+        let read = patiently!(read_challenges(order, kind, alias).await);
+        match read.map_err(|error| self.failed(error))? {
+            Ok(puts) => Ok(puts),
+            Err((name, detail)) => {
                 let problem = Problem { kind: String::new(), detail, status: None };
                 Err(AcmeError::Proof { name, kind, problem })
             }
@@ -205,7 +170,7 @@ impl Account {
         let deadline = Instant::now() + limit;
         let mut pause = LOOK_PAUSE;
         loop {
-            let looked = patiently(async || order.refresh().await.map(|state| state.status)).await;
+            let looked = patiently!(order.refresh().await.map(|state| state.status));
             let status = looked.map_err(|error| self.failed(error))?;
             if status != is {
                 return Ok(status);
@@ -233,20 +198,9 @@ impl Account {
 
     /// Reads which name was not proven, and why.
     async fn why_invalid(&self, order: &mut Order, puts: &[Put], kind: Kind) -> AcmeError {
-        let looked = patiently(async || {
-            let mut authorizations = order.authorizations();
-            while let Some(next) = authorizations.next().await {
-                let mut authorization = next?;
-                authorization.refresh().await?;
-                let problem = authorization.challenges.iter().find_map(|one| one.error.clone());
-                if let Some(problem) = problem {
-                    return Ok(Some((authorization.identifier().to_string(), problem)));
-                }
-            }
-            Ok(None)
-        });
+        let looked = patiently!(read_problem(order).await);
         let state_error = |order: &mut Order| order.state().error.clone();
-        match looked.await {
+        match looked {
             Ok(Some((name, problem))) => AcmeError::Proof { name, kind, problem: problem.into() },
             Ok(None) | Err(_) => {
                 let problem = state_error(order).map_or_else(
@@ -273,9 +227,7 @@ impl Account {
         let mut params = CertificateParams::new(request.names)?;
         params.distinguished_name = DistinguishedName::new();
         let csr = params.serialize_request(&key)?;
-        patiently(async || order.finalize_csr(csr.der()).await)
-            .await
-            .map_err(|error| self.failed(error))?;
+        patiently!(order.finalize_csr(csr.der()).await).map_err(|error| self.failed(error))?;
         let status = match order.state().status {
             OrderStatus::Processing => {
                 self.settled(order, "sign", SIGN_LIMIT, OrderStatus::Processing).await?
@@ -287,7 +239,7 @@ impl Account {
         {
             return Err(AcmeError::Problem { problem: problem.into(), retry_after: None });
         }
-        let chain = patiently(async || order.certificate().await).await;
+        let chain = patiently!(order.certificate().await);
         let chain_pem = chain
             .map_err(|error| self.failed(error))?
             .ok_or(AcmeError::Slow { what: "sign", limit: SIGN_LIMIT })?;
@@ -295,6 +247,61 @@ impl Account {
         leaf.check(request.names, &key, request.now)?;
         Ok(Issued { chain_pem, key_pem: key.serialize_pem().into(), leaf })
     }
+}
+
+/// What is to be published, or the name that cannot be proven like this and why.
+async fn read_challenges(
+    order: &mut Order,
+    kind: Kind,
+    alias: Option<&str>,
+) -> Result<Result<Vec<Put>, (String, String)>, instant_acme::Error> {
+    let mut puts = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(next) = authorizations.next().await {
+        let mut authorization = next?;
+        let name = authorization.identifier().to_string();
+        let bare = name.strip_prefix("*.").unwrap_or(&name).to_owned();
+        match authorization.status {
+            AuthorizationStatus::Valid => continue,
+            AuthorizationStatus::Pending => {}
+            other => return Ok(Err((name, format!("its check is {other:?} already")))),
+        }
+        let Some(handle) = authorization.challenge(word(kind)) else {
+            return Ok(Err((name, "the authority does not offer it".to_owned())));
+        };
+        let proof = handle.key_authorization();
+        let token = handle.token.clone();
+        let challenge = match kind {
+            Kind::Dns => Challenge::Dns {
+                name: alias.map_or_else(|| format!("_acme-challenge.{bare}"), str::to_owned),
+                value: proof.dns_value(),
+            },
+            Kind::TlsAlpn => {
+                Challenge::TlsAlpn { name: bare, digest: hex(proof.digest().as_ref()) }
+            }
+            Kind::Http => {
+                Challenge::Http { name: bare, token, key_authorization: proof.as_str().to_owned() }
+            }
+        };
+        puts.push(Put { name, challenge });
+    }
+    Ok(Ok(puts))
+}
+
+/// The first name that was not proven, and why.
+async fn read_problem(
+    order: &mut Order,
+) -> Result<Option<(String, instant_acme::Problem)>, instant_acme::Error> {
+    let mut authorizations = order.authorizations();
+    while let Some(next) = authorizations.next().await {
+        let mut authorization = next?;
+        authorization.refresh().await?;
+        let problem = authorization.challenges.iter().find_map(|one| one.error.clone());
+        if let Some(problem) = problem {
+            return Ok(Some((authorization.identifier().to_string(), problem)));
+        }
+    }
+    Ok(None)
 }
 
 /// Tells the authority that it may check every name that is not proven.

@@ -10,7 +10,7 @@ use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::{Clock, StoreUrl};
 use rigbox_types::{RegionName, rate::RateLimits};
 
-use crate::oidc::OidcProvider;
+use crate::{certificates::CertificateConfig, oidc::OidcProvider};
 
 /// Everything that [`run`](crate::run) needs besides its public listener.
 pub struct Config {
@@ -43,6 +43,8 @@ pub struct Config {
     pub oidc: Vec<OidcProvider>,
     /// How apps are served.
     pub edge: EdgeConfig,
+    /// How certificates are had.
+    pub certificates: CertificateConfig,
 }
 
 /// How apps are served: what edges are told, and how they are known.

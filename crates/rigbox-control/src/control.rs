@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -21,6 +21,7 @@ use crate::{
     access_control::Permits,
     audit::Auditor,
     authn::{Authenticator, Presented, check_enabled},
+    certificates::Certificates,
     config::{EdgeConfig, SshGateway},
     edges::{Edges, TrafficKept},
     error::{ApiError, ApiResult},
@@ -49,6 +50,7 @@ pub(crate) struct Known {
     pub(crate) auditor: Auditor,
     pub(crate) host_auth: ClientAuth,
     pub(crate) oidc: Oidc,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 /// See the module.
@@ -59,6 +61,7 @@ pub(crate) struct Control {
     pub(crate) audit: Auditor,
     pub(crate) passwords: Passwords,
     pub(crate) oidc: Oidc,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) hosts: HostClients,
     pub(crate) tokens: TerminalTokens,
     pub(crate) places: Places,
@@ -98,6 +101,7 @@ impl Control {
             audit: known.auditor,
             passwords: Passwords::new()?,
             oidc: known.oidc,
+            certificates: known.certificates,
             hosts: HostClients::new(known.host_auth),
             tokens: TerminalTokens::new(),
             places: Places::new(),

@@ -11,6 +11,7 @@ mod apps;
 mod audit;
 mod authn;
 pub mod backup;
+mod certificates;
 mod config;
 mod control;
 mod credits;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
+pub use certificates::{CertificateConfig, CertificateSettings, InvalidCertificateSettings};
 pub use config::{Config, EdgeConfig, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
@@ -51,6 +53,7 @@ pub use source::NoRandom;
 use crate::{
     audit::Auditor,
     authn::Authenticator,
+    certificates::Certificates,
     control::{Control, Facts, Known},
     identity::cookies::Cookies,
     oidc::Oidc,
@@ -84,6 +87,9 @@ pub enum RunError {
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] NoRandom),
+    /// Certificates, or what they are encrypted with.
+    #[error("open certificates")]
+    Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the API on `public`, and hosts on the internal listener, until `shutdown`; then lets
@@ -117,6 +123,10 @@ pub async fn run(
         }
         None => None,
     };
+    let certificates =
+        Certificates::open(store.clone(), &config.secrets, &config.ssh.domain, config.certificates)
+            .await
+            .map_err(|error| RunError::Certificates(error.into()))?;
     let facts = Facts {
         region: config.region,
         api_url: config.api_url,
@@ -126,7 +136,13 @@ pub async fn run(
         edge: config.edge,
     };
     let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
-    let known = Known { authn, auditor, host_auth: config.host_auth, oidc };
+    let known = Known {
+        authn,
+        auditor,
+        host_auth: config.host_auth,
+        oidc,
+        certificates: certificates.clone(),
+    };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();
     let audit = task::spawn("control.audit", writer.run(store.clone(), audited.clone()));
@@ -135,12 +151,15 @@ pub async fn run(
     let metrics = task::spawn("control.metrics", metrics::run(control.clone()));
     let revoke = task::spawn("control.revoke", authn::revoke(control.clone(), wakes));
     let permits = task::spawn("control.permits", access_control::watch(control.clone(), ends));
+    let edges = Arc::new(control.edges.clone());
+    let kept = certificates::run(certificates, Arc::new(store.clone()), edges, shutdown.clone());
+    let kept = task::spawn("control.certificates", kept);
     tokio::join!(
         http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
         serve_internally(control, (internal, for_edges), shutdown),
     );
     audited.cancel();
-    let all = async { tokio::join!(keep, metrics, audit) };
+    let all = async { tokio::join!(keep, metrics, audit, kept) };
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tracing::warn!("housekeeping did not end in time");
     }

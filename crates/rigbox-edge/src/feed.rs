@@ -32,7 +32,14 @@ pub(crate) struct Feed {
     pub(crate) edge: Arc<Edge>,
     pub(crate) builder: Builder,
     pub(crate) journal: Option<Journal>,
-    pub(crate) acks: watch::Sender<Option<Revision>>,
+    pub(crate) acks: watch::Sender<Acked>,
+}
+
+/// What control is told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Acked {
+    revision: Option<Revision>,
+    mark: u64,
 }
 
 /// What a batch asks for.
@@ -42,6 +49,7 @@ struct Batch {
     forget: Vec<Option<rigbox_types::AccountId>>,
     tickets: bool,
     synced: bool,
+    mark: Option<u64>,
 }
 
 impl Feed {
@@ -94,6 +102,11 @@ impl Feed {
             path.push_str(&format!("&after={after}"));
         }
         let mut events: Watch<EdgeEvent> = edge.control.watch(&path).await?;
+        // Marks are those of one stream.
+        self.acks.send_if_modified(|acked| {
+            acked.mark = 0;
+            false
+        });
         let mut synced = false;
         while let Some(event) = events.next().await? {
             let mut batch = Batch::default();
@@ -122,6 +135,9 @@ impl Feed {
         self.edge.metrics.events_total.add(1);
         journal::line(&event, &mut batch.lines);
         batch.synced |= matches!(event, EdgeEvent::Synced { .. });
+        if let EdgeEvent::Mark { mark } = event {
+            batch.mark = Some(mark);
+        }
         match self.builder.apply(event) {
             Applied::Table => {}
             Applied::TicketKeys => batch.tickets = true,
@@ -148,7 +164,8 @@ impl Feed {
             self.write(batch.lines, batch.synced).await;
         }
         self.acks.send_if_modified(|acked| {
-            let now = self.builder.snapshot.revision;
+            let mark = batch.mark.unwrap_or(acked.mark);
+            let now = Acked { revision: self.builder.snapshot.revision, mark };
             std::mem::replace(acked, now) != now || batch.synced
         });
     }
@@ -186,14 +203,14 @@ impl Feed {
 }
 
 /// Tells control how far the table has come; what is overtaken is left out.
-pub(crate) async fn acknowledge(edge: Arc<Edge>, mut acks: watch::Receiver<Option<Revision>>) {
+pub(crate) async fn acknowledge(edge: Arc<Edge>, mut acks: watch::Receiver<Acked>) {
     let tell = async {
         while acks.changed().await.is_ok() {
             let mut pause = PAUSE_MIN;
             loop {
-                let latest = *acks.borrow_and_update();
-                let Some(revision) = latest else { break };
-                let ack = EdgeAck { edge: edge.name.clone(), revision };
+                let Acked { revision, mark } = *acks.borrow_and_update();
+                let Some(revision) = revision else { break };
+                let ack = EdgeAck { edge: edge.name.clone(), revision, mark };
                 let path = "/internal/v1/edge/acks";
                 match edge.control.json::<_, ()>(Method::POST, path, &ack).await {
                     Ok(()) => break,

@@ -87,6 +87,7 @@ impl Journal {
 pub(crate) fn line(event: &EdgeEvent, lines: &mut Vec<u8>) {
     match event {
         EdgeEvent::Heartbeat
+        | EdgeEvent::Mark { .. }
         | EdgeEvent::Forget { .. }
         | EdgeEvent::Challenges { .. }
         | EdgeEvent::Reset => return,

@@ -88,7 +88,7 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         connected: AtomicBool::new(false),
         next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
     });
-    let (acks, acked) = watch::channel(None);
+    let (acks, acked) = watch::channel(feed::Acked::default());
     let builder = Builder::new(config.dialers, limits.upstream_idle_per_app);
     let mut feed = Feed { edge: edge.clone(), builder, journal: Some(journal), acks };
     feed.restore(stored);

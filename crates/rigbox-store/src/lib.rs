@@ -11,6 +11,7 @@ pub mod app_visits;
 pub mod apps;
 pub mod audit;
 pub mod bindings;
+pub mod certificates;
 pub mod clock;
 pub mod device_codes;
 pub mod feed;
@@ -214,6 +215,12 @@ impl Store {
     #[must_use]
     pub fn bindings(&self) -> bindings::Bindings<'_> {
         bindings::Bindings { engine: &self.engine }
+    }
+
+    /// Certificates and what belongs to them.
+    #[must_use]
+    pub fn certificates(&self) -> certificates::Certificates<'_> {
+        certificates::Certificates { engine: &self.engine }
     }
 
     /// Tags of things.

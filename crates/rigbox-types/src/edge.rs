@@ -115,6 +115,12 @@ pub enum EdgeEvent {
         /// Position in the stream.
         revision: Revision,
     },
+    /// What has no revision (certificates, challenges, ticket keys) is told up to here: acknowledged
+    /// with this number, until the stream ends.
+    Mark {
+        /// The number.
+        mark: u64,
+    },
     /// Fills silence.
     Heartbeat,
 }
@@ -208,6 +214,9 @@ pub struct EdgeAck {
     pub edge: String,
     /// Up to where.
     pub revision: Revision,
+    /// The last mark of the stream; 0 before the first.
+    #[serde(default)]
+    pub mark: u64,
 }
 
 /// What a visitor showed, of which control is to say whom it belongs to. The kinds of secret are

@@ -247,6 +247,7 @@ fn content(body: &Payload, generator: &mut SchemaGenerator) -> Option<Value> {
         Payload::Events(schema) => {
             json!({ "text/event-stream": { "schema": event(&schema(generator)) } })
         }
+        Payload::Pem => json!({ "application/x-pem-file": { "schema": { "type": "string" } } }),
         Payload::Bytes => json!({ "application/octet-stream": { "schema": {} } }),
         Payload::AnyJson => json!({ "application/json": { "schema": { "type": "object" } } }),
     })

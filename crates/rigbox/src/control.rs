@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{EdgeConfig, OidcProvider, OidcSettings, SshGateway, StoreUrl, SystemClock};
+use rigbox_control::{
+    CertificateConfig, CertificateSettings, EdgeConfig, OidcProvider, OidcSettings, SshGateway,
+    StoreUrl, SystemClock,
+};
 use rigbox_fabric::{ClientAuth, ServerAuth, descriptors};
 use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
@@ -54,6 +57,9 @@ pub(crate) struct ControlFile {
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
     /// How apps are served.
     pub(crate) edge: EdgePart,
+    /// How certificates are had.
+    #[serde(default)]
+    pub(crate) certificates: CertificateSettings,
 }
 
 /// How apps are served.
@@ -108,6 +114,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
     let secrets = Secrets {
         database_url: file.database_url_file.as_deref().map(secret).transpose()?,
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
+        certificates: certificates(&file.certificates)?,
     };
     role::give_root_up("control", file.uid, Some(file.edge.uid))?;
     // Becoming another user undoes it.
@@ -119,6 +126,17 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
 struct Secrets {
     database_url: Option<secrecy::SecretString>,
     oidc: Vec<OidcProvider>,
+    certificates: CertificateConfig,
+}
+
+/// How certificates are had, with what files hold.
+fn certificates(settings: &CertificateSettings) -> anyhow::Result<CertificateConfig> {
+    let read = |path: &Utf8PathBuf| std::fs::read(path).with_context(|| format!("read {path}"));
+    Ok(CertificateConfig {
+        settings: settings.clone(),
+        account_key: settings.acme_account_key_file.as_deref().map(secret).transpose()?,
+        authorities: settings.acme_ca_file.as_ref().map(read).transpose()?,
+    })
 }
 
 /// A provider with what its files hold.
@@ -195,5 +213,6 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         rates: file.rates,
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,
+        certificates: secrets.certificates,
     })
 }

@@ -99,6 +99,22 @@ pub(crate) enum TemplateCommand {
     Ls,
 }
 
+/// `rig ca …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Write the CA's certificate, PEM
+    #[command(after_help = examples!("rig ca show", "rig ca show > rigbox-ca.pem"))]
+    Show,
+    /// Have this machine and its browsers trust the CA: it can sign for the installation's domain alone
+    #[command(
+        long_about = "Have this machine and its browsers trust the CA: it can sign for the \
+            installation's domain alone. Puts it into the store of Debian (needs root) and, where \
+            certutil is installed, into the user's store of Chromium, and says what it did.",
+        after_help = examples!("rig ca install", "sudo rig ca install")
+    )]
+    Install,
+}
+
 /// When a setup script runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RunOnWord {

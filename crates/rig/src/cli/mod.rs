@@ -16,9 +16,9 @@ use crate::output::Format;
 
 pub(crate) use access::{AccessCommand, AccessThing, CheckArgs, GrantArgs, RevokeArgs};
 pub(crate) use account::{
-    ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, CreditsArgs,
-    LoginArgs, LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
-    SetupScriptCommand, SshKeyCommand, TemplateCommand,
+    ApiArgs, ApiKeyCommand, AuditArgs, CaCommand, CompletionsArgs, ConfigCommand, ContextCommand,
+    CreditsArgs, LoginArgs, LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting,
+    SetupScriptChange, SetupScriptCommand, SshKeyCommand, TemplateCommand,
 };
 pub(crate) use app::{
     AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,
@@ -151,6 +151,12 @@ pub(crate) enum Command {
     /// Show how many workspaces there is room for
     #[command(after_help = examples!("rig capacity"))]
     Capacity,
+    /// Trust the CA that signs for this installation's names
+    #[command(
+        subcommand,
+        after_help = examples!("rig ca install", "rig ca show > rigbox-ca.pem")
+    )]
+    Ca(CaCommand),
     /// Show what the account may use and does use
     #[command(after_help = examples!("rig limits"))]
     Limits,

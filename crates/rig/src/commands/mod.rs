@@ -5,6 +5,7 @@ mod account;
 mod api;
 mod api_key;
 mod app;
+mod ca;
 mod config;
 mod context;
 mod credits;
@@ -97,6 +98,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
             account::templates(app).await
         }
         Command::Capacity => account::capacity(app).await,
+        Command::Ca(command) => ca::run(app, &command).await,
         Command::Limits => account::limits(&app.session()?).await,
         Command::Credits(args) => credits::run(&app.session()?, &args).await,
         Command::Audit(args) => account::audit(&app.session()?, &args).await,

@@ -74,6 +74,23 @@ fn limits_and_capacity_are_shown() {
 }
 
 #[test]
+fn the_local_ca_is_shown_to_whoever_asks() {
+    let world = World::new();
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let headers = vec![("content-type", "application/x-pem-file".to_owned())];
+    world.server.on("GET /api/v1/ca", Reply::Headed(200, headers, pem.into()));
+    let show = || {
+        let mut command = world.stranger("ca show");
+        command.env("RIGBOX_API_URL", &world.server.url);
+        world.run(command, None)
+    };
+    show().is(0, pem, "");
+    // What is no certificate goes into no store.
+    world.server.on("GET /api/v1/ca", Reply::Headed(200, Vec::new(), b"<html>".to_vec()));
+    show().is(1, "", "error: the server's answer is no certificate\n");
+}
+
+#[test]
 fn setup_scripts_are_made_changed_listed_and_deleted() {
     let world = World::new();
     world.server.on("POST /api/v1/setup-scripts", Reply::Json(201, script("tools")));

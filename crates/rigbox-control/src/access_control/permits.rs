@@ -170,7 +170,9 @@ pub(crate) async fn watch(control: Arc<Control>, mut wakes: Subscription) {
                 look(&control, |open| account_of(&open.who) == account).await;
             }
             Some(Wake::Everything) => look(&control, |_| true).await,
-            Some(Wake::Workspace { .. } | Wake::App(_) | Wake::Throttle(_)) => {}
+            Some(
+                Wake::Workspace { .. } | Wake::App(_) | Wake::Throttle(_) | Wake::Certificates,
+            ) => {}
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn revoke(control: Arc<Control>, mut wakes: Subscription) {
                 control.forget(None);
                 control.rates.forget_profile(None);
             }
-            Wake::Workspace { .. } | Wake::App(_) | Wake::Access(_) => {}
+            Wake::Workspace { .. } | Wake::App(_) | Wake::Access(_) | Wake::Certificates => {}
         }
     }
 }

@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use rigbox_types::{Revision, edge::EdgeAck};
 use tokio::{sync::Notify, time::timeout};
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    certificates,
+    error::{ApiError, ApiResult},
+};
 
 /// How long an answer waits for edges.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +41,8 @@ struct Edge {
     /// Streams that it has open: for a moment there are two, when it begins anew.
     streams: u32,
     acknowledged: Option<Revision>,
+    /// The last mark of its stream.
+    mark: u64,
 }
 
 /// One stream of an edge; it counts as long as this is there.
@@ -65,6 +71,7 @@ impl Edges {
     pub(super) fn acknowledged(&self, ack: &EdgeAck) {
         if let Some(edge) = self.lock().get_mut(&ack.edge) {
             edge.acknowledged = edge.acknowledged.max(Some(ack.revision));
+            edge.mark = ack.mark;
         }
         self.0.moved.notify_waiters();
     }
@@ -76,26 +83,8 @@ impl Edges {
     }
 
     async fn effective_within(&self, revision: Revision, patience: Duration) -> Option<String> {
-        let waiting: Vec<String> = self.behind(revision, None);
-        if waiting.is_empty() {
-            return None;
-        }
-        let all = async {
-            loop {
-                let moved = self.0.moved.notified();
-                tokio::pin!(moved);
-                // Registered before the look, so that nothing falls in between.
-                moved.as_mut().enable();
-                if self.behind(revision, Some(&waiting)).is_empty() {
-                    return;
-                }
-                moved.await;
-            }
-        };
-        if timeout(patience, all).await.is_ok() {
-            return None;
-        }
-        let late = self.behind(revision, Some(&waiting));
+        let is_behind = |edge: &Edge| edge.acknowledged < Some(revision);
+        let late = self.late(is_behind, patience).await;
         if late.is_empty() {
             return None;
         }
@@ -108,11 +97,35 @@ impl Edges {
         ))
     }
 
-    /// Those, among some or all, that have not come so far.
-    fn behind(&self, revision: Revision, among: Option<&[String]>) -> Vec<String> {
+    /// Waits until none of the edges that follow now is behind, and gives those that still are.
+    async fn late(&self, is_behind: impl Fn(&Edge) -> bool, patience: Duration) -> Vec<String> {
+        let waiting = self.behind(&is_behind, None);
+        if waiting.is_empty() {
+            return waiting;
+        }
+        let all = async {
+            loop {
+                let moved = self.0.moved.notified();
+                tokio::pin!(moved);
+                // Registered before the look, so that nothing falls in between.
+                moved.as_mut().enable();
+                if self.behind(&is_behind, Some(&waiting)).is_empty() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        match timeout(patience, all).await {
+            Ok(()) => Vec::new(),
+            Err(_) => self.behind(&is_behind, Some(&waiting)),
+        }
+    }
+
+    /// Those, among some or all, that are behind.
+    fn behind(&self, is_behind: &impl Fn(&Edge) -> bool, among: Option<&[String]>) -> Vec<String> {
         let edges = self.lock();
         let behind = edges.iter().filter(|(name, edge)| {
-            among.is_none_or(|among| among.contains(name)) && edge.acknowledged < Some(revision)
+            among.is_none_or(|among| among.contains(name)) && is_behind(edge)
         });
         behind.map(|(name, _)| name.clone()).collect()
     }
@@ -122,11 +135,19 @@ impl Edges {
     }
 }
 
+#[async_trait]
+impl certificates::Edges for Edges {
+    async fn taken(&self, version: u64, limit: Duration) -> bool {
+        self.late(|edge| edge.mark < version, limit).await.is_empty()
+    }
+}
+
 impl Connection {
     /// The edge begins anew: what it had put into effect before counts for nothing.
     pub(super) fn begins_anew(&self) {
         if let Some(edge) = self.edges.lock().get_mut(&self.name) {
             edge.acknowledged = None;
+            edge.mark = 0;
         }
     }
 }
@@ -150,7 +171,7 @@ mod tests {
     use super::*;
 
     fn ack(edge: &str, revision: u64) -> EdgeAck {
-        EdgeAck { edge: edge.to_owned(), revision: Revision(revision) }
+        EdgeAck { edge: edge.to_owned(), revision: Revision(revision), mark: 0 }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@
 //! the stream it believes no admission from before, because the end of a key may have fallen into it;
 //! while everything is told, revisions are 0, so that an edge that was cut off begins anew.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rigbox_store::{
     StoreError,
@@ -17,7 +17,10 @@ use rigbox_store::{
     feed::{Subscription, Wake},
 };
 use rigbox_types::{Revision, edge::EdgeEvent};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::{
     connected::Connection,
@@ -71,28 +74,35 @@ impl Watch {
     async fn tell(&self, after: Option<Revision>) -> Result<(), End> {
         // Before anything is read, so that nothing falls in between.
         let mut wakes = self.control.store.feed().subscribe();
+        let mut certificates =
+            Told { version: self.control.certificates.subscribe(), ids: BTreeSet::new() };
         let told = match after {
-            Some(after) => self.resume(after).await?,
+            Some(after) => self.resume(after, &mut certificates).await?,
             None => None,
         };
         let mut at = match told {
             Some(at) => at,
-            None => self.whole().await?,
+            None => self.whole(&mut certificates).await?,
         };
         self.send(EdgeEvent::Forget { account: None }).await?;
         loop {
-            match wait(&mut wakes).await? {
+            let woken = tokio::select! {
+                woken = wait(&mut wakes) => woken?,
+                Ok(()) = certificates.version.changed() => Woken::Certificates,
+            };
+            match woken {
                 Woken::Forget(event) => self.send(event).await?,
-                Woken::Look => at = self.look(at).await?,
+                Woken::Certificates => self.certificates(&mut certificates).await?,
+                Woken::Look => at = self.look(at, &mut certificates).await?,
                 Woken::LookAndForget => {
-                    at = self.look(at).await?;
+                    at = self.look(at, &mut certificates).await?;
                     self.send(EdgeEvent::Forget { account: None }).await?;
                 }
             }
         }
     }
 
-    async fn look(&self, at: Revision) -> Result<Revision, End> {
+    async fn look(&self, at: Revision, certificates: &mut Told) -> Result<Revision, End> {
         match self.changes(at).await? {
             Some((upto, told)) => {
                 if told {
@@ -100,15 +110,20 @@ impl Watch {
                 }
                 Ok(upto)
             }
-            None => self.whole().await,
+            None => self.whole(certificates).await,
         }
     }
 
     /// Goes on from where the edge was; none where that is too long ago.
-    async fn resume(&self, after: Revision) -> Result<Option<Revision>, End> {
+    async fn resume(
+        &self,
+        after: Revision,
+        certificates: &mut Told,
+    ) -> Result<Option<Revision>, End> {
         // A revision that this database never gave must not be gone on from.
         self.send(EdgeEvent::Settings(settings(&self.control.config.edge))).await?;
         let Some((upto, _)) = self.changes(after).await? else { return Ok(None) };
+        self.certificates(certificates).await?;
         self.send(EdgeEvent::Synced { revision: upto }).await?;
         Ok(Some(upto))
     }
@@ -144,12 +159,13 @@ impl Watch {
     }
 
     /// Tells everything.
-    async fn whole(&self) -> Result<Revision, End> {
+    async fn whole(&self, certificates: &mut Told) -> Result<Revision, End> {
         let store = &self.control.store;
         let revision = store.routes().revision().await?;
         self.connection.begins_anew();
         self.send(EdgeEvent::Reset).await?;
         self.send(EdgeEvent::Settings(settings(&self.control.config.edge))).await?;
+        self.certificates(certificates).await?;
         let mut after = None;
         loop {
             let part = store.routes().whole_set(after.as_ref()).await?;
@@ -166,13 +182,39 @@ impl Watch {
         Ok(revision)
     }
 
+    /// Tells what is served by TLS, whole.
+    async fn certificates(&self, told: &mut Told) -> Result<(), End> {
+        // Before the events, which may then be newer than it says, never older.
+        let mark = *told.version.borrow_and_update();
+        let mut ids = BTreeSet::new();
+        for event in self.control.certificates.events() {
+            if let EdgeEvent::Certificate(certificate) = &event {
+                ids.insert(certificate.id.clone());
+            }
+            self.send(event).await?;
+        }
+        for gone in told.ids.difference(&ids) {
+            self.send(EdgeEvent::CertificateGone { id: gone.clone() }).await?;
+        }
+        told.ids = ids;
+        self.send(EdgeEvent::Mark { mark }).await
+    }
+
     async fn send(&self, event: EdgeEvent) -> Result<(), End> {
         self.events.send(event).await.map_err(|_| End::Left)
     }
 }
 
+/// Which certificates an edge was told of.
+struct Told {
+    version: watch::Receiver<u64>,
+    ids: BTreeSet<String>,
+}
+
 /// What a wake-up asks for.
 enum Woken {
+    /// Certificates, challenges or ticket keys are others.
+    Certificates,
     /// Something of an app may have changed.
     Look,
     /// An admission counts no longer.
@@ -193,7 +235,7 @@ async fn wait(wakes: &mut Subscription) -> Result<Woken, End> {
             Ok(Some(Wake::Access(account))) => {
                 Woken::Forget(EdgeEvent::Forget { account: Some(account) })
             }
-            Ok(Some(Wake::Workspace { .. } | Wake::Throttle(_))) => continue,
+            Ok(Some(Wake::Workspace { .. } | Wake::Throttle(_) | Wake::Certificates)) => continue,
             Ok(None) => return Err(End::Left),
         });
     }

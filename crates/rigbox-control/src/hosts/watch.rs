@@ -149,7 +149,8 @@ async fn wait(wakes: &mut Subscription, host: &HostId) -> Result<(), End> {
                 | Wake::ApiKey(_)
                 | Wake::Session(_)
                 | Wake::Access(_)
-                | Wake::Throttle(_),
+                | Wake::Throttle(_)
+                | Wake::Certificates,
             )) => {}
             Ok(None) => return Err(End::Left),
         }

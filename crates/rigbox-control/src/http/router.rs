@@ -17,6 +17,7 @@ use crate::{
     api_keys::http as api_keys,
     apps,
     audit::http as audit,
+    certificates::http as certificates,
     control::Control,
     credits::http as credits,
     guest::{exec, files, live, logs, services},
@@ -196,6 +197,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::AccessThrottleBindingShow => to(filter, throttle::access_throttle_binding_show),
         Op::AccessThrottleBindingUpdate => to(filter, throttle::access_throttle_binding_update),
         Op::AccessThrottlePresetList => to(filter, throttle::access_throttle_preset_list),
+        Op::CaShow => to(filter, certificates::ca_show),
         Op::OpenapiShow => to(filter, account::openapi_show),
     }
 }

@@ -135,7 +135,8 @@ async fn until_told(control: &Control, row: &WorkspaceRow) -> ApiResult<()> {
                     | Wake::ApiKey(_)
                     | Wake::Session(_)
                     | Wake::Access(_)
-                    | Wake::Throttle(_) => {}
+                    | Wake::Throttle(_)
+                    | Wake::Certificates => {}
                 }
             }
         };

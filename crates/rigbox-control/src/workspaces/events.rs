@@ -104,7 +104,8 @@ impl Follow {
                     | Wake::ApiKey(_)
                     | Wake::Session(_)
                     | Wake::Access(_)
-                    | Wake::Throttle(_),
+                    | Wake::Throttle(_)
+                    | Wake::Certificates,
                 )) => {}
                 Ok(None) => return None,
             }

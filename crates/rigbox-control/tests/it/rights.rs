@@ -165,7 +165,10 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         ["api-keys", "{id}"] | ["api-keys", "{id}", "rotate"] => &[About::Thing("/api-keys")],
         ["workspaces" | "apps"] => &[About::Account, About::Owner],
         ["setup-scripts" | "service-specs" | "ssh-keys" | "api-keys"]
-        | ["templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"]
+        | [
+            "templates" | "capacity" | "feature-flags" | "dashboard" | "openapi.json" | "audit"
+            | "ca",
+        ]
         | ["users", "me"]
         | ["users", "me", "limits" | "regions" | "settings" | "credits"]
         | ["users", "me", "credits", "statement"]

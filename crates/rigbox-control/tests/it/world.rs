@@ -278,6 +278,7 @@ async fn start_control(
         trusted_proxies: Vec::new(),
         oidc: providers.to_vec(),
         edge: EdgeConfig { https_port: 8443, resolver, ..EdgeConfig::local(&base) },
+        certificates: rigbox_control::CertificateConfig::default(),
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });

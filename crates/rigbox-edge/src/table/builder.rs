@@ -91,7 +91,7 @@ impl Builder {
                 table.revision = Some(revision);
                 self.before = None;
             }
-            EdgeEvent::Heartbeat => {}
+            EdgeEvent::Heartbeat | EdgeEvent::Mark { .. } => {}
         }
         Applied::Table
     }

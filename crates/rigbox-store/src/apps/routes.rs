@@ -23,6 +23,9 @@ const CHANGES_READ: &str =
 const REMOVALS_READ: &str =
     "SELECT revision, app_id FROM app_removals WHERE revision > $1 ORDER BY revision LIMIT $2";
 
+const DOMAINS_READ: &str = "SELECT verified_domain FROM apps \
+     WHERE verified_domain IS NOT NULL ORDER BY verified_domain";
+
 const WHOLE_READ: &str =
     concat!("SELECT ", row::columns!(), " WHERE a.id > $1 ORDER BY a.id LIMIT $2");
 
@@ -120,6 +123,15 @@ impl Routes<'_> {
         changes.retain(|change| change.revision() <= newest);
         let upto = changes.last().map_or(after, RouteChange::revision);
         Ok(RouteChanges::Since { changes, upto, more: true })
+    }
+
+    /// Custom domains that were verified, in order.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn verified_domains(&self) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(DOMAINS_READ).fetch_all(&self.engine.read).await?;
+        rows.iter().map(|row| Columns::of("apps", row).raw("verified_domain")).collect()
     }
 
     /// A part of all apps, in the order of their ids, beginning behind `after`; the last one is empty.

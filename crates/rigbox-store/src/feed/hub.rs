@@ -48,6 +48,8 @@ pub enum Wake {
     Access(AccountId),
     /// How fast this account may ask is not what it was.
     Throttle(AccountId),
+    /// Certificates, challenges or keys of session tickets are not what they were.
+    Certificates,
     /// Wake-ups may have been missed: look at everything.
     Everything,
 }
@@ -65,6 +67,9 @@ const ACCESS: &str = "access";
 
 /// Begins what is sent about how fast an account may ask.
 const THROTTLE: &str = "throttle";
+
+/// What is sent about certificates: nothing that could be the name of a workspace and its host.
+const CERTIFICATES: (&str, &str) = ("certificates", "*");
 
 /// A stream of wake-ups.
 pub struct Subscription(broadcast::Receiver<Wake>);
@@ -170,6 +175,7 @@ impl fmt::Display for Wake {
             Self::Session(id) => write!(f, "{SESSION} {id}"),
             Self::Access(account) => write!(f, "{ACCESS} {account}"),
             Self::Throttle(account) => write!(f, "{THROTTLE} {account}"),
+            Self::Certificates => write!(f, "{} {}", CERTIFICATES.0, CERTIFICATES.1),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -183,6 +189,7 @@ fn parse(text: &str) -> Option<Wake> {
         (SESSION, id) => id.parse().ok().map(Wake::Session),
         (ACCESS, account) => account.parse().ok().map(Wake::Access),
         (THROTTLE, account) => account.parse().ok().map(Wake::Throttle),
+        CERTIFICATES => Some(Wake::Certificates),
         (workspace, host) => {
             Some(Wake::Workspace { workspace: workspace.parse().ok()?, host: host.parse().ok()? })
         }

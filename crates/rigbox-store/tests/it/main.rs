@@ -13,6 +13,7 @@ mod apps;
 mod audit;
 mod bad_days;
 mod bindings;
+mod certificates;
 mod durability;
 mod feed;
 mod hosts;
@@ -105,6 +106,15 @@ cases! {
         a_profile_of_rates_is_kept_until_it_is_cleared;
     durability:
         what_a_killed_writer_was_promised_is_there;
+    certificates:
+        a_certificate_takes_the_place_of_the_one_before
+        many_certificates_are_read_in_parts
+        of_many_first_starts_one_makes_the_ca_and_the_account
+        one_process_at_a_time_orders_for_a_name
+        what_failed_is_tried_again_when_it_was_said
+        orders_stay_within_the_budget_of_an_authority
+        challenges_are_up_until_their_end
+        keys_of_tickets_are_made_in_turn_by_one_of_many;
     feed:
         a_reader_misses_nothing_while_many_write
         many_changes_come_in_parts

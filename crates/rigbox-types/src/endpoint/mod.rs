@@ -183,6 +183,8 @@ pub enum Payload {
     Events(fn(&mut SchemaGenerator) -> Schema),
     /// Bytes.
     Bytes,
+    /// A certificate in PEM.
+    Pem,
     /// The connection becomes a WebSocket.
     WebSocket,
     /// A JSON document without a schema.

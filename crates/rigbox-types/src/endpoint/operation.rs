@@ -202,5 +202,7 @@ operations! {
     AccessThrottleBindingUpdate = "access_throttle_binding_update":
         "Gives an account a profile of request rates; for the operator.",
     AccessThrottlePresetList = "access_throttle_preset_list": "Lists the profiles of request rates.",
+    CaShow = "ca_show":
+        "Shows the certificate of the local CA, which signs where no public authority does.",
     OpenapiShow = "openapi_show": "Shows this document.",
 }

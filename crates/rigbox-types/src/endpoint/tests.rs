@@ -30,6 +30,7 @@ fn what_needs_no_identity_is_exactly_the_public_list() {
         Operation::DeviceSessionShow,
         Operation::TemplateList,
         Operation::CapacityShow,
+        Operation::CaShow,
         Operation::OpenapiShow,
     ];
     assert_eq!(open, expected);

@@ -146,6 +146,9 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
     if let Err(error) = OidcSettings::check(&config.oidc) {
         return wrong(&error.key, error.rule);
     }
+    if let Err(error) = config.certificates.check() {
+        return wrong(&format!("certificates.{}", error.key), error.rule);
+    }
     let name = &config.first.workspace;
     if !name.is_empty()
         && let Err(error) = name.parse::<WorkspaceName>()

@@ -12,7 +12,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
-use rigbox_control::OidcSettings;
+use rigbox_control::{CertificateSettings, OidcSettings};
 use rigbox_types::{ImageName, RegionName, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) first: FirstConfig,
     /// Providers by which people sign in, by name.
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
+    /// How certificates are had.
+    pub(crate) certificates: CertificateSettings,
 }
 
 /// The HTTP API.

@@ -50,6 +50,15 @@ fn every_key_is_documented() {
             ..ImagesConfig::default()
         },
         oidc: [("example".to_owned(), provider())].into(),
+        certificates: rigbox_control::CertificateSettings {
+            acme_directory: Some("https://ca.example/dir".to_owned()),
+            acme_email: Some("a@example.com".to_owned()),
+            acme_account_id: Some("id".to_owned()),
+            acme_account_key_file: Some("/a".into()),
+            acme_ca_file: Some("/a".into()),
+            dns_alias: Some("a.example".to_owned()),
+            ..rigbox_control::CertificateSettings::default()
+        },
         ..Config::default()
     };
     let text = toml::to_string(&everything).unwrap();

@@ -93,6 +93,7 @@ fn control_file(
             addresses: up.config.edge.addresses.clone(),
             resolver: up.config.edge.resolver,
         },
+        certificates: up.config.certificates.clone(),
     }
 }
 

@@ -266,6 +266,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .query(OF_RESOURCE)
     .answers::<ThrottlePresetsResponse>(200)
     .errors(MISSING),
+    Endpoint::get(Op::CaShow, "/api/v1/ca", Right::Public)
+        .rate(RateClass::Open)
+        .streams(Payload::Pem)
+        .errors(MISSING),
     Endpoint::get(Op::OpenapiShow, "/api/v1/openapi.json", Right::Public)
         .rate(RateClass::Open)
         .streams(Payload::AnyJson),
