@@ -158,6 +158,7 @@ fn name_of(command: &Command) -> String {
         Command::Templates => "templates",
         Command::Capacity => "capacity",
         Command::Limits => "limits",
+        Command::Ca(_) => "ca",
         Command::Credits(_) => "credits",
         Command::Audit(_) => "audit",
         Command::Workspace(_) => "workspace",

@@ -211,6 +211,7 @@ impl Default for Config {
             images: ImagesConfig::default(),
             first: FirstConfig::default(),
             oidc: BTreeMap::new(),
+            certificates: CertificateSettings::default(),
         }
     }
 }
