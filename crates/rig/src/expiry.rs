@@ -46,7 +46,7 @@ pub(crate) fn parse(text: &str) -> Result<Expiry, String> {
     };
     let number: u32 = number.parse().map_err(|_| FORM.to_owned())?;
     if number == 0 {
-        return Err("a key that ends at once opens nothing".to_owned());
+        return Err("what ends at once is of no use".to_owned());
     }
     Ok(Expiry::After(i64::from(number).saturating_mul(factor)))
 }

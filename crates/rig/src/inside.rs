@@ -164,6 +164,8 @@ fn name_of(command: &Command) -> String {
         Command::Shell(_) => "shell",
         Command::Exec(_) => "exec",
         Command::Cp(_) => "cp",
+        Command::App(_) => "app",
+        Command::Open(_) => "open",
         Command::SetupScript(_) => "setup-script",
         Command::ServiceSpec(_) => "service-spec",
         Command::SshKey(_) => "ssh-key",

@@ -3,6 +3,7 @@
 //! through the gateway and without a key. Data goes to standard output, all else to standard error.
 //! Does not link any server crate.
 
+mod browser;
 mod cli;
 mod client;
 mod clock;

@@ -159,6 +159,14 @@ pub(crate) fn replaced(words: &[String], wrong: &str, right: &str) -> Option<Str
     Some(suggest::command(words.iter().map(String::as_str)))
 }
 
+/// This command line with more words at its end, as a shell reads it back.
+pub(crate) fn extended(more: &[&str]) -> String {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = words.iter().map(String::as_str);
+    suggest::command(std::iter::once("rig").chain(words).chain(more.iter().copied()))
+}
+
 /// The word itself, or the part of it before `=` or `:`, or behind `=`.
 fn matches_word(word: &str, wrong: &str) -> bool {
     word == wrong

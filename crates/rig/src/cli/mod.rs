@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod app;
 pub(crate) mod inside;
 mod workspace;
 
@@ -18,6 +19,11 @@ pub(crate) use account::{
     ApiArgs, ApiKeyCommand, AuditArgs, CompletionsArgs, ConfigCommand, ContextCommand, LoginArgs,
     LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting, SetupScriptChange,
     SetupScriptCommand, SshKeyCommand, TemplateCommand,
+};
+pub(crate) use app::{
+    AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,
+    AppTarget, AppUpdateArgs, DomainArgs, ExposePortArgs, LogSourceArgs, LogSourceCommand,
+    OpenArgs, ShareArgs,
 };
 pub(crate) use workspace::{
     CopyArgs, EnvCommand, EnvGetArgs, EnvListArgs, EnvSetArgs, EnvUnsetArgs, ExecArgs, ListArgs,
@@ -45,6 +51,7 @@ use examples;
         "rig shell demo                             a terminal in it",
         "rig exec demo -- uname -a                  one command in it",
         "rig cp report.txt demo:                    a file into its home",
+        "rig app new my-api --port 3000             a port of it gets a URL",
         "rig workspace ls --output json             what there is, for programs",
     ),
     after_long_help = "\
@@ -54,6 +61,7 @@ Examples:
   rig shell demo                             a terminal in it
   rig exec demo -- uname -a                  one command in it
   rig cp report.txt demo:                    a file into its home
+  rig app new my-api --port 3000             a port of it gets a URL
   rig workspace ls --output json             what there is, for programs
 
 Environment:
@@ -178,6 +186,20 @@ pub(crate) enum Command {
         "rig cp demo:notes.txt -",
     ))]
     Cp(CopyArgs),
+    /// Publish ports of workspaces under names, and say who may visit them
+    #[command(
+        subcommand,
+        visible_alias = "apps",
+        after_help = examples!(
+            "rig app new my-api --port 3000",
+            "rig app share my-api --public",
+            "rig app ls",
+        )
+    )]
+    App(Box<AppCommand>),
+    /// Print the URL of an app, and open it in a browser where there is one
+    #[command(after_help = examples!("rig open my-api", "rig open my-api --print"))]
+    Open(OpenArgs),
     /// Scripts that run when a workspace boots
     #[command(subcommand, after_help = examples!(
         "rig setup-script create --name tools --file tools.sh",
@@ -233,6 +255,7 @@ impl Command {
         match self {
             Self::Login(_) | Self::Exec(_) => true,
             Self::Workspace(command) => command.streams(),
+            Self::App(command) => command.streams(),
             _ => false,
         }
     }

@@ -251,6 +251,9 @@ impl Client {
             let passed = begun.elapsed().as_millis();
             format!("< {} in {passed} ms {id}", response.status())
         });
+        if let Some(warning) = header_text(&response, WARNING) {
+            self.output.warning(warning, None);
+        }
         if call.upgrade.is_none() {
             self.idle.borrow_mut().replace(sender);
         }
@@ -364,6 +367,9 @@ impl Client {
 
 const USER_AGENT: &str = concat!("rig/", env!("CARGO_PKG_VERSION"));
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// What the server says beside an answer that is good: that something is not in effect everywhere
+/// yet. Documents that have it, too, say the same.
+const WARNING: &str = "x-rigbox-warning";
 
 /// A header as text.
 pub(crate) fn header_text<B>(response: &Response<B>, name: &str) -> Option<String> {

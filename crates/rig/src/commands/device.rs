@@ -1,12 +1,8 @@
 //! Signing in by a browser: shows a page and a code, and asks the server until somebody there has
 //! said yes or no (RFC 8628).
-//! Invariant: what the server is asked with is shown to nobody; only a web page is ever opened.
+//! Invariant: what the server is asked with is shown to nobody.
 
-use std::{
-    env,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::Method;
 use rigbox_types::{
@@ -18,6 +14,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    browser,
     client::{Call, Client, ClientError, Document, Path},
     error::{CommandError, CommandResult},
     output::Output,
@@ -85,7 +82,7 @@ async fn begin(client: &Client) -> CommandResult<DeviceSessionResponse> {
 
 /// Shows where to go, and goes there where there is a browser.
 fn show(output: &Output, begun: &DeviceSessionResponse, opens_browser: bool) -> CommandResult {
-    let opened = opens_browser && is_page(&begun.url) && open(&begun.url);
+    let opened = opens_browser && browser::open(&begun.url);
     if output.is_human() {
         let verb = if opened { "A browser opens" } else { "Open" };
         output.notice(format!("{verb} {}", begun.url));
@@ -118,36 +115,4 @@ fn expired() -> CommandError {
 
 fn is_too_fast(error: &ClientError) -> bool {
     error.refusal().is_some_and(|refusal| refusal.status == 429)
-}
-
-/// Whether an address of the server's is a web page and nothing else that a desktop would open.
-fn is_page(url: &str) -> bool {
-    let is_web = url.starts_with("https://") || url.starts_with("http://");
-    is_web && url.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Opens a page where there is a screen to show it on. Says whether somebody tries.
-fn open(url: &str) -> bool {
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let screen = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY");
-    if !screen || is_set("SSH_CONNECTION") {
-        return false;
-    }
-    let mut command = Command::new("xdg-open");
-    let command = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null());
-    // It goes on by itself, and ends by itself.
-    command.stderr(Stdio::null()).spawn().is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_web_pages_are_opened() {
-        assert!(is_page("https://rigbox.example/device?code=BCDF-GHJK"));
-        for url in ["file:///etc/passwd", "--help", "javascript:1", "https://a b", "http://a\n"] {
-            assert!(!is_page(url), "{url}");
-        }
-    }
 }

@@ -4,10 +4,12 @@ mod access;
 mod account;
 mod api;
 mod api_key;
+mod app;
 mod config;
 mod context;
 mod device;
 mod doctor;
+mod log_lines;
 mod login;
 mod service_spec;
 mod setup_script;
@@ -101,6 +103,8 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::Shell(args) => workspace::shell(&app.session()?, &args).await,
         Command::Exec(args) => workspace::exec(&app.session()?, args).await,
         Command::Cp(args) => workspace::copy(&app.session()?, &args).await,
+        Command::App(command) => app::run(&app.session()?, *command).await,
+        Command::Open(args) => app::open(&app.session()?, &args).await,
         Command::SetupScript(command) => setup_script::run(&app.session()?, command).await,
         Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
         Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,

@@ -146,6 +146,31 @@ pub(super) async fn find_workspace(session: &Session, typed: &str) -> CommandRes
     }
 }
 
+/// The workspace with this name or id, or the only one there is.
+pub(super) async fn workspace_of(session: &Session, typed: Option<&str>) -> CommandResult<Vm> {
+    if let Some(typed) = typed {
+        return find_workspace(session, typed).await;
+    }
+    session.output.progress("reading the workspaces");
+    let mut vms = all(session).await?.value.vms;
+    if vms.len() < 2 {
+        return vms.pop().ok_or_else(|| {
+            CommandError::failed("there is no workspace yet").hint("rig workspace spawn my-first")
+        });
+    }
+    let names: Vec<&str> = vms.iter().map(|vm| vm.name.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    let message = format!("which workspace? there are {}", some_of(&names));
+    let hint = usage::extended(&["--workspace", first]);
+    Err(CommandError::usage(message).hint(hint))
+}
+
+/// What people call a workspace; its id where that cannot be found out.
+pub(super) async fn workspace_name(session: &Session, id: &WorkspaceId) -> String {
+    let answer = details(session, id).await;
+    answer.map_or_else(|_| id.to_string(), |answer| answer.value.vm.name.to_string())
+}
+
 const LIST: &str = "rig workspace ls";
 
 /// One workspace with everything about it.
@@ -169,13 +194,18 @@ pub(super) fn unknown<'a>(
     let (hint, several) = if begun.len() < 2 || typed.is_empty() {
         (suggest::near(typed, known).and_then(|near| corrected(typed, near)), String::new())
     } else {
-        let shown = begun.iter().take(SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
-        let more = if begun.len() > SHOWN_MAX { ", …" } else { "" };
-        (None, format!("; several begin so: {shown}{more}"))
+        (None, format!("; several begin so: {}", some_of(&begun)))
     };
     CommandError::failed(format!("there is no {what} '{typed}'{several}"))
         .coded("not_found")
         .hint(hint.unwrap_or_else(|| list.to_owned()))
+}
+
+/// The first of several names.
+fn some_of(names: &[&str]) -> String {
+    let shown = names.iter().take(SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = if names.len() > SHOWN_MAX { ", …" } else { "" };
+    format!("{shown}{more}")
 }
 
 /// Most names that a sentence shows.
