@@ -11,6 +11,8 @@
 mod access;
 mod account;
 mod api_keys;
+mod app_share;
+mod apps;
 mod copy;
 mod events;
 mod exec;

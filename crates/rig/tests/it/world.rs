@@ -4,12 +4,14 @@ use std::{
     io::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
+    time::Instant,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Reply, Server};
+use crate::server::{PATIENCE, Reply, Server};
 
 /// The key that every world signs in with.
 pub(crate) const KEY: &str = "rb_test_0123456789abcdef";
@@ -166,4 +168,58 @@ pub(crate) fn limits() -> Value {
                   "total_ram_mb": 512, "ssh_key_count": 3, "app_count": 0,
                   "snapshot_count": 0, "ai_credits_used": 0}
     })
+}
+
+/// The id that [`app`] gives an app.
+pub(crate) fn app_id_of(name: &str) -> String {
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("app-{:0<8.8}", letters)
+}
+
+/// A request about an app.
+pub(crate) fn about_app(method: &str, name: &str, end: &str) -> String {
+    format!("{method} /api/v1/apps/{}{end}", app_id_of(name))
+}
+
+/// An app of the workspace `demo` as the API shows it.
+pub(crate) fn app(name: &str, port: u16, visibility: &str) -> Value {
+    json!({
+        "id": app_id_of(name), "name": name, "subdomain": name,
+        "url": format!("https://{name}.rigbox.example/"), "workspace_id": id_of("demo"),
+        "user_id": "00000000-0000-4000-8000-000000000001", "node_id": "host-abcd1234",
+        "app_kind": "service", "port": port, "protocol": "http", "status": "active",
+        "visibility": visibility, "allowed_emails": [], "custom_domain": null,
+        "custom_domain_verified": false, "description": null, "metadata": null, "managed": false,
+        "depends_on": [], "system_tags": [], "created_at": "2020-01-01T00:00:00Z",
+        "updated_at": "2020-01-01T00:00:00Z"
+    })
+}
+
+impl World {
+    /// A world whose server has the running workspace `demo` and these apps.
+    pub(crate) fn with_apps(apps: &[Value]) -> Self {
+        let world = Self::with_workspaces(&[vm("demo", "running", 1)]);
+        let page = json!({ "apps": apps, "next_cursor": null });
+        world.server.on(APPS, Reply::Json(200, page));
+        for app in apps {
+            let line = format!("GET /api/v1/apps/{}", app["id"].as_str().unwrap());
+            world.server.on(&line, Reply::Json(200, json!({ "app": app })));
+        }
+        world
+    }
+}
+
+/// How rig asks for the apps.
+pub(crate) const APPS: &str = "GET /api/v1/apps?max_results=200";
+
+/// Waits until something is there that another process makes.
+pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it did not come");
+        thread::yield_now();
+    }
 }
