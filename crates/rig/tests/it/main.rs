@@ -11,6 +11,7 @@
 mod access;
 mod account;
 mod api_keys;
+mod app_look;
 mod app_share;
 mod apps;
 mod copy;
