@@ -257,7 +257,7 @@ pub(crate) struct ExposePortArgs {
     /// Only look who listens
     #[arg(long)]
     pub(crate) detect: bool,
-    /// Also make the program a systemd unit, so that it comes back with the workspace
+    /// Only if it comes back with the workspace: a systemd unit runs it, or can be made of it
     #[arg(long, conflicts_with = "detect")]
     pub(crate) wrap: bool,
 }

@@ -236,7 +236,7 @@ pub(crate) struct WaitArgs {
 pub(crate) struct StartArgs {
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Also wait until its apps run; workspaces have no apps yet, so this changes nothing so far
+    /// Also wait until all its apps that are not stopped answer
     #[arg(long, conflicts_with = "no_wait")]
     pub(crate) wait_for_apps: bool,
 }

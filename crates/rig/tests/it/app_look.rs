@@ -145,14 +145,28 @@ fn a_port_is_exposed_or_only_looked_at() {
          note: its unit takes over at the next start of the workspace\n\
          hint: rig workspace restart demo\n",
     );
-    let missing = refusal(404, "not_found", "nothing listens on port 3000", json!({}));
-    let world = World::with_apps(&[]);
-    world.server.on(&line, missing);
-    world.rig("app expose-port 3000").is(
-        1,
-        "",
-        "error: nothing listens on port 3000\nhint: rig workspace ports demo\n",
-    );
+    for (code, message, details, options, hint) in [
+        ("conflict", "nothing listens", json!({}), "", "rig workspace ports demo"),
+        (
+            "conflict",
+            "it is taken",
+            json!({ "field": "name" }),
+            " --name node",
+            "rig app expose-port 3000 --workspace demo --name node-demo",
+        ),
+        (
+            "unsupported",
+            "not of a process",
+            json!({}),
+            " --wrap",
+            "rig app expose-port 3000 --workspace demo",
+        ),
+    ] {
+        let world = World::with_apps(&[]);
+        world.server.on(&line, refusal(409, code, message, details));
+        let told = format!("error: {message}\nhint: {hint}\n");
+        world.rig(&format!("app expose-port 3000{options}")).is(1, "", &told);
+    }
     assert_eq!(world.server.lines().iter().filter(|asked| **asked == APPS).count(), 0);
 }
 

@@ -6,8 +6,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use serde_json::{Value, json};
 
 use crate::{
-    server::{Reply, refusal},
-    world::{World, about, about_app, app, app_id_of, id_of, one, vm},
+    server::{Reply, events, refusal},
+    world::{World, about, about_app, app, app_id_of, id_of, one, status_event, vm},
 };
 
 const CREATE: &str = "POST /api/v1/apps";
@@ -364,4 +364,43 @@ fn a_url_is_printed_and_opened_where_there_is_a_screen() {
                 .filter(|it| it == url)
         });
     }
+}
+
+#[test]
+fn a_start_waits_for_apps_where_it_is_asked_to() {
+    let mut stopped = app("old", 1, "private");
+    stopped["status"] = json!("inactive");
+    let mut other = app("other", 1, "private");
+    other["workspace_id"] = json!(id_of("elsewhere"));
+    let world = || {
+        let world =
+            World::with_apps(&[app("my-api", 3000, "private"), stopped.clone(), other.clone()]);
+        world.server.on(&about("POST", "demo", "/start"), one(&vm("demo", "starting", 2)));
+        world.server.on(
+            &about("GET", "demo", "/events"),
+            events(&[("status", status_event("demo", "running", 2))]),
+        );
+        world.server.on(&about("GET", "demo", ""), one(&vm("demo", "running", 2)));
+        world
+    };
+    let line = about_app("GET", "my-api", "/health");
+    let waits = world();
+    waits.server.on(&line, health(false)).on(&line, health(true));
+    waits.rig("workspace start demo --wait-for-apps").is(
+        0,
+        "demo is running\nrig shell demo\n",
+        "demo: starting\ndemo: running\nmy-api: waiting\nmy-api: live\n",
+    );
+    let gives_up = world();
+    gives_up.server.on(&line, health(false));
+    let ended = gives_up.rig("workspace start demo --wait-for-apps --wait-timeout 1 -o json");
+    assert_eq!(ended.code, 1);
+    assert_eq!(
+        ended.records()[2..],
+        [
+            json!({ "event": "app_status", "app": "my-api", "status": "waiting" }),
+            json!({ "event": "error", "code": "timeout",
+                    "message": "my-api does not answer yet after 1 s" }),
+        ]
+    );
 }

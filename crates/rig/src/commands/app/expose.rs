@@ -6,7 +6,7 @@ use rigbox_types::api::{
     workspaces::Vm,
 };
 
-use super::new::is_about_name;
+use super::new::{alternative, is_about_name};
 use crate::{
     cli::ExposePortArgs,
     client::{Call, ClientError, Document},
@@ -40,19 +40,22 @@ pub(super) async fn run(session: &Session, args: &ExposePortArgs) -> CommandResu
 }
 
 fn refused(error: ClientError, args: &ExposePortArgs, vm: &Vm) -> CommandError {
-    let (named, missing) = (is_about_name(&error), error.is("not_found"));
-    let told = explain(error, Verb::Enter, vm.name.as_str());
-    let (port, name) = (args.port, &vm.name);
-    match args.name.as_ref() {
-        _ if missing => told.hint(format!("rig workspace ports {name}")),
-        Some(typed) if named => {
-            let name = format!("{typed}-{name}");
-            told.hint(format!("rig app expose-port {port} --workspace {} --name {name}", vm.name))
-        }
-        None if named => {
-            told.hint(format!("rig app expose-port {port} --workspace {name} --name my-app"))
-        }
-        _ => told,
+    let (port, workspace) = (args.port, &vm.name);
+    let again = format!("rig app expose-port {port} --workspace {workspace}");
+    let hint = if is_about_name(&error) {
+        let name = args.name.as_ref().and_then(|name| alternative(name, workspace.as_str()));
+        let name = name.map_or_else(|| "my-app".to_owned(), |name| name.to_string());
+        Some(format!("{again} --name {name}"))
+    } else if error.is("conflict") {
+        // Nothing listens, or an app has the port: both can be seen there.
+        Some(format!("rig workspace ports {workspace}"))
+    } else {
+        (args.wrap && error.is("unsupported")).then_some(again)
+    };
+    let told = explain(error, Verb::Enter, workspace.as_str());
+    match hint {
+        Some(hint) => told.hint(hint),
+        None => told,
     }
 }
 

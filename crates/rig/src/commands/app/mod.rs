@@ -11,7 +11,7 @@ mod share;
 mod sources;
 
 use rigbox_types::{
-    AppId,
+    AppId, WorkspaceId,
     api::apps::{App, AppKind, AppStatus, GetAppResponse, ListAppsResponse},
     edge::Visibility,
 };
@@ -196,6 +196,17 @@ async fn all(session: &Session, path: Path) -> Result<Vec<App>, ClientError> {
     Ok(list.value.apps)
 }
 
+/// The apps that a workspace is to answer for: those with a port that are not stopped.
+pub(super) async fn served_by(session: &Session, id: &WorkspaceId) -> CommandResult<Vec<App>> {
+    let mut apps = all(session, Path::api(BASE)).await?;
+    apps.extend(all(session, shared()).await.unwrap_or_default());
+    apps.retain(|app| {
+        let is_served = app.app_kind == AppKind::Service && app.status == AppStatus::Active;
+        app.workspace_id == *id && is_served
+    });
+    Ok(apps)
+}
+
 /// The apps of others that are shared with the account.
 fn shared() -> Path {
     Path::api(BASE).query("shared", "true")
@@ -207,7 +218,7 @@ async fn details(session: &Session, id: &AppId) -> Result<Document<App>, ClientE
 }
 
 /// The path of one app.
-fn path(id: &AppId) -> Path {
+pub(super) fn path(id: &AppId) -> Path {
     Path::api(BASE).segment(id.as_str())
 }
 

@@ -129,9 +129,9 @@ async fn refused(
 
 /// Whether the name is what was refused.
 pub(super) fn is_about_name(error: &ClientError) -> bool {
-    let field = |details: &Value| details.get("field").and_then(Value::as_str).map(str::to_owned);
     error.refusal().is_some_and(|refusal| {
-        refusal.code == "conflict" && field(&refusal.details).is_none_or(|field| field == "name")
+        let field = refusal.details.get("field").and_then(Value::as_str);
+        refusal.code == "conflict" && field == Some("name")
     })
 }
 

@@ -1,5 +1,6 @@
 //! `rig workspace`: finding, listing and showing workspaces, and the way to everything else.
 
+mod apps;
 mod copy;
 mod create;
 mod env;
@@ -36,7 +37,10 @@ pub(super) async fn run(session: &Session, command: WorkspaceCommand) -> Command
         WorkspaceCommand::New(args) => create::new(session, &args).await,
         WorkspaceCommand::Spawn(args) => create::spawn(session, &args).await,
         WorkspaceCommand::Start(args) => {
-            state::change(session, state::Change::Start, &args.state).await
+            let with_apps = args.wait_for_apps;
+            let change =
+                if with_apps { state::Change::StartWithApps } else { state::Change::Start };
+            state::change(session, change, &args.state).await
         }
         WorkspaceCommand::Stop(args) => state::change(session, state::Change::Stop, &args).await,
         WorkspaceCommand::Restart(args) => {

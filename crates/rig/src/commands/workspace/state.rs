@@ -7,7 +7,7 @@ use rigbox_types::{
 };
 
 use super::{
-    details, find_workspace, look,
+    apps, details, find_workspace, look,
     wait::{Event, Goal, Reached, Wait, tell},
 };
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
 pub(super) enum Change {
     /// Boot.
     Start,
+    /// Boot, and wait for the apps, too.
+    StartWithApps,
     /// Shut down.
     Stop,
     /// Both.
@@ -36,7 +38,7 @@ pub(super) enum Change {
 impl Change {
     fn segment(self) -> &'static str {
         match self {
-            Self::Start => "/start",
+            Self::Start | Self::StartWithApps => "/start",
             Self::Stop => "/stop",
             Self::Restart => "/restart",
             Self::Cancel => "/cancel",
@@ -46,7 +48,7 @@ impl Change {
 
     fn verb(self) -> Verb {
         match self {
-            Self::Start => Verb::Start,
+            Self::Start | Self::StartWithApps => Verb::Start,
             Self::Stop => Verb::Stop,
             Self::Restart => Verb::Restart,
             Self::Cancel | Self::Retry => Verb::Other,
@@ -55,7 +57,7 @@ impl Change {
 
     fn goal(self) -> Goal {
         match self {
-            Self::Start | Self::Restart => Goal::Running,
+            Self::Start | Self::StartWithApps | Self::Restart => Goal::Running,
             Self::Stop => Goal::Stopped,
             Self::Cancel | Self::Retry => Goal::Settled,
         }
@@ -64,7 +66,7 @@ impl Change {
     fn event(self, vm: &Vm) -> Event<'_> {
         let (id, name) = (&vm.id, vm.name.as_str());
         match self {
-            Self::Start => Event::Starting { id, name },
+            Self::Start | Self::StartWithApps => Event::Starting { id, name },
             Self::Stop => Event::Stopping { id, name },
             Self::Restart => Event::Restarting { id, name },
             Self::Cancel => Event::Cancelling { id, name },
@@ -108,7 +110,12 @@ pub(super) async fn settle(
 ) -> CommandResult {
     tell(session, vm.name.as_str(), &change.event(vm))?;
     match Wait::new(session, vm, change.goal()).until(args).await? {
-        Reached::Status(Status::Running) => ready(session, vm).await,
+        Reached::Status(Status::Running) => {
+            if change == Change::StartWithApps {
+                apps::wait(session, vm, args.wait_timeout).await?;
+            }
+            ready(session, vm).await
+        }
         Reached::Status(status) => {
             if session.output.is_human() {
                 session.output.line(format!("{} is {status}", vm.name))

@@ -63,6 +63,8 @@ pub(super) enum Event<'a> {
     Deleting { id: &'a WorkspaceId, name: &'a str },
     /// It is doing something else now.
     VmStatus { id: &'a WorkspaceId, status: Status },
+    /// One of its apps begins to be waited for, or answers.
+    AppStatus { app: &'a str, status: &'static str },
     /// It is ready.
     Ready {
         id: &'a WorkspaceId,
@@ -301,6 +303,7 @@ pub(super) fn tell(session: &Session, name: &str, event: &Event<'_>) -> CommandR
         Event::Retrying { .. } => "trying again",
         Event::Deleting { .. } => "deleting",
         Event::VmStatus { status, .. } => status.as_str(),
+        Event::AppStatus { status, .. } => status,
         // What people read about these is data.
         Event::Ready { .. } | Event::Stopped { .. } | Event::Deleted { .. } => return Ok(()),
     };
