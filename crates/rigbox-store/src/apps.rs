@@ -20,7 +20,7 @@ pub use row::{AppRow, NewApp, Published};
 
 use crate::{
     Amount, Over, Page, PageRequest, Scope, StoreError, accounts, bindings,
-    engine::Engine,
+    engine::{Engine, Text},
     feed::Wake,
     idempotency::{self, Claim},
     page::Key,
@@ -70,7 +70,11 @@ const COUNT_OF_WORKSPACE: &str = "SELECT COUNT(*) AS count FROM apps WHERE works
 
 const COUNT_OF_ACCOUNT: &str = "SELECT COUNT(*) AS count FROM apps WHERE account_id = $1";
 
-const OWNER: &str = "SELECT account_id FROM workspaces WHERE id = $1 AND desired <> 'deleted'";
+/// Held, so that no report of its host falls in between: see `workspaces::observe`.
+const OWNER: Text = Text {
+    sqlite: "SELECT account_id FROM workspaces WHERE id = $1 AND desired <> 'deleted'",
+    postgres: "SELECT account_id FROM workspaces WHERE id = $1 AND desired <> 'deleted' FOR UPDATE",
+};
 
 const INSERT: &str = "INSERT INTO apps (id, account_id, workspace_id, name, kind, port, protocol, \
      active, visibility, allowed_emails, description, metadata, created_at, updated_at, revision) \
@@ -103,7 +107,8 @@ impl Apps<'_> {
         let mut tx = self.engine.begin().await?;
         // Taken first: from here on this is the only transaction that adds apps.
         let revision = tx.revision().await?;
-        let owner = sqlx::query(OWNER).bind(new.workspace.as_str()).fetch_optional(tx.on()).await?;
+        let owner = sqlx::query(self.engine.text(OWNER)).bind(new.workspace.as_str());
+        let owner = owner.fetch_optional(tx.on()).await?;
         let owner = owner.ok_or_else(|| StoreError::not_found("workspace", &new.workspace))?;
         let account: AccountId = Columns::of("workspaces", &owner).parsed("account_id")?;
         names::take(&mut tx, account, &new.name, now).await?;

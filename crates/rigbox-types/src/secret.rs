@@ -23,6 +23,7 @@ mod tests {
     use crate::{
         api::{
             api_keys::ApiKeySecretResponse,
+            apps::ShareLinkSecretResponse,
             device::{DeviceSessionResponse, DeviceStatusResponse},
             service_specs::{
                 CreateServiceSpecRequest, ServiceSpecResponse, UpdateServiceSpecRequest,
@@ -98,6 +99,13 @@ mod tests {
             shown::<DeviceStatusResponse>(json!({
                 "status": "approved", "api_key": "hunter2", "api_key_id": null,
                 "user_email": null,
+            })),
+            shown::<ShareLinkSecretResponse>(json!({
+                "link": {
+                    "id": ID, "app_id": "app-aaaaaaaa", "name": null, "created_by": ID,
+                    "created_at": TIME, "expires_at": TIME,
+                },
+                "url": "hunter2",
             })),
             shown::<AssignedScript>(script),
             shown::<AssignedService>(service),

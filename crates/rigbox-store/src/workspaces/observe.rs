@@ -4,13 +4,16 @@
 //! the same transaction; an observation by which apps are served otherwise than before gives each of
 //! them a revision.
 
-use rigbox_types::{Desired, HostId, Observed as State, access::ResourceRef, host::Observation};
+use rigbox_types::{
+    Desired, HostId, Observed as State, WorkspaceId, access::ResourceRef, host::Observation,
+};
 
 use super::Workspaces;
 use crate::{
     StoreError,
     apps::follow,
     bindings,
+    engine::Text,
     feed::Wake,
     row::{Columns, json, json_optional, word},
     samples, tags,
@@ -35,8 +38,14 @@ const GOES: &str = "SELECT id FROM workspaces \
 const REMOVAL: &str = "INSERT INTO removals (revision, host_id, workspace_id, removed_at) \
      VALUES ($1, $2, $3, $4)";
 
-const SERVED: &str = "SELECT observed, observed_generation FROM workspaces \
-     WHERE id = $1 AND EXISTS (SELECT 1 FROM apps WHERE workspace_id = $1)";
+/// Another report of the same host waits until this one is done.
+const SEEN: Text = Text {
+    sqlite: "SELECT observed, observed_generation FROM workspaces WHERE id = $1 AND host_id = $2",
+    postgres: "SELECT observed, observed_generation FROM workspaces \
+         WHERE id = $1 AND host_id = $2 FOR UPDATE",
+};
+
+const HAS_APPS: &str = "SELECT id FROM apps WHERE workspace_id = $1 LIMIT 1";
 
 const EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1 AND host_id = $2";
 
@@ -93,7 +102,7 @@ impl Workspaces<'_> {
         ordered.sort_by(|(_, left), (_, right)| left.workspace.cmp(&right.workspace));
         let mut outcomes = vec![Observed::Unknown; observations.len()];
         for (at, observation) in ordered {
-            let served = served(&mut tx, observation).await?;
+            let before = seen(&mut tx, self.engine.text(SEEN), (host, observation)).await?;
             let outcome = if may_remove(observation) {
                 remove_or_update(&mut tx, host, observation, now).await?
             } else {
@@ -101,7 +110,10 @@ impl Workspaces<'_> {
             };
             // Whether it runs is in the observed side and in how new that is.
             let said = (word(&observation.observed)?, observation.generation.0);
-            if outcome == Observed::Applied && served.is_some_and(|served| served != said) {
+            let changed = outcome == Observed::Applied && before.is_some_and(|seen| seen != said);
+            // Whoever makes an app holds the workspace's row: one that is made now sees what is seen
+            // here, or is seen here.
+            if changed && has_apps(&mut tx, &observation.workspace).await? {
                 match counter {
                     Counter::Free => return Ok(None),
                     Counter::Held => {
@@ -125,12 +137,18 @@ enum Counter {
     Free,
 }
 
-/// What was observed of a workspace that has apps; none of one that has none.
-async fn served(
+async fn has_apps(tx: &mut Tx<'_>, workspace: &WorkspaceId) -> Result<bool, StoreError> {
+    let query = sqlx::query(HAS_APPS).bind(workspace.as_str());
+    Ok(query.fetch_optional(tx.on()).await?.is_some())
+}
+
+/// What was observed of a workspace until now.
+async fn seen(
     tx: &mut Tx<'_>,
-    observation: &Observation,
+    text: &'static str,
+    (host, observation): (&HostId, &Observation),
 ) -> Result<Option<(String, u64)>, StoreError> {
-    let query = sqlx::query(SERVED).bind(observation.workspace.as_str());
+    let query = sqlx::query(text).bind(observation.workspace.as_str()).bind(host.as_str());
     let Some(row) = query.fetch_optional(tx.on()).await? else { return Ok(None) };
     let columns = Columns::of("workspaces", &row);
     Ok(Some((columns.raw("observed")?, columns.number("observed_generation")?)))
