@@ -200,7 +200,7 @@ mod tests {
             assert_eq!(text.parse::<AppName>().unwrap().as_str(), kept);
         }
         let long = "a".repeat(APP_NAME_MAX_LEN + 1);
-        for bad in ["", "-a", "a-", "a_b", "_a", "a.b", "ä", "K", "a b", "a\n", &long] {
+        for bad in ["", "-a", "a-", "a_b", "_a", "a.b", "ä", "a b", "a\n", &long] {
             assert!(bad.parse::<AppName>().is_err(), "{bad:?}");
         }
     }
