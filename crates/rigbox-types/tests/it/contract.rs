@@ -41,7 +41,7 @@ pub(crate) struct Schema {
     pub(crate) words: Option<Vec<String>>,
     /// Another name of the same shape.
     pub(crate) same_as: Option<String>,
-    /// One of several; no operation that exists has one yet, so it is not compared.
+    /// One of several; not compared, but always on the list, so that somebody looks.
     pub(crate) other: Option<String>,
     /// Name and type.
     pub(crate) fields: Option<BTreeMap<String, String>>,

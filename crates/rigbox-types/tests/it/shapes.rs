@@ -65,7 +65,9 @@ impl<'a> Shapes<'a> {
             let more = members.keys().filter(|field| !fields.contains_key(*field));
             more.for_each(|field| self.tell(format!("{name}.{field}: is not in the contract")));
         } else {
-            panic!("{name} is compared with an operation now: give it fields ({:?})", theirs.other);
+            let one = theirs.other.as_deref().unwrap_or_else(|| panic!("{name} is nothing"));
+            let ours = ours["oneOf"].as_array().map_or(0, Vec::len);
+            self.tell(format!("{name}: is one of {ours}, to be compared by eye with {one}"));
         }
     }
 
