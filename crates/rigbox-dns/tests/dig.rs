@@ -1,4 +1,5 @@
 //! The responder as `dig` sees it, over both ways.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::net::SocketAddr;
 

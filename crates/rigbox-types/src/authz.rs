@@ -274,33 +274,7 @@ pub fn authorise<T>(
                 Err(Denied::Unknown)
             }
         }
-        (_, Resource::App { visibility: Visibility::Public, .. }) if right == Right::AppVisit => {
-            Ok(granted)
-        }
-        // Not even an operator is a visitor of what is somebody's own.
-        (
-            Principal::Key { account, scopes, .. },
-            Resource::App { id, workspace, owner, granted: given, visibility, listed },
-        ) if right == Right::AppVisit => {
-            let listed = *visibility == Visibility::Privileged && *listed;
-            let welcome = account == owner || given.is_some() || listed;
-            let within = scopes.iter().any(|scope| scope_on_app(scope, right, id, workspace));
-            if welcome && within { Ok(granted) } else { Err(Denied::Forbidden) }
-        }
-        (Principal::Key { scopes, .. }, Resource::App { id, workspace, .. }) => {
-            let role = role(who, resource).ok_or(Denied::Unknown)?;
-            let allows = |right| {
-                gives(role, ScopeKind::App, right)
-                    && scopes.iter().any(|scope| scope_on_app(scope, right, id, workspace))
-            };
-            if allows(right) {
-                Ok(granted)
-            } else if allows(Right::AppRead) {
-                Err(Denied::Forbidden)
-            } else {
-                Err(Denied::Unknown)
-            }
-        }
+        (_, Resource::App { .. }) => judge_app(who, right, resource).map(|()| granted),
         // Code in a workspace sees that workspace and nothing else.
         (Principal::Guest { workspace, .. }, Resource::Workspace { id, .. }) => {
             if workspace != id {
@@ -308,9 +282,34 @@ pub fn authorise<T>(
             }
             if right == Right::GuestRead { Ok(granted) } else { Err(Denied::Forbidden) }
         }
-        (Principal::Guest { .. }, Resource::Account { .. } | Resource::App { .. }) => {
-            Err(Denied::Unknown)
-        }
+        (Principal::Guest { .. }, Resource::Account { .. }) => Err(Denied::Unknown),
+    }
+}
+
+/// [`authorise`] for an app.
+fn judge_app(who: &Principal, right: Right, resource: &Resource) -> Result<(), Denied> {
+    let Resource::App { id, workspace, owner, granted, visibility, listed } = resource else {
+        return Err(Denied::Unknown);
+    };
+    if right == Right::AppVisit && *visibility == Visibility::Public {
+        return Ok(());
+    }
+    let Principal::Key { account, scopes, .. } = who else { return Err(Denied::Unknown) };
+    let within = |right| scopes.iter().any(|scope| scope_on_app(scope, right, id, workspace));
+    if right == Right::AppVisit {
+        // Not even an operator is a visitor of what is somebody's own.
+        let listed = *visibility == Visibility::Privileged && *listed;
+        let welcome = account == owner || granted.is_some() || listed;
+        return if welcome && within(right) { Ok(()) } else { Err(Denied::Forbidden) };
+    }
+    let role = role(who, resource).ok_or(Denied::Unknown)?;
+    let allows = |right| gives(role, ScopeKind::App, right) && within(right);
+    if allows(right) {
+        Ok(())
+    } else if allows(Right::AppRead) {
+        Err(Denied::Forbidden)
+    } else {
+        Err(Denied::Unknown)
     }
 }
 

@@ -1,4 +1,5 @@
 //! A port of a real workspace under a name: who sees it, and what it survives. The visitor is curl.
+#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::{
     fs,
