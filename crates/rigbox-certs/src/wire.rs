@@ -173,7 +173,7 @@ impl HttpClient for Wire {
 
 fn is_problem(answer: &Response<Bytes>) -> bool {
     serde_json::from_slice::<serde_json::Value>(answer.body())
-        .is_ok_and(|document| document.get("type").or(document.get("detail")).is_some())
+        .is_ok_and(|document| document.get("type").or_else(|| document.get("detail")).is_some())
 }
 
 /// `Retry-After`, as seconds or as a date.

@@ -187,7 +187,7 @@ impl AppVisits<'_> {
         let columns = Columns::of("app_cookies", &row);
         let session: Option<SessionId> = columns.parsed_optional("session_id")?;
         let link: Option<ShareLinkId> = columns.parsed_optional("link_id")?;
-        let rests_on = session.map(RestsOn::Session).or(link.map(RestsOn::Link));
+        let rests_on = session.map(RestsOn::Session).or_else(|| link.map(RestsOn::Link));
         let expires_at = columns.moment("expires_at")?;
         Ok(rests_on.map(|rests_on| CookieRow { rests_on, expires_at }))
     }

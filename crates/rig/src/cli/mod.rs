@@ -25,11 +25,6 @@ pub(crate) use app::{
     AppTarget, AppUpdateArgs, DomainArgs, ExposePortArgs, LogSourceArgs, LogSourceCommand,
     OpenArgs, ShareArgs,
 };
-pub(crate) use app::{
-    AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,
-    AppTarget, AppUpdateArgs, DomainArgs, ExposePortArgs, LogSourceArgs, LogSourceCommand,
-    OpenArgs, ShareArgs,
-};
 pub(crate) use workspace::{
     CopyArgs, EnvCommand, EnvGetArgs, EnvListArgs, EnvSetArgs, EnvUnsetArgs, ExecArgs, ListArgs,
     LogsArgs, NewArgs, RemoveArgs, ResizeArgs, ServicesArgs, ShellArgs, SpawnArgs, StateArgs,

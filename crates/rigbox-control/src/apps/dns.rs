@@ -76,8 +76,14 @@ fn take(answer: &Message, from: String, leads: &mut Leads) -> Option<String> {
         for record in records {
             match &record.data {
                 RData::CNAME(to) => next = Some(text(&to.0)),
-                RData::A(address) => ends |= leads.addresses.insert(address.0.into()) || true,
-                RData::AAAA(address) => ends |= leads.addresses.insert(address.0.into()) || true,
+                RData::A(address) => {
+                    leads.addresses.insert(address.0.into());
+                    ends = true;
+                }
+                RData::AAAA(address) => {
+                    leads.addresses.insert(address.0.into());
+                    ends = true;
+                }
                 _ => {}
             }
         }

@@ -213,7 +213,7 @@ impl Certificates {
             _ => None,
         };
         let at = renew_at(life, suggested, row.jitter);
-        let ask_at = suggested.map_or(later(now, ASK_MAX), |window| window.ask_again_at);
+        let ask_at = suggested.map_or_else(|| later(now, ASK_MAX), |window| window.ask_again_at);
         let ask_at = ask_at.clamp(later(now, ASK_MIN), later(now, ASK_MAX));
         self.store.certificates().plan((&row.subject, &row.id), at, ask_at).await?;
         Ok(())

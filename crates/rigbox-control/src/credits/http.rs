@@ -66,10 +66,9 @@ pub(crate) async fn user_statement_show(
 /// adds nothing however late it comes.
 pub(crate) async fn user_credits_change(
     State(control): State<Arc<Control>>,
-    Extension(access): Extension<Access>,
     _: ForPlatform,
     Id(id): Id<AccountId>,
-    headers: HeaderMap,
+    (Extension(access), headers): (Extension<Access>, HeaderMap),
     Document(request): Document<ChangeCreditsRequest>,
 ) -> ApiResult<Json<ChangeCreditsResponse>> {
     in_field("reason", rigbox_types::text::Reason::check(&request.reason))?;

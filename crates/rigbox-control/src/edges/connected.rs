@@ -200,7 +200,24 @@ mod tests {
         let one = edges.connect("one".to_owned()).unwrap();
         edges.acknowledged(&ack("one", 7));
         one.begins_anew();
-        assert_eq!(edges.behind(Revision(1), None), ["one"]);
+        let late = edges.late(|edge| edge.acknowledged < Some(Revision(1)), Duration::ZERO).await;
+        assert_eq!(late, ["one"]);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_revision_is_taken_when_all_have_its_mark() {
+        use crate::certificates::Edges as _;
+        let edges = Edges::new();
+        let long = Duration::from_secs(30);
+        assert!(edges.taken(3, long).await, "there are none");
+        let _one = edges.connect("one".to_owned()).unwrap();
+        assert!(!edges.taken(3, Duration::ZERO).await);
+        let marked = |mark| EdgeAck { mark, ..ack("one", 1) };
+        let acks = async {
+            edges.acknowledged(&marked(2));
+            edges.acknowledged(&marked(3));
+        };
+        assert!(tokio::join!(edges.taken(3, long), acks).0);
     }
 
     #[tokio::test]

@@ -131,7 +131,7 @@ impl Sockets {
     /// The port that visitors see.
     fn https_port(&self, up: &Up<'_>) -> anyhow::Result<u16> {
         let own = self.https.local_addr().context("the edge's address")?;
-        Ok(up.config.edge.https_port.unwrap_or(own.port()))
+        Ok(up.config.edge.https_port.unwrap_or_else(|| own.port()))
     }
 }
 

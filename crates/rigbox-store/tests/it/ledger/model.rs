@@ -124,6 +124,7 @@ fn micro(amount: i64) -> Credits {
     Credits::from_micro(amount).unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a step")]
 async fn play(world: &World, account: AccountId, steps: &[Step]) {
     let store = &world.store;
     store.accounts().insert_user(account, &profile("operator"), None).await.unwrap();
