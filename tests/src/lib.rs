@@ -3,6 +3,7 @@
 //! Invariant: a test's platform lives in its own data directory and leaves nothing on the machine.
 //! Does not link any server crate.
 
+pub mod authority;
 pub mod client;
 pub mod internet;
 pub mod machine;

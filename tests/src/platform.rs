@@ -54,6 +54,12 @@ pub struct Options {
     pub template: String,
     /// Images made ready; `tiny` when empty.
     pub images: Vec<String>,
+    /// The domain; the default when empty.
+    pub domain: String,
+    /// Lines of `[edge]`; without any it listens at any free port.
+    pub edge: String,
+    /// More tables.
+    pub tables: String,
 }
 
 impl Platform {
@@ -101,10 +107,16 @@ impl Platform {
             }
         }
         let template = if options.template.is_empty() { "tiny" } else { &options.template };
+        let or = |text: &str, default: &str| {
+            if text.is_empty() { default.to_owned() } else { text.to_owned() }
+        };
+        let domain = or(&options.domain, "rigbox.localhost");
+        let edge = or(&options.edge, "listen = \"127.0.0.1:0\"");
         let config = format!(
-            "[api]\nlisten = \"127.0.0.1:{port}\"\n[edge]\nlisten = \"127.0.0.1:0\"\n[host]\n{host}\n[images]\nready = {images:?}\n\
-             [first]\nworkspace = {:?}\ntemplate = {template:?}\n",
-            options.first
+            "domain = {domain:?}\n[api]\nlisten = \"127.0.0.1:{port}\"\n[edge]\n{edge}\n\
+             [host]\n{host}\n[images]\nready = {images:?}\n\
+             [first]\nworkspace = {:?}\ntemplate = {template:?}\n{}\n",
+            options.first, options.tables
         );
         fs::write(platform.data.path().join("rigbox.toml"), config)?;
         Ok(platform)
@@ -486,6 +498,10 @@ fn signal(pid: u32, signal: Signal) -> Result<()> {
     kill(pid, signal).with_context(|| format!("send {signal} to {pid}"))
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody has.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

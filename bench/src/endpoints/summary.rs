@@ -81,7 +81,9 @@ fn targets(rows: &[Row], engines: &[String], sizes: &[u64]) -> Table {
     let mut table = Table::new(&["what", "engine", "measured", "target", "met"]);
     // Beside fewer the account that asks has fewer of its own, and a page of them is shorter.
     let whole = sizes.iter().find(|size| **size >= OWN);
-    let (Some(few), Some(many)) = (whole.or_else(|| sizes.first()), sizes.last()) else { return table };
+    let (Some(few), Some(many)) = (whole.or_else(|| sizes.first()), sizes.last()) else {
+        return table;
+    };
     let mut line = |what: String, engine: &str, value: Option<f64>, target: (String, f64)| {
         let met = match value {
             None => "not measured",

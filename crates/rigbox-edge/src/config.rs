@@ -4,6 +4,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
+use rigbox_dns::Zone;
 use rigbox_fabric::{Address, Client, dial::DialClient};
 use rigbox_types::rate::Rate;
 
@@ -17,6 +18,8 @@ pub struct EdgeConfig {
     pub https: Listen,
     /// Where they come without, to be sent to TLS; nowhere if none.
     pub http: Option<Listen>,
+    /// Where authorities ask for TXT records of challenges; nowhere if none.
+    pub dns: Option<Dns>,
     /// Control's internal address.
     pub control: ControlClient,
     /// Control's plain API, to which requests for the dashboard's host name go.
@@ -31,6 +34,17 @@ pub struct EdgeConfig {
     pub access_log: AccessLog,
     /// What is allowed.
     pub limits: Limits,
+}
+
+/// The authoritative DNS of challenges.
+#[derive(Debug)]
+pub struct Dns {
+    /// Where questions come as datagrams.
+    pub udp: std::net::UdpSocket,
+    /// Where they come as streams.
+    pub tcp: std::net::TcpListener,
+    /// The zones that are delegated to this edge.
+    pub zones: Vec<Zone>,
 }
 
 /// A client towards control that does not show itself in `Debug`.

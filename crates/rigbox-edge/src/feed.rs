@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http::Method;
+use rigbox_dns::Records;
 use rigbox_fabric::{FabricError, watch::Watch};
 use rigbox_types::{
     Revision,
@@ -33,6 +34,8 @@ pub(crate) struct Feed {
     pub(crate) builder: Builder,
     pub(crate) journal: Option<Journal>,
     pub(crate) acks: watch::Sender<Acked>,
+    /// What is answered by DNS.
+    pub(crate) records: Records,
 }
 
 /// What control is told of.
@@ -176,6 +179,10 @@ impl Feed {
         metrics.apps.set(u64::try_from(table.apps_len()).unwrap_or_default());
         metrics.certificates.set(u64::try_from(table.certificates_len()).unwrap_or_default());
         metrics.revision.set(table.revision.unwrap_or_default().0);
+        let left_out = self.records.replace(table.dns_challenges());
+        if left_out > 0 {
+            tracing::warn!(left_out, "challenges that DNS cannot hold");
+        }
         self.edge.table.store(Arc::new(table));
     }
 

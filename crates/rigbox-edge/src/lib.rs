@@ -39,6 +39,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rigbox_dns::{Records, Responder};
 use rigbox_fabric::task;
 use tokio::{
     sync::watch,
@@ -46,8 +47,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::{AccessLog, ControlClient, Dialers, EdgeConfig, Limits, Listen, MetricsListen};
+pub use config::{
+    AccessLog, ControlClient, Dialers, Dns, EdgeConfig, Limits, Listen, MetricsListen,
+};
 pub use error::EdgeError;
+pub use rigbox_dns::Zone;
 
 use crate::{
     access_log::Log, edge::Edge, feed::Feed, journal::Journal, table::Builder, upstream::Upstream,
@@ -89,8 +93,13 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
     });
     let (acks, acked) = watch::channel(feed::Acked::default());
+    let records = Records::default();
+    if let Some(dns) = config.dns {
+        let serve = challenges(dns, records.clone(), edge.shutdown.clone())?;
+        task::spawn("edge.dns", serve);
+    }
     let builder = Builder::new(config.dialers, limits.upstream_idle_per_app);
-    let mut feed = Feed { edge: edge.clone(), builder, journal: Some(journal), acks };
+    let mut feed = Feed { edge: edge.clone(), builder, journal: Some(journal), acks, records };
     feed.restore(stored);
     let tls = tls::config(edge.table.clone(), edge.tickets.clone()).map_err(EdgeError::Tls)?;
     task::spawn("edge.feed", feed.run());
@@ -118,6 +127,20 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         tracing::warn!("last traffic and lines of the log not told");
     }
     Ok(())
+}
+
+/// Answers authorities by DNS.
+fn challenges(
+    dns: Dns,
+    records: Records,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = ()>, EdgeError> {
+    let bound = |source| EdgeError::Listen { what: "questions of authorities", source };
+    dns.udp.set_nonblocking(true).map_err(bound)?;
+    dns.tcp.set_nonblocking(true).map_err(bound)?;
+    let udp = tokio::net::UdpSocket::from_std(dns.udp).map_err(bound)?;
+    let tcp = tokio::net::TcpListener::from_std(dns.tcp).map_err(bound)?;
+    Ok(Responder::new(dns.zones, records).serve(udp, tcp, shutdown))
 }
 
 /// Closes connections to workspaces that were idle for too long.

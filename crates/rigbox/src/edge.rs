@@ -2,17 +2,26 @@
 //! Invariant: no thread is started and no byte of a visitor is read before root is given up.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::AsFd as _,
+    thread,
+    time::Duration,
 };
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_edge::{AccessLog, ControlClient, Dialers, EdgeConfig, Limits, Listen, MetricsListen};
+use rigbox_edge::{
+    AccessLog, ControlClient, Dialers, Dns, EdgeConfig, Limits, Listen, MetricsListen, Zone,
+};
 use rigbox_fabric::{Client, ClientAuth, descriptors};
 use serde::{Deserialize, Serialize};
 
 use crate::role;
+
+/// How often, and after which pause, sockets are tried that another edge is about to leave.
+const DNS_TRIES: u32 = 100;
+const DNS_PAUSE: Duration = Duration::from_millis(50);
 
 /// The file that `rigbox up` writes for this role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +34,13 @@ pub(crate) struct EdgeFile {
     /// Where it listens without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
+    /// Where it answers authorities by DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<SocketAddr>,
+    /// The zone that is delegated to it.
+    pub(crate) dns_zone: String,
+    /// The domain, which is the name server's name as well.
+    pub(crate) domain: String,
     /// Where it reaches control.
     pub(crate) control: String,
     /// Control's API, for the dashboard's host name.
@@ -53,13 +69,14 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
         (None, None) => None,
         (handed_over, address) => Some(listener(handed_over, address.unwrap_or(file.listen))?),
     };
+    let dns = file.dns.map(|address| dns(address, &file)).transpose()?;
     role::give_root_up("the edge", file.uid, None)?;
     // Becoming another user undoes it.
     role::follow(parent)?;
     /// One for each of the machine's, which all do the same.
     const THREADS_MAX: usize = 64;
     role::serve(THREADS_MAX, async |shutdown| {
-        let config = edge_config(file, https, http)?;
+        let config = edge_config(file, (https, http, dns))?;
         Box::pin(rigbox_edge::run(config, shutdown)).await.context("run the edge")
     })
 }
@@ -71,10 +88,26 @@ fn listener(handed_over: Option<TcpListener>, address: SocketAddr) -> anyhow::Re
     }
 }
 
+/// Opens the sockets of the DNS. An edge that is being replaced may have them for a moment still.
+fn dns(address: SocketAddr, file: &EdgeFile) -> anyhow::Result<Dns> {
+    let open = || io::Result::Ok((UdpSocket::bind(address)?, TcpListener::bind(address)?));
+    let mut tries = 0;
+    let (udp, tcp) = loop {
+        match open() {
+            Err(error) if tries < DNS_TRIES && error.kind() == io::ErrorKind::AddrInUse => {
+                tries += 1;
+                thread::sleep(DNS_PAUSE);
+            }
+            opened => break opened.with_context(|| format!("listen on {address} (edge.dns)"))?,
+        }
+    };
+    let zone = Zone::new(&file.dns_zone, &file.domain).context("the zone of challenges")?;
+    Ok(Dns { udp, tcp, zones: vec![zone] })
+}
+
 fn edge_config(
     file: EdgeFile,
-    https: TcpListener,
-    http: Option<TcpListener>,
+    (https, http, dns): (TcpListener, Option<TcpListener>, Option<Dns>),
 ) -> anyhow::Result<EdgeConfig> {
     let control = file.control.parse().context("control")?;
     let control = Client::new(control, &ClientAuth::Local).context("a client of control")?;
@@ -83,6 +116,7 @@ fn edge_config(
         name: format!("edge-{}", std::process::id()),
         https: Listen::Bound(https),
         http: http.map(Listen::Bound),
+        dns,
         control: ControlClient(control),
         dashboard: Some(file.dashboard),
         state: file.state,

@@ -9,6 +9,7 @@ mod backup;
 mod bad_days;
 mod base;
 mod capacity;
+mod certificates;
 mod contract;
 mod isolation;
 mod kills;

@@ -84,6 +84,14 @@ impl Snapshot {
         })
     }
 
+    /// Names and values of the TXT records to answer.
+    pub(crate) fn dns_challenges(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.challenges.iter().filter_map(|challenge| match challenge {
+            Challenge::Dns { name, value } => Some((name.as_str(), value.as_str())),
+            Challenge::Http { .. } | Challenge::TlsAlpn { .. } => None,
+        })
+    }
+
     pub(crate) fn apps_len(&self) -> usize {
         self.apps.len()
     }

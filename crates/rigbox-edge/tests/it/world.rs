@@ -144,6 +144,7 @@ impl World {
         self.shutdown = CancellationToken::new();
         let config = EdgeConfig {
             name: "edge-1".to_owned(),
+            dns: None,
             https: Listen::Address(self.https),
             http: Some(Listen::Address(self.http)),
             control: ControlClient(self.control.client.clone()),

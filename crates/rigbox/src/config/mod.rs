@@ -74,6 +74,9 @@ pub(crate) struct EdgeConfig {
     /// Where visitors come without, to be sent on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
+    /// Where authorities ask for TXT records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<SocketAddr>,
     /// The port that visitors see, when something passes it on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) https_port: Option<u16>,
@@ -227,6 +230,7 @@ impl Default for EdgeConfig {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8443).into(),
             http: None,
+            dns: None,
             https_port: None,
             log: "info".to_owned(),
             access_log: 0,

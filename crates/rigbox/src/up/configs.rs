@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Sockets, Up};
 use crate::{
-    config::DriverChoice,
+    config::{Config, DriverChoice},
     control::{ControlFile, EdgePart},
     data::Platform,
     edge::EdgeFile,
@@ -103,12 +103,21 @@ fn dashboard_host(api_url: Option<&str>) -> Option<String> {
     Some(authority.host().to_ascii_lowercase())
 }
 
+/// The zone whose TXT records prove that the domain is ours.
+fn challenge_zone(config: &Config) -> String {
+    let alias = config.certificates.dns_alias.clone();
+    alias.unwrap_or_else(|| format!("_acme-challenge.{}", config.domain))
+}
+
 fn edge_file(up: &Up<'_>, platform: &Platform, (api, https): (SocketAddr, SocketAddr)) -> EdgeFile {
     let layout = up.layout;
     EdgeFile {
         uid: platform.edge_uid,
         listen: https,
         http: up.config.edge.http,
+        dns: up.config.edge.dns,
+        dns_zone: challenge_zone(up.config),
+        domain: up.config.domain.clone(),
         control: format!("unix:{}", layout.control_edge_socket()),
         dashboard: api,
         state: layout.edge(),
