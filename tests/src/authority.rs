@@ -62,6 +62,7 @@ impl Authority {
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
             .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
             .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-keyout", &path("key.pem"), "-out", &path("own.pem")])
             .output()
             .context("run openssl")?;

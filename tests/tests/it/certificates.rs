@@ -1,6 +1,5 @@
 //! Certificates of an authority that asks the edge itself, over every way that it has: the wildcard by
 //! DNS, custom domains by a handshake or a page. The authority refuses one nonce in five.
-#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::{path::Path, process::Command, time::Duration};
 
