@@ -110,7 +110,7 @@ pub(crate) enum CaCommand {
         long_about = "Have this machine and its browsers trust the CA: it can sign for the \
             installation's domain alone. Puts it into the store of Debian (needs root) and, where \
             certutil is installed, into the user's store of Chromium, and says what it did.",
-        after_help = examples!("rig ca install", "sudo rig ca install")
+        after_help = examples!("rig ca install")
     )]
     Install,
 }

@@ -27,6 +27,7 @@ fn what_is_left_is_shown_to_the_millionth() {
     );
     let ended = world.rig("credits --output json");
     assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), credits(false));
+    let world = World::new();
     world.server.on("GET /api/v1/users/me/credits", Reply::Json(200, credits(true)));
     let shown = world.rig("credits").stdout;
     assert!(shown.contains("no limit") && !shown.contains("expiring"), "{shown}");

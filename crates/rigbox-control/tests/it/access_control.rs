@@ -37,6 +37,9 @@ async fn roles_say_what_they_give() {
             "workspace_read",
             "workspace_operate",
             "workspace_enter",
+            "app_visit",
+            "app_read",
+            "app_operate",
             "access_read",
             "access_leave"
         ])

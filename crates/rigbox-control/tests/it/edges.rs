@@ -19,11 +19,16 @@ async fn watch(world: &World, query: &str) -> Watch<Value> {
     world.host.control.watch(&format!("/internal/v1/edge/events?{query}")).await.unwrap()
 }
 
-/// The next event that says something.
+/// What is told of certificates, at any time.
+const OF_CERTIFICATES: [&str; 5] =
+    ["certificate", "certificate_gone", "challenges", "ticket_keys", "mark"];
+
+/// The next event that says something of apps.
 async fn next(watch: &mut Watch<Value>) -> Value {
     loop {
         let event = timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap();
-        if event["event"] != "heartbeat" {
+        let kind = event["event"].as_str().unwrap();
+        if kind != "heartbeat" && !OF_CERTIFICATES.contains(&kind) {
             return event;
         }
     }

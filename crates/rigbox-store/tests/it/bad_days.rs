@@ -99,7 +99,7 @@ async fn a_full_disk_is_said_and_passes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
     // The mount is in a namespace of the child's own and goes with it.
-    let script = format!("mount -t tmpfs -o size=2m none '{path}' && exec \"$@\"");
+    let script = format!("mount -t tmpfs -o size=4m none '{path}' && exec \"$@\"");
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", &script, "sh"])
         .arg(std::env::current_exe().unwrap())

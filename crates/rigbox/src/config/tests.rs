@@ -163,6 +163,8 @@ fn what_is_commented_out_can_be_switched_on() {
         .map(|line| if is_key(line) { line.trim_start_matches("# ") } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
+    // An authority without its terms is refused.
+    let text = text.replace("acme_terms_agreed = false", "acme_terms_agreed = true");
     let config = parse("default.toml".into(), &text).unwrap();
     assert_eq!(config.host.pool_gib, Some(100));
     assert!(config.control.database_url_file.is_some());
