@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod bad_days;
 mod base;
+mod browser;
 mod capacity;
 mod certificates;
 mod contract;

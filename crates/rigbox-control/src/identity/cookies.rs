@@ -140,16 +140,20 @@ impl Cookies {
         value
     }
 
-    /// The value of a cookie, if there is just one of this name.
+    /// The value of a cookie, if there is just one of this name. Others may have any bytes: every host
+    /// below this one can set some that are sent here, too.
     fn find<'h>(&self, headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
         let name = self.name(name);
-        let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let pairs = values.filter(|text| text.len() <= MAX_LEN).flat_map(|text| text.split(';'));
-        let mut found = pairs
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(known, value)| *known == name && !value.is_empty());
-        let (_, value) = found.next()?;
-        found.next().is_none().then_some(value)
+        let values = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let values = values.filter(|value| value.len() <= MAX_LEN);
+        let mut found =
+            values.flat_map(|value| value.split(|byte| *byte == b';')).filter_map(|pair| {
+                let pair = pair.trim_ascii();
+                let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                (!value.is_empty()).then_some(value)
+            });
+        let (value, None) = (found.next()?, found.next()) else { return None };
+        std::str::from_utf8(value).ok()
     }
 
     /// Refuses what another site made the browser send. Where it changes something, the request must
@@ -222,6 +226,9 @@ mod tests {
         assert_eq!(of("a=b; __Host-rigbox-session=x").as_deref(), Some("x"));
         assert_eq!(of("rigbox-session=x"), None);
         assert_eq!(of("__Host-rigbox-session=x; __Host-rigbox-session=y"), None);
+        let letters = HeaderValue::from_bytes(b"a=\xe4; __Host-rigbox-session=x; b=\xff").unwrap();
+        let letters = HeaderMap::from_iter([(header::COOKIE, letters)]);
+        assert_eq!(cookies.session(&letters), Some("x"), "another host's cookie hides none");
         let set = cookies.set("rigbox-session", "x", 7);
         assert_eq!(
             set.to_str().unwrap(),

@@ -31,22 +31,26 @@ pub(crate) fn state(headers: &HeaderMap) -> Option<&str> {
     value(headers, STATE)
 }
 
+/// The value of the cookie of a name; none where there are two, of which one is not ours. Others may
+/// have any bytes: every host of the domain can set some that are sent here, too.
 fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let found = pairs(headers).find_map(|pair| {
-        let (its, value) = pair.split_once('=')?;
-        (its.trim() == name).then(|| value.trim())
-    })?;
+    let values = headers.get_all(header::COOKIE).iter();
+    let pairs = values.flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+    let mut found = pairs.filter_map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let (its, value) = (pair.get(..at)?, pair.get(at + 1..)?);
+        (its.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    });
+    let (found, None) = (found.next()?, found.next()) else { return None };
+    let found = std::str::from_utf8(found).ok()?;
     (!found.is_empty() && found.len() <= VALUE_MAX_LEN).then_some(found)
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let texts = headers.get_all(header::COOKIE).iter();
-    texts.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';')).map(str::trim)
-}
-
-/// Whether a cookie, or what sets one, is of ours.
+/// Whether a cookie, or what sets one, is of ours. One without a name is sent as its value alone, which
+/// then looks like one with a name.
 fn is_ours(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"=").unwrap_or(text).trim_ascii_start();
     text.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX.as_bytes()))
 }
 
@@ -157,8 +161,52 @@ mod tests {
             (&["__Host-rigbox-app2=x"], None),
             (&["rigbox-app=x"], None),
             (&["__Host-rigbox-app="], None),
+            (&["__host-rigbox-app=x"], None),
+            (&["a=\"__Host-rigbox-app=x"], None),
+            (&["=__Host-rigbox-app=x"], None),
         ] {
             assert_eq!(app(&cookies(values)), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn of_two_cookies_neither_counts() {
+        for values in [
+            &["__Host-rigbox-app=x; __Host-rigbox-app=y"][..],
+            &["__Host-rigbox-app=x", "a=b; __Host-rigbox-app=x"],
+            &["__Host-rigbox-app=; __Host-rigbox-app=x"],
+        ] {
+            assert_eq!(app(&cookies(values)), None, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_another_host_hides_none_of_ours() {
+        let mut headers = HeaderMap::new();
+        for bytes in [&b"letters=\xe4\xf6; __Host-rigbox-app=x; more=\xff"[..], b"\xe4"] {
+            headers.append(header::COOKIE, HeaderValue::from_bytes(bytes).unwrap());
+        }
+        assert_eq!(app(&headers), Some("x"));
+        strip(&mut headers);
+        let left = headers.get(header::COOKIE).unwrap();
+        assert_eq!(left.as_bytes(), b"letters=\xe4\xf6; more=\xff; \xe4");
+    }
+
+    #[test]
+    fn no_workspace_sets_one_of_ours() {
+        let mut headers = HeaderMap::new();
+        for text in [
+            "a=b",
+            "__Host-rigbox-app=x; Path=/; Secure",
+            " __host-rigbox-state=x",
+            "=__Host-rigbox-app=x; Domain=rigbox.localhost",
+            "= __Host-rigbox-app=x",
+            "c=__Host-rigbox-app",
+        ] {
+            headers.append(header::SET_COOKIE, HeaderValue::from_static(text));
+        }
+        strip_set(&mut headers);
+        let left: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(left, ["a=b", "c=__Host-rigbox-app"]);
     }
 }
