@@ -1,5 +1,9 @@
 //! Chromium's debugging protocol: JSON, ended by NUL, on two descriptors of the process.
 //! Invariant: each call has one answer, by its number. Does not know what is said.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "of a JSON value, which gives null for what is missing"
+)]
 
 use std::{
     collections::HashMap,
@@ -9,7 +13,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Sender, channel},
+        mpsc::{SyncSender, sync_channel},
     },
     time::Duration,
 };
@@ -35,7 +39,7 @@ pub(super) struct Wire {
 struct Shared {
     commands: ChildStdin,
     calls: u64,
-    waiting: HashMap<u64, Sender<Value>>,
+    waiting: HashMap<u64, SyncSender<Value>>,
     /// Told without being asked: session, name, what.
     events: Vec<(String, String, Value)>,
 }
@@ -74,7 +78,7 @@ impl Wire {
         method: &str,
         parameters: Value,
     ) -> Result<Value> {
-        let (answer, answered) = channel();
+        let (answer, answered) = sync_channel(1);
         {
             let mut shared = lock(&self.shared);
             shared.calls += 1;
