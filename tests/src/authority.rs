@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{client::Client, platform::free_port, wait};
+use crate::{client::Client, machine::free_port, wait};
 
 /// How long a part may take to start.
 const START_LIMIT: Duration = Duration::from_secs(30);

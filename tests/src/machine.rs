@@ -1,6 +1,7 @@
-//! What a platform may leave behind on the machine: everything that `rigbox down` must remove.
+//! The machine under the tests: what a platform may leave behind there, which is everything that
+//! `rigbox down` must remove, and ports that are free.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, net::TcpListener, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -99,4 +100,12 @@ fn lines(program: &str, args: &[&str]) -> Result<Vec<String>> {
     let output =
         Command::new(program).args(args).output().with_context(|| format!("run {program}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// A port that nobody has.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

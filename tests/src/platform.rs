@@ -6,7 +6,6 @@ mod restore;
 
 use std::{
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,7 +20,11 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{client::Client, machine, wait};
+use crate::{
+    client::Client,
+    machine::{self, free_port},
+    wait,
+};
 
 /// How long a broken product is watched while it starts: long, because emulation inside emulation
 /// is slow, and only a failing test ever waits for it.
@@ -496,12 +499,4 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
 fn signal(pid: u32, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid)?);
     kill(pid, signal).with_context(|| format!("send {signal} to {pid}"))
-}
-
-/// A port that nobody has.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
