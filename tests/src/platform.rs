@@ -96,11 +96,8 @@ impl Platform {
         for part in ["images", "kernels"] {
             copy(&store.join(part), platform.data.path())?;
         }
-        let images = if options.images.is_empty() {
-            vec!["tiny".to_owned()]
-        } else {
-            options.images.clone()
-        };
+        let tiny = ["tiny".to_owned()];
+        let images = if options.images.is_empty() { &tiny[..] } else { &options.images };
         let driver = env::var("RIGBOX_TEST_DRIVER").unwrap_or_else(|_| "auto".to_owned());
         let pool_gib = if options.pool_gib == 0 { 8 } else { options.pool_gib };
         let mut host = format!("driver = {driver:?}\npool_gib = {pool_gib}\n{}", options.host);
@@ -109,10 +106,10 @@ impl Platform {
                 host.push_str(&format!("\n{key} = {path:?}"));
             }
         }
-        let template = if options.template.is_empty() { "tiny" } else { &options.template };
         let or = |text: &str, default: &str| {
             if text.is_empty() { default.to_owned() } else { text.to_owned() }
         };
+        let template = or(&options.template, "tiny");
         let domain = or(&options.domain, "rigbox.localhost");
         let edge = or(&options.edge, "listen = \"127.0.0.1:0\"");
         let config = format!(
