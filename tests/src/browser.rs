@@ -97,7 +97,9 @@ impl Page {
     /// When nothing is there: no connection, a certificate that is not trusted.
     pub fn open(&self, url: &str) -> Result<Seen> {
         let before = self.documents().len();
-        let gone = self.call("Page.navigate", json!({ "url": url }))?;
+        let go = || self.call("Page.navigate", json!({ "url": url }));
+        // Chromium breaks off whatever it does when any workspace's interface comes or goes.
+        let gone = wait::until(url, PAGE_LIMIT, go, |gone| gone["errorText"] != NETWORK_CHANGED)?;
         ensure!(gone.get("errorText").is_none(), "{url}: {}", gone["errorText"]);
         let loaded = || Ok((self.documents(), self.eval("document.readyState")?));
         let (documents, _) = wait::until(url, PAGE_LIMIT, loaded, |(documents, state)| {
@@ -181,6 +183,8 @@ impl Page {
         self.wire.call(Some(&self.session), method, parameters)
     }
 }
+
+const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
 
 /// What is shown, and whether it is all there.
 const WHERE: &str = "document.readyState + ' ' + location.href.split('#')[0]";
