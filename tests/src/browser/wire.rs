@@ -9,13 +9,15 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Sender, channel},
+        mpsc::{SyncSender, sync_channel},
     },
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+
+use super::text;
 
 /// How long a broken Chromium is waited for.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ pub(super) struct Wire {
 struct Shared {
     commands: ChildStdin,
     calls: u64,
-    waiting: HashMap<u64, Sender<Value>>,
+    waiting: HashMap<u64, SyncSender<Value>>,
     /// Told without being asked: session, name, what.
     events: Vec<(String, String, Value)>,
 }
@@ -74,14 +76,14 @@ impl Wire {
         method: &str,
         parameters: Value,
     ) -> Result<Value> {
-        let (answer, answered) = channel();
+        let (answer, answered) = sync_channel(1);
         {
             let mut shared = lock(&self.shared);
             shared.calls += 1;
             let id = shared.calls;
             let mut call = json!({ "id": id, "method": method, "params": parameters });
-            if let Some(session) = session {
-                call["sessionId"] = json!(session);
+            if let (Some(session), Some(call)) = (session, call.as_object_mut()) {
+                call.insert("sessionId".to_owned(), json!(session));
             }
             shared.waiting.insert(id, answer);
             write!(shared.commands, "{call}\0").with_context(|| format!("tell {method}"))?;
@@ -91,7 +93,7 @@ impl Wire {
         if let Some(error) = answer.get("error") {
             bail!("{method}: {error}");
         }
-        Ok(answer["result"].take())
+        Ok(answer.get_mut("result").map_or(Value::Null, Value::take))
     }
 
     pub(super) fn events(&self, session: &str, name: &str) -> Vec<Value> {
@@ -125,15 +127,14 @@ fn read(answers: ChildStdout, shared: &Mutex<Shared>) {
         }
         bytes.pop();
         let Ok(mut said) = serde_json::from_slice::<Value>(&bytes) else { continue };
-        if let Some(id) = said["id"].as_u64() {
+        if let Some(id) = said.get("id").and_then(Value::as_u64) {
             let waiting = shared.waiting.remove(&id);
             // Who asked may have given up.
             drop(waiting.map(|waiting| waiting.send(said)));
         } else if let (Some(session), Some(name)) =
-            (said["sessionId"].as_str().map(str::to_owned), said["method"].as_str())
+            (text(&said, "/sessionId"), text(&said, "/method"))
         {
-            let name = name.to_owned();
-            let what = said["params"].take();
+            let what = said.get_mut("params").map_or(Value::Null, Value::take);
             shared.events.push((session, name, what));
         }
     }
