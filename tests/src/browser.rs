@@ -73,7 +73,7 @@ impl Person {
     pub fn page(&self) -> Result<Page> {
         let wanted = json!({ "url": "about:blank", "browserContextId": self.id });
         let made = self.wire.call(None, "Target.createTarget", wanted)?;
-        let wanted = json!({ "targetId": made["targetId"], "flatten": true });
+        let wanted = json!({ "targetId": text(&made, "/targetId"), "flatten": true });
         let attached = self.wire.call(None, "Target.attachToTarget", wanted)?;
         let session = text(&attached, "/sessionId").context("no session")?;
         let page = Page { wire: self.wire.clone(), session };
@@ -89,7 +89,7 @@ impl Person {
     pub fn cookies(&self) -> Result<Vec<Value>> {
         let wanted = json!({ "browserContextId": self.id });
         let known = self.wire.call(None, "Storage.getCookies", wanted)?;
-        known["cookies"].as_array().cloned().context("no cookies")
+        known.get("cookies").and_then(Value::as_array).cloned().context("no cookies")
     }
 }
 
@@ -101,8 +101,13 @@ impl Page {
     /// When nothing is there: no connection, a certificate that is not trusted.
     pub fn open(&self, url: &str) -> Result<Seen> {
         let before = self.documents().len();
-        let gone = self.call("Page.navigate", json!({ "url": url }))?;
-        ensure!(gone.get("errorText").is_none(), "{url}: {}", gone["errorText"]);
+        let go = || self.call("Page.navigate", json!({ "url": url }));
+        // Chromium breaks off whatever it does when any workspace's interface comes or goes.
+        let gone = wait::until(url, PAGE_LIMIT, go, |gone| {
+            text(gone, "/errorText").as_deref() != Some(NETWORK_CHANGED)
+        })?;
+        let error = text(&gone, "/errorText");
+        ensure!(error.is_none(), "{url}: {error:?}");
         let loaded = || Ok((self.documents(), self.eval("document.readyState")?));
         let (documents, _) = wait::until(url, PAGE_LIMIT, loaded, |(documents, state)| {
             documents.len() > before && state == "complete"
@@ -168,10 +173,12 @@ impl Page {
     /// Every document that has been answered to this page, in order.
     pub fn documents(&self) -> Vec<Seen> {
         let responses = self.events("Network.responseReceived");
-        let documents = responses.iter().filter(|event| event["type"] == "Document");
+        let documents = responses
+            .iter()
+            .filter(|event| event.get("type").and_then(Value::as_str) == Some("Document"));
         let seen = documents.filter_map(|event| {
-            let response = &event["response"];
-            Some(Seen { url: text(response, "/url")?, status: response["status"].as_u64()? })
+            let status = event.pointer("/response/status")?.as_u64()?;
+            Some(Seen { url: text(event, "/response/url")?, status })
         });
         seen.collect()
     }
@@ -185,6 +192,8 @@ impl Page {
         self.wire.call(Some(&self.session), method, parameters)
     }
 }
+
+const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
 
 /// What is shown, and whether it is all there.
 const WHERE: &str = "document.readyState + ' ' + location.href.split('#')[0]";

@@ -21,6 +21,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::text;
+
 /// How long a broken Chromium is waited for.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -84,8 +86,8 @@ impl Wire {
             shared.calls += 1;
             let id = shared.calls;
             let mut call = json!({ "id": id, "method": method, "params": parameters });
-            if let Some(session) = session {
-                call["sessionId"] = json!(session);
+            if let (Some(session), Some(call)) = (session, call.as_object_mut()) {
+                call.insert("sessionId".to_owned(), json!(session));
             }
             shared.waiting.insert(id, answer);
             write!(shared.commands, "{call}\0").with_context(|| format!("tell {method}"))?;
@@ -95,7 +97,7 @@ impl Wire {
         if let Some(error) = answer.get("error") {
             bail!("{method}: {error}");
         }
-        Ok(answer["result"].take())
+        Ok(answer.get_mut("result").map_or(Value::Null, Value::take))
     }
 
     pub(super) fn events(&self, session: &str, name: &str) -> Vec<Value> {
@@ -129,15 +131,14 @@ fn read(answers: ChildStdout, shared: &Mutex<Shared>) {
         }
         bytes.pop();
         let Ok(mut said) = serde_json::from_slice::<Value>(&bytes) else { continue };
-        if let Some(id) = said["id"].as_u64() {
+        if let Some(id) = said.get("id").and_then(Value::as_u64) {
             let waiting = shared.waiting.remove(&id);
             // Who asked may have given up.
             drop(waiting.map(|waiting| waiting.send(said)));
         } else if let (Some(session), Some(name)) =
-            (said["sessionId"].as_str().map(str::to_owned), said["method"].as_str())
+            (text(&said, "/sessionId"), text(&said, "/method"))
         {
-            let name = name.to_owned();
-            let what = said["params"].take();
+            let what = said.get_mut("params").map_or(Value::Null, Value::take);
             shared.events.push((session, name, what));
         }
     }

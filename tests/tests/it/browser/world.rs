@@ -97,7 +97,8 @@ impl World {
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = String::from_utf8_lossy(&output.stderr);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{url}: {said}"));
+        assert!(output.status.success(), "{url}: {said}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().trim().parse().unwrap();
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
@@ -124,7 +125,7 @@ impl Answer {
     /// Where it leads to.
     #[track_caller]
     pub(super) fn location(&self) -> &str {
-        self.all("location").next().unwrap_or_else(|| panic!("{self:?}"))
+        self.all("location").next().unwrap()
     }
 
     /// A cookie that it sets, as it is sent.
@@ -155,7 +156,10 @@ fn app(platform: &Platform, name: &str, port: &str) -> (String, String) {
     let made = platform.rig(&["app", "new", name, "--port", port, "-o", "json"]).unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let made: Value = serde_json::from_slice(&made.stdout).unwrap();
-    let word = |name: &str| made["app"][name].as_str().unwrap_or_default().to_owned();
+    let word = |name: &str| {
+        let word = made.pointer(&format!("/app/{name}")).and_then(Value::as_str);
+        word.unwrap_or_default().to_owned()
+    };
     (word("url").trim_end_matches('/').to_owned(), word("id"))
 }
 
