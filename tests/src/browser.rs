@@ -1,10 +1,6 @@
 //! A real Chromium without a window, driven over its debugging protocol through a pipe.
 //! Invariant: it has a home of its own, which holds all that it keeps and trusts; dropping it ends it.
 //! Does not decide what a page should show: tests look, and wait, themselves.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "of a JSON value, which gives null for what is missing"
-)]
 
 mod wire;
 

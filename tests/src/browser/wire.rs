@@ -1,9 +1,5 @@
 //! Chromium's debugging protocol: JSON, ended by NUL, on two descriptors of the process.
 //! Invariant: each call has one answer, by its number. Does not know what is said.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "of a JSON value, which gives null for what is missing"
-)]
 
 use std::{
     collections::HashMap,
