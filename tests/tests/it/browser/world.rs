@@ -1,6 +1,5 @@
 //! A platform with two apps of one workspace: `web`, private, and `side`, for everybody. Ann may see
 //! `web`; Bob may not. And who visits without a browser: curl.
-#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::{fs, path::PathBuf, process::Command};
 
