@@ -3,14 +3,17 @@
 //! nothing. Starts a platform of its own and leaves nothing of it behind.
 
 mod api;
+mod edge;
 mod endpoints;
 mod output;
+mod process;
 mod procfs;
 mod raw;
 mod report;
 mod rows;
 mod stats;
 mod summary;
+mod table;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,12 +29,17 @@ enum Cli {
     Workspace(workspace::Options),
     /// Requests to control beside a store of 10, 10,000 and 1,000,000 workspaces, on both engines.
     Api(endpoints::Options),
+    /// The edge beside nginx, HAProxy and Caddy: requests, handshakes, WebSockets, memory, routes.
+    Edge(edge::Options),
     /// Control in a process of its own, for `api`.
     #[command(hide = true)]
     ServeControl(endpoints::Serve),
     /// A server that says hello to everything, for `api`.
     #[command(hide = true)]
     ServeHello,
+    /// The edge in a process of its own, for `edge`.
+    #[command(hide = true)]
+    ServeEdge(edge::Serve),
     /// Computes the summary of a folder with results again.
     Summary {
         /// The folder, with its `rows.csv` and `machine.txt`.
@@ -43,8 +51,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli::Workspace(options) => workspace::run(&options),
         Cli::Api(options) => endpoints::run(&options),
+        Cli::Edge(options) => edge::run(&options),
         Cli::ServeControl(options) => endpoints::serve(options),
         Cli::ServeHello => endpoints::hello(),
+        Cli::ServeEdge(options) => edge::serve(options),
         Cli::Summary { folder } => report::summarise(&folder),
     };
     match done {

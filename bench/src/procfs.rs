@@ -91,6 +91,28 @@ pub(crate) fn executed(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks.saturating_mul(TICK_MS)))
 }
 
+/// The process and those that it, or one of those, has started.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let parents: Vec<(u32, u32)> = entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            Some((pid, parent(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+        })
+        .collect();
+    let (mut all, mut at) = (vec![pid], 0);
+    while let Some(of) = all.get(at).copied() {
+        all.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    all
+}
+
+/// Field 4.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Fields 14 and 15. The name in parentheses may hold spaces and parentheses: fields are counted
 /// from the last one.
 fn executed_ticks(stat: &str) -> Option<u64> {
@@ -134,6 +156,7 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4 5 0 0 0 120 30 0 0 20 0 1 0 99 0";
         assert_eq!(executed_ticks(stat), Some(150));
         assert_eq!(executed_ticks("7 (a) S 1"), None);
+        assert_eq!(parent(stat), Some(1));
     }
 
     #[test]

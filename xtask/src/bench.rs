@@ -8,8 +8,9 @@ use crate::{build, platform, repo::Repo, shell};
 
 /// Builds everything and becomes `rigbox-bench`.
 pub(crate) fn run(repo: &Repo, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    // The API is measured without hosts, by control's own code in a process of the measurements.
-    if arguments.first().is_none_or(|what| what != "api") {
+    // The API and the edge are measured without hosts, each by its own code in a process of the
+    // measurements.
+    if arguments.first().is_none_or(|what| what != "api" && what != "edge") {
         shell::stage("build the platform", || build::platform(repo))?;
         shell::stage("build the guest's programs", || build::guest(repo))?;
     }
@@ -21,6 +22,9 @@ pub(crate) fn run(repo: &Repo, arguments: &[String]) -> anyhow::Result<ExitCode>
     let mut command = platform::as_root()?;
     // A configuration that is the caller's is not what is measured.
     command.current_dir(repo.root()).env_remove("RIGBOX_CONFIG");
+    if let Some(tools) = shell::tools() {
+        command.arg(format!("RIGBOX_TOOLS={tools}"));
+    }
     command.arg(format!("RIGBOX_BIN={release}"));
     command.arg(format!("RIGBOX_IMAGES={}", repo.root().join("images")));
     command.arg(format!("RIGBOX_GUEST={}", build::guest_folder(repo)));

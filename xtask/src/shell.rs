@@ -63,7 +63,7 @@ fn shown(command: &Command) -> String {
 }
 
 /// The folder where `scripts/setup --dev` puts cargo-nextest and cargo-deny.
-fn tools() -> Option<Utf8PathBuf> {
+pub(crate) fn tools() -> Option<Utf8PathBuf> {
     let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     text("RIGBOX_TOOLS").map(Utf8PathBuf::from).or_else(|| {
         let cache = text("XDG_CACHE_HOME")

@@ -11,9 +11,9 @@ use super::{
     fill::Filled,
     load::{self, Ask, Make, Plan},
     peers::Query,
-    server::{Control, Process},
+    server::Control,
 };
-use crate::{api::Api, procfs, rows::Rows};
+use crate::{api::Api, process::Process, procfs, rows::Rows};
 
 /// Requests that are due in a second: far below what one core answers.
 const READS: u32 = 200;

@@ -10,8 +10,7 @@ use sqlx::{AnyPool, any::AnyPoolOptions};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::server::until_input_ends;
-use crate::output::data;
+use crate::{output::data, process::until_input_ends};
 
 /// Connections of the query's pool: as many as the store has for reading.
 const READERS: u32 = 4;

@@ -6,7 +6,7 @@ use super::fill::OWN;
 use crate::{
     rows::Row,
     stats::Series,
-    summary::{Table, ratio, section, shown},
+    table::{Table, ratio, section, shown},
 };
 
 /// What is asked, as rows and people name it.

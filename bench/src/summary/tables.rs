@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Table, difference, mib, ratio, shown};
+use super::{difference, mib};
 use crate::{
     rows::{Row, name, side},
     stats::Series,
+    table::{Table, ratio, shown},
     workspace::ROLES,
 };
 

@@ -1,9 +1,10 @@
 //! What was promised, and whether it is so.
 
-use super::{Table, difference, mib, ratio, shown, tables};
+use super::{difference, mib, tables};
 use crate::{
     rows::{Row, name, side},
     stats::Series,
+    table::{Table, ratio, shown},
     workspace::ROLES,
 };
 
