@@ -69,6 +69,7 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
         let socket = rigbox_fabric::Address::Unix(options.folder.join(control::SOCKET));
         let control = Client::new(socket, &ClientAuth::Local).context("a client of control")?;
         let config = EdgeConfig {
+            dns: None,
             name: "edge-1".to_owned(),
             https: Listen::Bound(listener),
             http: None,

@@ -52,6 +52,8 @@ struct Batch {
     forget: Vec<Option<rigbox_types::AccountId>>,
     tickets: bool,
     synced: bool,
+    /// A table was told anew.
+    anew: bool,
     mark: Option<u64>,
 }
 
@@ -137,7 +139,11 @@ impl Feed {
     fn apply(&mut self, event: EdgeEvent, batch: &mut Batch) {
         self.edge.metrics.events_total.add(1);
         journal::line(&event, &mut batch.lines);
-        batch.synced |= matches!(event, EdgeEvent::Synced { .. });
+        let is_synced = matches!(event, EdgeEvent::Synced { .. });
+        batch.synced |= is_synced;
+        // Else what is on disk is added to: rewriting a large table for each change would hold up the
+        // next one.
+        batch.anew |= is_synced && self.builder.is_partial();
         if let EdgeEvent::Mark { mark } = event {
             batch.mark = Some(mark);
         }
@@ -164,7 +170,7 @@ impl Feed {
             self.edge.tickets.replace(&self.builder.snapshot.ticket_keys);
         }
         if !batch.lines.is_empty() {
-            self.write(batch.lines, batch.synced).await;
+            self.write(batch.lines, batch.anew).await;
         }
         self.acks.send_if_modified(|acked| {
             let mark = batch.mark.unwrap_or(acked.mark);

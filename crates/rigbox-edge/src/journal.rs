@@ -51,7 +51,8 @@ impl Journal {
     /// Writes events behind those that are there.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
-        if let Err(error) = file.write_all(lines) {
+        // What is acknowledged is kept, also where the power fails.
+        if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
             self.file = None;
             return Err(error);
         }
