@@ -9,8 +9,23 @@ use super::{
 
 const STATE: &str = "__Host-rigbox-state";
 
-/// Opens a WebSocket, says something, and gives what is said back, or how it was refused.
+/// Opens a WebSocket, says something, and gives what is said back, or how it was refused. Tries again
+/// where the browser itself gave up, because the machine's network has changed under it: other tests
+/// make and remove interfaces.
 fn talk(page: &Page, app: &str) -> String {
+    loop {
+        let before = page.events("Network.webSocketFrameError").len();
+        let said = talk_once(page, app);
+        let errors = page.events("Network.webSocketFrameError");
+        let ours = errors.iter().skip(before);
+        let gave_up = |error: &serde_json::Value| error.to_string().contains("NETWORK_CHANGED");
+        if said != "closed" || !ours.clone().any(gave_up) {
+            return said;
+        }
+    }
+}
+
+fn talk_once(page: &Page, app: &str) -> String {
     let url = format!("wss://{}/ws", authority_of(app));
     let said = page.eval(&format!(
         "new Promise(done => {{ \
