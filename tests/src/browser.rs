@@ -2,6 +2,7 @@
 //! Invariant: it has a home of its own, which holds all that it keeps and trusts; dropping it ends it.
 //! Does not decide what a page should show: tests look, and wait, themselves.
 
+mod island;
 mod wire;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -42,12 +43,12 @@ pub struct Seen {
 }
 
 impl Browser {
-    /// Starts one whose home is `home`.
+    /// Starts one whose home is `home`, which reaches these ports of 127.0.0.1 and nothing else.
     ///
     /// # Errors
     /// When it cannot be started or does not answer.
-    pub fn start(home: &Path) -> Result<Self> {
-        Ok(Self { wire: Arc::new(Wire::start(home)?) })
+    pub fn start(home: &Path, ports: &[u16]) -> Result<Self> {
+        Ok(Self { wire: Arc::new(Wire::start(home, ports)?) })
     }
 
     /// A person who has never been anywhere.
@@ -97,11 +98,7 @@ impl Page {
     /// When nothing is there: no connection, a certificate that is not trusted.
     pub fn open(&self, url: &str) -> Result<Seen> {
         let before = self.documents().len();
-        let go = || self.call("Page.navigate", json!({ "url": url }));
-        // Chromium breaks off whatever it does when any workspace's interface comes or goes.
-        let gone = wait::until(url, PAGE_LIMIT, go, |gone| {
-            text(gone, "/errorText").as_deref() != Some(NETWORK_CHANGED)
-        })?;
+        let gone = self.call("Page.navigate", json!({ "url": url }))?;
         let error = text(&gone, "/errorText");
         ensure!(error.is_none(), "{url}: {error:?}");
         let loaded = || Ok((self.documents(), self.eval("document.readyState")?));
@@ -188,8 +185,6 @@ impl Page {
         self.wire.call(Some(&self.session), method, parameters)
     }
 }
-
-const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
 
 /// What is shown, and whether it is all there.
 const WHERE: &str = "document.readyState + ' ' + location.href.split('#')[0]";

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::text;
+use super::{island, text};
 
 /// How long a broken Chromium is waited for.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -43,18 +43,18 @@ struct Shared {
 }
 
 impl Wire {
-    pub(super) fn start(home: &Path) -> Result<Self> {
+    pub(super) fn start(home: &Path, ports: &[u16]) -> Result<Self> {
         let log = home.join("chromium.log");
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", START])
             .env("HOME", home)
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(&log).context("make a log")?)
-            .spawn()
-            .context("start chromium")?;
+            .stderr(File::create(&log).context("make a log")?);
+        let mut child = island::start(command, ports)?;
         let commands = child.stdin.take().context("chromium has no stdin")?;
         let answers = child.stdout.take().context("chromium has no stdout")?;
         let (waiting, events) = (HashMap::new(), Vec::new());

@@ -3,7 +3,7 @@
 mod attacks;
 mod world;
 
-use rigbox_tests::browser::{Browser, Page};
+use rigbox_tests::browser::Page;
 use serde_json::{Value, json};
 use world::{PASSWORD, World, email};
 
@@ -30,12 +30,12 @@ fn a_browser_signs_in_to_a_private_app_and_is_out_at_once() {
     // Who has not installed the CA is warned.
     let stranger = world.platform.data().join("stranger");
     std::fs::create_dir(&stranger).unwrap();
-    let browser = Browser::start(&stranger).unwrap();
+    let browser = world.browser(&stranger);
     let refused = browser.person().unwrap().page().unwrap().open(&wanted).unwrap_err();
     assert!(refused.to_string().contains("ERR_CERT_AUTHORITY_INVALID"), "{refused}");
     drop(browser);
 
-    let browser = Browser::start(&world.home()).unwrap();
+    let browser = world.browser(&world.home());
     let ann = browser.person().unwrap();
     let page = ann.page().unwrap();
     let shown = page.open(&wanted).unwrap();

@@ -1,6 +1,6 @@
 //! What is tried against whoever is signed in: by a page of another app, by a link, by a program.
 
-use rigbox_tests::browser::{Browser, Page};
+use rigbox_tests::browser::Page;
 
 use super::{
     APP, fetched, sign_in,
@@ -9,23 +9,8 @@ use super::{
 
 const STATE: &str = "__Host-rigbox-state";
 
-/// Opens a WebSocket, says something, and gives what is said back, or how it was refused. Tries again
-/// where the browser itself gave up, because the machine's network has changed under it: other tests
-/// make and remove interfaces.
+/// Opens a WebSocket, says something, and gives what is said back, or that it was closed.
 fn talk(page: &Page, app: &str) -> String {
-    loop {
-        let before = page.events("Network.webSocketFrameError").len();
-        let said = talk_once(page, app);
-        let errors = page.events("Network.webSocketFrameError");
-        let ours = errors.iter().skip(before);
-        let gave_up = |error: &serde_json::Value| error.to_string().contains("NETWORK_CHANGED");
-        if said != "closed" || !ours.clone().any(gave_up) {
-            return said;
-        }
-    }
-}
-
-fn talk_once(page: &Page, app: &str) -> String {
     let url = format!("wss://{}/ws", authority_of(app));
     let said = page.eval(&format!(
         "new Promise(done => {{ \
@@ -51,7 +36,7 @@ const TOSS: &str = "\
 #[test]
 fn a_page_of_another_app_gets_at_nothing() {
     let world = World::start();
-    let browser = Browser::start(&world.home()).unwrap();
+    let browser = world.browser(&world.home());
     let ann = browser.person().unwrap();
     let page = ann.page().unwrap();
     page.open(&world.web).unwrap();
@@ -231,7 +216,7 @@ fn shown_once(world: &World, cookie: &str) {
 fn led_nowhere_else(world: &World, session: &str, name: &str) {
     let home = world.platform.data().join("reader");
     std::fs::create_dir(&home).unwrap();
-    let browser = Browser::start(&home).unwrap();
+    let browser = world.browser(&home);
     let reader = browser.person().unwrap().page().unwrap();
     let origin = |base: &str, location: &str| {
         let (base, location) = (serde_json::json!(base), serde_json::json!(location));

@@ -1,9 +1,16 @@
 //! A platform with two apps of one workspace: `web`, private, and `side`, for everybody. Ann may see
 //! `web`; Bob may not. And who visits without a browser: curl.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use rigbox_tests::platform::{Platform, program};
+use rigbox_tests::{
+    browser::Browser,
+    platform::{Platform, program},
+};
 use serde_json::{Value, json};
 
 /// Of everybody's account.
@@ -83,6 +90,12 @@ impl World {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         home
+    }
+
+    /// A browser with this home, which reaches the apps and control.
+    pub(super) fn browser(&self, home: &Path) -> Browser {
+        let port = |url: &str| authority_of(url).rsplit_once(':').unwrap().1.parse().unwrap();
+        Browser::start(home, &[port(&self.web), port(&self.platform.url())]).unwrap()
     }
 
     /// Asks with more words for curl.
