@@ -46,8 +46,8 @@ pub(crate) struct Options {
     /// How often each side is measured.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,
-    /// Seconds of each measurement.
-    #[arg(long, default_value_t = 2)]
+    /// Seconds of each measurement, longer than its warming up.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=600))]
     pub(crate) seconds: u32,
     /// Connections of clients, ascending.
     #[arg(long, value_delimiter = ',', default_values_t = [64, 1_000])]

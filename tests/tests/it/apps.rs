@@ -15,8 +15,10 @@ use rigbox_tests::{
 };
 use serde_json::{Value, json};
 
-/// How often an app's visibility is changed, each time seen by the very next request.
+/// How often an app's visibility is changed, each time seen by the very next request; more often by
+/// the environment variable.
 const ALTERNATIONS: usize = 200;
+const ALTERNATIONS_VARIABLE: &str = "RIGBOX_TEST_ALTERNATIONS";
 
 /// A platform with a web server in a workspace, published as `web`.
 struct World {
@@ -61,6 +63,34 @@ impl World {
         let path = format!("/apps/{}/visibility", self.app);
         let answer = self.platform.client().unwrap().call("PUT", &path, Some(&body)).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Makes the app private and public in turns, while others ask it all the time, from an address
+    /// of their own so that they do not use up what one client may ask for.
+    fn alternate(&self) {
+        let asked = std::env::var(ALTERNATIONS_VARIABLE).ok();
+        let rounds = asked.map_or(ALTERNATIONS, |count| count.parse().unwrap());
+        let load = Command::new("curl")
+            .args(["-sS", "--interface", "127.0.0.2", "-o", "/dev/null", "--cacert"])
+            .arg(&self.authority)
+            .args([
+                "--parallel",
+                "--parallel-max",
+                "2",
+                "--fail-early",
+                &format!("{}?[1-10000000]", self.url),
+            ])
+            .spawn();
+        let mut load = load.unwrap();
+        for round in 0..rounds {
+            let (visibility, expected) =
+                if round % 2 == 0 { ("private", "401") } else { ("public", "200") };
+            self.share(visibility, &[]);
+            assert_eq!(self.visit(&[]).status, expected, "round {round}");
+        }
+        assert!(load.try_wait().unwrap().is_none(), "nobody asked it meanwhile");
+        load.kill().unwrap();
+        load.wait().unwrap();
     }
 
     /// A key of a new account.
@@ -122,12 +152,7 @@ fn an_app_is_seen_by_whom_it_should_be() {
     assert_eq!(world.visit(&ann).status, "403");
     world.share("public", &[]);
     assert_eq!(world.visit(&[]).status, "200");
-    for round in 0..ALTERNATIONS {
-        let (visibility, expected) =
-            if round % 2 == 0 { ("private", "401") } else { ("public", "200") };
-        world.share(visibility, &[]);
-        assert_eq!(world.visit(&[]).status, expected, "round {round}");
-    }
+    world.alternate();
 
     // What cannot be served has an answer of its own.
     world.platform.sh(&world.workspace, "killall httpd").unwrap();
