@@ -16,6 +16,9 @@ use crate::{
     upstream::{BodyError, UpstreamBody},
 };
 
+/// Why an answer breaks off that its visitor may not see any longer.
+const ENDED: &str = "the right to see this has ended";
+
 /// A body as visitors get it.
 pub(crate) struct EdgeBody {
     content: Content,
@@ -68,6 +71,13 @@ impl Body for EdgeBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        // Before the content, which may never have nothing to send.
+        if let Some(record) = &mut this.record
+            && record.is_due()
+            && record.poll_ended(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(ENDED.into())));
+        }
         let polled = match &mut this.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
@@ -87,7 +97,7 @@ impl Body for EdgeBody {
             && let Some(record) = &mut this.record
             && record.poll_ended(cx).is_ready()
         {
-            return Poll::Ready(Some(Err("the right to see this has ended".into())));
+            return Poll::Ready(Some(Err(ENDED.into())));
         }
         polled
     }

@@ -133,6 +133,9 @@ pub struct Limits {
     pub connections_per_client: u32,
     /// Requests of one app that are under way, upgrades included.
     pub in_flight_per_app: u32,
+    /// Requests of one client address under way, WebSockets included: fewer than an app may have, so
+    /// that no one client takes all of them.
+    pub in_flight_per_client: u32,
     /// Requests of one client address.
     pub client_rate: Rate,
     /// Requests to one app.
@@ -170,6 +173,7 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_client: 1_024,
             in_flight_per_app: 2_048,
+            in_flight_per_client: 1_024,
             // Far above what people do; below what hurts the neighbours.
             client_rate: Rate { limit: 60_000, window_s: 60 },
             app_rate: Rate { limit: 600_000, window_s: 60 },

@@ -17,7 +17,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     edge::Edge,
-    journal::{self, Journal},
+    journal::{self, Journal, Stored},
     table::{Applied, Builder},
 };
 
@@ -59,11 +59,15 @@ struct Batch {
 
 impl Feed {
     /// Puts what was read from disk into effect.
-    pub(crate) fn restore(&mut self, events: Vec<EdgeEvent>) {
-        for event in events {
+    pub(crate) fn restore(&mut self, stored: Stored) {
+        for event in stored.events {
             if let Applied::Refused(why) = self.builder.apply(event) {
                 tracing::warn!(%why, "stored event refused");
             }
+        }
+        if stored.is_partial {
+            // Nothing is missing from what is told since no revision.
+            self.builder.snapshot.revision = None;
         }
         self.edge.tickets.replace(&self.builder.snapshot.ticket_keys);
         self.publish();
@@ -112,13 +116,20 @@ impl Feed {
             acked.mark = 0;
             false
         });
+        self.builder.begin();
         let mut synced = false;
         while let Some(event) = events.next().await? {
             let mut batch = Batch::default();
             self.apply(event, &mut batch);
             for _ in 1..BATCH_MAX {
                 match events.next().now_or_never() {
-                    Some(Ok(Some(event))) => self.apply(event, &mut batch),
+                    Some(Ok(Some(event))) => {
+                        if event == EdgeEvent::Reset {
+                            // What was told before it stands, whatever becomes of the new table.
+                            self.take_effect(std::mem::take(&mut batch)).await;
+                        }
+                        self.apply(event, &mut batch);
+                    }
                     // An end is seen again by the next one who looks.
                     Some(Ok(None) | Err(_)) | None => break,
                 }
@@ -170,7 +181,10 @@ impl Feed {
             self.edge.tickets.replace(&self.builder.snapshot.ticket_keys);
         }
         if !batch.lines.is_empty() {
-            self.write(batch.lines, batch.anew).await;
+            // What is not on disk is in effect, but not for good: nobody is told that it is.
+            if !self.write(batch.lines, batch.anew).await {
+                return;
+            }
         }
         self.acks.send_if_modified(|acked| {
             let mark = batch.mark.unwrap_or(acked.mark);
@@ -192,8 +206,12 @@ impl Feed {
         self.edge.table.store(Arc::new(table));
     }
 
-    async fn write(&mut self, lines: Vec<u8>, anew: bool) {
-        let Some(mut journal) = self.journal.take() else { return };
+    /// Whether it is written; by an edge that ends, nothing is: the one that follows it writes.
+    async fn write(&mut self, lines: Vec<u8>, anew: bool) -> bool {
+        if self.edge.shutdown.is_cancelled() {
+            return true;
+        }
+        let Some(mut journal) = self.journal.take() else { return false };
         let table = self.builder.snapshot.clone();
         let write = move || {
             let written = if anew || journal.wants_rewrite() {
@@ -206,11 +224,15 @@ impl Feed {
         match tokio::task::spawn_blocking(write).await {
             Ok((journal, written)) => {
                 self.journal = Some(journal);
-                if let Err(error) = written {
+                if let Err(error) = &written {
                     tracing::error!(%error, "table not written to disk");
                 }
+                written.is_ok()
             }
-            Err(error) => tracing::error!(%error, "table not written to disk"),
+            Err(error) => {
+                tracing::error!(%error, "table not written to disk");
+                false
+            }
         }
     }
 }

@@ -84,6 +84,36 @@ pub(crate) fn answer(headers: &mut HeaderMap, id: HeaderValue) {
     headers.insert(REQUEST_ID, id);
 }
 
+/// Leaves of a request nothing but the question whether another one may be sent.
+pub(crate) fn keep_question(headers: &mut HeaderMap) {
+    remove(headers, |name| {
+        *name != header::ORIGIN
+            && *name != header::HOST
+            && !name.as_str().starts_with("access-control-request-")
+    });
+}
+
+/// What an answer says about that, and nothing else of it.
+pub(crate) fn permission(answer: &mut HeaderMap) -> HeaderMap {
+    remove(answer, |name| {
+        *name != header::VARY
+            && *name != header::ALLOW
+            && name.as_str() != REQUEST_ID.as_str()
+            && !name.as_str().starts_with("access-control-")
+    });
+    std::mem::take(answer)
+}
+
+/// Makes what follows a visitor's body ready for the workspace: some servers take it for headers.
+pub(crate) fn trailers(headers: &mut HeaderMap) {
+    let to = To::Workspace(None);
+    remove(headers, |name| {
+        is_of_connection(name)
+            || is_ours(name.as_str(), &to)
+            || [header::HOST, header::COOKIE, header::AUTHORIZATION].contains(name)
+    });
+}
+
 /// Removes what `Connection` names, except what frames the message.
 fn remove_named(headers: &mut HeaderMap) {
     let Some(first) = headers.get(header::CONNECTION) else { return };

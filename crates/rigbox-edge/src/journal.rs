@@ -15,7 +15,6 @@ use rigbox_types::edge::EdgeEvent;
 use crate::table::Snapshot;
 
 const NAME: &str = "table.jsonl";
-const NEW_NAME: &str = "table.jsonl.new";
 
 /// History that is not worth a rewrite.
 const HISTORY_MIN_BYTES: u64 = 4 * 1024 * 1024;
@@ -29,18 +28,26 @@ pub(crate) struct Journal {
     since: u64,
 }
 
+/// What was read from disk.
+#[derive(Default)]
+pub(crate) struct Stored {
+    pub(crate) events: Vec<EdgeEvent>,
+    /// Some of it could not be read: control has to tell everything anew.
+    pub(crate) is_partial: bool,
+}
+
 impl Journal {
     /// Opens the folder, and reads what is there.
-    pub(crate) fn open(folder: &Utf8Path) -> io::Result<(Self, Vec<EdgeEvent>)> {
+    pub(crate) fn open(folder: &Utf8Path) -> io::Result<(Self, Stored)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let events = match File::open(folder.join(NAME)) {
+        let stored = match File::open(folder.join(NAME)) {
             Ok(file) => read(file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Stored::default(),
             Err(error) => return Err(error),
         };
         // The next write is a rewrite, so nothing is ever put behind half a line.
         let journal = Self { folder: folder.to_owned(), file: None, whole: 0, since: 0 };
-        Ok((journal, events))
+        Ok((journal, stored))
     }
 
     /// Whether the next write has to be a rewrite.
@@ -63,7 +70,9 @@ impl Journal {
     /// Writes everything anew. The old file stays until the new one is whole and on disk.
     pub(crate) fn rewrite(&mut self, table: &Snapshot) -> io::Result<()> {
         self.file = None;
-        let (new, name) = (self.folder.join(NEW_NAME), self.folder.join(NAME));
+        // Of this process: another edge may be about to follow this one, or this one another.
+        let new = self.folder.join(format!("{NAME}.{}", std::process::id()));
+        let name = self.folder.join(NAME);
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -105,19 +114,22 @@ pub(crate) fn line(event: &EdgeEvent, lines: &mut Vec<u8>) {
     }
 }
 
-fn read(file: File) -> io::Result<Vec<EdgeEvent>> {
+fn read(file: File) -> io::Result<Stored> {
     let mut reader = BufReader::with_capacity(256 * 1024, file);
-    let (mut events, mut line) = (Vec::new(), Vec::new());
+    let (mut stored, mut line) = (Stored::default(), Vec::new());
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line)?;
         if line.last() != Some(&b'\n') {
-            return Ok(events);
+            return Ok(stored);
         }
         match serde_json::from_slice(&line) {
-            Ok(event) => events.push(event),
-            // Written by another version: what it says is learnt again from control.
-            Err(error) => tracing::warn!(%error, "a line of the stored table is of no use"),
+            Ok(event) => stored.events.push(event),
+            Err(error) => {
+                // Damaged, or written by another version.
+                stored.is_partial = true;
+                tracing::warn!(%error, "a line of the stored table is of no use");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The right of a visitor whose answer lasts: an endless stream, a WebSocket.
-//! Invariant: what lasts is asked about again, so that it ends soon after the right to it. Costs
-//! nothing before the first wait.
+//! Invariant: what lasts is asked about again, so that it ends soon after the right to it, whether it
+//! waits or always has something to send. Costs nothing before the first wait or the first interval.
 
 use std::{
     net::IpAddr,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     edge::Edge,
@@ -24,6 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// What has to hold.
 pub(crate) struct Permit {
     facts: Arc<Facts>,
+    began: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
 }
@@ -45,7 +46,12 @@ impl Permit {
         from: IpAddr,
     ) -> Self {
         let facts = Arc::new(Facts { edge, app, name: name.into(), ticket, from });
-        Self { facts, timer: None, asking: None }
+        Self { facts, began: Instant::now(), timer: None, asking: None }
+    }
+
+    /// Whether it has lasted so long that it is to be asked about.
+    pub(crate) fn is_due(&self) -> bool {
+        self.timer.is_some() || self.began.elapsed() >= INTERVAL
     }
 
     /// Ready once the right has ended.
@@ -58,7 +64,8 @@ impl Permit {
                     return Poll::Ready(());
                 }
             }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(INTERVAL)));
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.began + INTERVAL)));
             ready!(timer.as_mut().poll(cx));
             timer.as_mut().reset(Instant::now() + INTERVAL);
             self.asking = Some(Box::pin(holds(self.facts.clone())));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -33,13 +33,16 @@ const HEADERS_MAX: usize = 64;
 
 /// Accepts until the edge is told to end.
 pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, connections: TaskTracker) {
+    // Of its own, so that neither listener keeps visitors from the other one.
+    let places = Arc::new(Semaphore::new(edge.limits.connections));
     let accept = async {
         loop {
             let (stream, from) = listen::accept(&listener).await;
-            let max = edge.limits.connections_per_client;
-            let Some(place) = edge.clients.enter(from.ip(), max, clock::now_micros()) else {
-                continue;
-            };
+            let entered = places.clone().try_acquire_owned().ok().and_then(|all| {
+                let max = edge.limits.connections_per_client;
+                Some((all, edge.clients.enter(from.ip(), max, clock::now_micros())?))
+            });
+            let Some(places) = entered else { continue };
             let of_service = edge.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = answer(&of_service, &request);
@@ -54,7 +57,7 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, connections: T
                 .serve_connection(TokioIo::new(stream), service);
             let ended = edge.ended.clone();
             connections.spawn(async move {
-                let _place = place;
+                let _places = places;
                 ended.run_until_cancelled(connection).await;
             });
         }

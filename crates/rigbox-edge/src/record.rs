@@ -10,7 +10,7 @@ use std::{
 
 use http::StatusCode;
 
-use crate::{access_log::Line, edge::Edge, permit::Permit, table::App};
+use crate::{access_log::Line, edge::Edge, listen::clients::Turn, permit::Permit, table::App};
 
 /// A request that is under way.
 pub(crate) struct Record {
@@ -20,12 +20,21 @@ pub(crate) struct Record {
     line: Option<Box<Line>>,
     bytes: u64,
     permit: Option<Permit>,
+    own: Option<Arc<Turn>>,
 }
 
 impl Record {
     pub(crate) fn begin(edge: Arc<Edge>, line: Option<Box<Line>>) -> Box<Self> {
         edge.metrics.requests_open.add(1);
-        Box::new(Self { edge, app: None, started: Instant::now(), line, bytes: 0, permit: None })
+        Box::new(Self {
+            edge,
+            app: None,
+            started: Instant::now(),
+            line,
+            bytes: 0,
+            permit: None,
+            own: None,
+        })
     }
 
     /// Counts it as under way to an app; false where there are too many.
@@ -33,6 +42,11 @@ impl Record {
         let before = app.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         self.app = Some(app.clone());
         before < max
+    }
+
+    /// Counts it as its client's, too.
+    pub(crate) fn of_client(&mut self, own: Turn) {
+        self.own = Some(Arc::new(own));
     }
 
     /// The answer has begun.
@@ -57,7 +71,13 @@ impl Record {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// Ready when the right to the answer has ended. To be asked while there is nothing to send.
+    /// Whether the right to the answer is to be asked about even where there is something to send.
+    pub(crate) fn is_due(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_due)
+    }
+
+    /// Ready when the right to the answer has ended. To be asked while there is nothing to send, and
+    /// when it is due.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.permit.as_mut().map_or(Poll::Pending, |permit| permit.poll_ended(cx))
     }
@@ -66,7 +86,7 @@ impl Record {
     pub(crate) fn share(&self) -> Option<InFlight> {
         let app = self.app.clone()?;
         app.counters.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(InFlight(app))
+        Some(InFlight { app, _own: self.own.clone() })
     }
 
     pub(crate) fn permit(&mut self) -> Option<Permit> {
@@ -90,10 +110,13 @@ impl Drop for Record {
 }
 
 /// Something of a request that outlives its answer.
-pub(crate) struct InFlight(Arc<App>);
+pub(crate) struct InFlight {
+    app: Arc<App>,
+    _own: Option<Arc<Turn>>,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.app.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

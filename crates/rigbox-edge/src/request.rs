@@ -22,7 +22,7 @@ use crate::{
     record::Record,
     table::App,
     upgrade,
-    visit::{self, gate},
+    visit::{self, Who, gate},
 };
 
 /// What is known of a visitor's connection.
@@ -87,9 +87,11 @@ async fn route(
     drop(name);
     clients::draw(&app.counters.full_at, edge.limits.app_rate, now)
         .map_err(|wait| limited(edge, wait))?;
-    if !record.enter(&app, edge.limits.in_flight_per_app) {
+    let own = visit.place.begin(edge.limits.in_flight_per_client);
+    let Some(own) = own.filter(|_| record.enter(&app, edge.limits.in_flight_per_app)) else {
         return Err(limited(edge, 1));
-    }
+    };
+    record.of_client(own);
     if gate::is_ours(request.uri().path()) {
         drop(table);
         return Box::pin(gate::answer(edge, &app, &visit.name, &request, id)).await;
@@ -115,6 +117,11 @@ async fn to_app(
             return gate::turned(settings, &visit.name, &request, &turned, id);
         }
     };
+    if matches!(who, Who::Preflight) {
+        // Whoever asks is a stranger, and learns nothing of what is behind.
+        let answered = preflight(visit, request, id, (app, who)).await;
+        return answered.ok_or_else(gate::unauthenticated);
+    }
     match app.route.state {
         RouteState::Serving => {}
         RouteState::AppStopped => return Err(Refusal::unavailable("this app is stopped")),
@@ -134,6 +141,25 @@ async fn to_app(
     } else {
         forward::pass(exchange, request).await
     }
+}
+
+/// Answers a stranger's question what a page of another origin may do: of the question nothing but
+/// itself reaches the app, and of its answer nothing but that goes back.
+async fn preflight(
+    visit: &Arc<Visit>,
+    mut request: Request<Incoming>,
+    id: &HeaderValue,
+    (app, who): (Arc<App>, Who),
+) -> Option<Response<EdgeBody>> {
+    let upstream = app.upstream.clone().filter(|_| app.route.state == RouteState::Serving)?;
+    headers::keep_question(request.headers_mut());
+    let target = Target::App { app, who };
+    let exchange = Exchange { visit: visit.clone(), upstream, target, id: id.clone() };
+    let mut said = forward::pass(exchange, request).await.ok()?;
+    let mut answer = Response::new(EdgeBody::empty());
+    *answer.status_mut() = said.status();
+    *answer.headers_mut() = headers::permission(said.headers_mut());
+    Some(answer)
 }
 
 /// Hands a request for the dashboard's name to control.

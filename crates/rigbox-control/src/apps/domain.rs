@@ -1,6 +1,6 @@
 //! Whether an app's custom domain leads here.
 //! Invariants: it does where its name leads, by CNAME records, to the app's own name, or where its
-//! addresses are those of the edge; only what was looked up now makes it verified, and what does not
+//! addresses are those of the edge, and no other app's name is on the way; only what was looked up now makes it verified, and what does not
 //! lead here any longer unverified.
 //! Does not order certificates.
 
@@ -41,7 +41,12 @@ pub(crate) async fn app_domain_verify(
         ours.extend(own.addresses);
     }
     // All of them: a visitor is led to any.
-    let leads = !found.addresses.is_empty() && found.addresses.is_subset(&ours);
+    let below = format!(".{}", config.domain);
+    let is_others = |name: &String| *name != expected && name.ends_with(&below);
+    let leads = !found.addresses.is_empty()
+        && found.addresses.is_subset(&ours)
+        // Whoever set that meant somebody else's app, whose addresses are the same.
+        && !found.names.iter().any(is_others);
     let verified = found.names.contains(&expected) || leads;
     let changed = app::change(&control, &about.id, |row, is| {
         // Another domain may have been set meanwhile.

@@ -35,11 +35,15 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Client {
     connections: AtomicU32,
+    in_flight: AtomicU32,
     full_at: AtomicI64,
 }
 
 /// A connection that is counted as long as this lives.
 pub(crate) struct Place(Arc<Client>);
+
+/// A request that is under way, counted as its client's as long as this lives.
+pub(crate) struct Turn(Arc<Client>);
 
 impl Clients {
     /// A place for a further connection, unless the client has `max`.
@@ -61,7 +65,7 @@ impl Clients {
                 // Whoever holds one may be about to count a connection.
                 Arc::strong_count(client) > 1 || client.full_at.load(Ordering::Relaxed) > now
             });
-            known.sweep_at = known.by_address.len() * 2;
+            known.sweep_at = (known.by_address.len() * 2).min(MAX);
         }
         let address =
             if known.by_address.len() < MAX { address } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -70,9 +74,24 @@ impl Clients {
 }
 
 impl Place {
+    /// Counts a request as under way, unless the client has `max`: those whose answers it does not take
+    /// keep their places at their app.
+    pub(crate) fn begin(&self, max: u32) -> Option<Turn> {
+        let begun = self.0.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < max).then_some(open + 1)
+        });
+        begun.is_ok().then(|| Turn(self.0.clone()))
+    }
+
     /// Counts a request; the seconds to wait where it is one too many.
     pub(crate) fn draw(&self, rate: Rate, now: i64) -> Result<(), u32> {
         draw(&self.0.full_at, rate, now)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

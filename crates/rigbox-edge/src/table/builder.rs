@@ -3,7 +3,10 @@
 //! that a bad route neither takes an app down nor keeps it open to those who may no longer come.
 //! Knows nothing of where the events come from.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use rigbox_fabric::{
     Address,
@@ -29,6 +32,8 @@ pub(crate) struct Builder {
     stamp: u64,
     /// What was known before a `Reset`, until `Synced`: its apps keep their counters and connections.
     before: Option<Snapshot>,
+    /// Certificates that a stream has told since it began, until its first `Synced`.
+    told: Option<HashSet<String>>,
 }
 
 /// What an event asks for beyond the table.
@@ -52,6 +57,7 @@ impl Builder {
             idle_per_app,
             stamp: 0,
             before: None,
+            told: None,
         }
     }
 
@@ -89,11 +95,19 @@ impl Builder {
             EdgeEvent::Forget { account } => return Applied::Forget(account),
             EdgeEvent::Synced { revision } => {
                 table.revision = Some(revision);
+                if let Some(told) = self.told.take() {
+                    only(table, &told);
+                }
                 self.before = None;
             }
             EdgeEvent::Heartbeat | EdgeEvent::Mark { .. } => {}
         }
         Applied::Table
+    }
+
+    /// A stream begins, which tells every certificate before it first says that it is through.
+    pub(crate) fn begin(&mut self) {
+        self.told = Some(HashSet::new());
     }
 
     /// Whether a table is being told anew and not all of it is there.
@@ -172,6 +186,9 @@ impl Builder {
             Ok(key) => Arc::new(key),
             Err(error) => return Applied::Refused(format!("certificate {id}: {error}")),
         };
+        if let Some(told) = &mut self.told {
+            told.insert(id.clone());
+        }
         let certificate = Arc::new(Certificate { told, key });
         let table = &mut self.snapshot;
         // First the new one, so that only names that it is not for are looked for elsewhere.
@@ -194,16 +211,27 @@ fn release(table: &mut Snapshot, app: &Arc<App>) {
     }
 }
 
+/// Forgets certificates that are not told any longer: they went while nobody told us.
+fn only(table: &mut Snapshot, told: &HashSet<String>) {
+    let gone = table.certificates.values().filter(|known| !told.contains(&known.told.id));
+    let gone: Vec<_> = gone.cloned().collect();
+    for gone in gone {
+        table.certificates.remove(gone.told.id.as_str());
+        uncertify(table, &gone);
+    }
+}
+
 fn uncertify(table: &mut Snapshot, gone: &Arc<Certificate>) {
     for name in &gone.told.names {
         let name = name.to_ascii_lowercase();
         if table.certified.get(name.as_str()).is_some_and(|used| Arc::ptr_eq(used, gone)) {
             table.certified.remove(name.as_str());
             // Another one that is told may be for the same name.
-            let other = table
-                .certificates
-                .values()
-                .find(|other| other.told.names.iter().any(|its| its.eq_ignore_ascii_case(&name)));
+            let is_for = |other: &&Arc<Certificate>| {
+                other.told.names.iter().any(|its| its.eq_ignore_ascii_case(&name))
+            };
+            let others = table.certificates.values().filter(is_for);
+            let other = others.max_by_key(|other| other.told.not_after);
             if let Some(other) = other.cloned() {
                 table.certified.insert(name.into(), other);
             }

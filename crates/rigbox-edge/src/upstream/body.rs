@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Conn, Upstream};
+use crate::headers;
 
 /// Why a body broke off.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -63,7 +64,7 @@ impl Body for RequestBody {
         let Self::Visitor(visitor) = self.get_mut() else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(&mut visitor.body).poll_frame(cx) {
             visitor.waits = false;
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+            return Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(BodyError::from)));
         }
         let limit = visitor.limit;
         let timer = visitor.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -86,6 +87,17 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Visitor(visitor) => visitor.body.size_hint(),
         }
+    }
+}
+
+/// What follows a body says no more of its visitor than headers may.
+fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 

@@ -104,10 +104,6 @@ pub(crate) fn turned<B>(
     turned: &Turned,
     id: &HeaderValue,
 ) -> Result<Response<EdgeBody>, Refusal> {
-    let unauthenticated = || {
-        let message = "this app is not public: sign in, or send a key as X-Rigbox-Key";
-        Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, message)
-    };
     let forbidden = |message| Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message);
     match turned {
         Turned::TwoKeys => Err(Refusal::malformed("a request may show one key")),
@@ -122,9 +118,17 @@ pub(crate) fn turned<B>(
             ..forbidden("this app is not shown to you")
         }),
         Turned::NotEnough(_) => Err(forbidden("what was shown is not enough to visit this app")),
-        Turned::ForeignOrigin => Err(forbidden("a page of another origin may not open this")),
+        Turned::ForeignOrigin => {
+            Err(forbidden("a page of another origin may not ask this with a cookie"))
+        }
         Turned::ControlAway => Err(Refusal::unavailable("who you are cannot be checked right now")),
     }
+}
+
+/// To whoever shows nothing that counts.
+pub(crate) fn unauthenticated() -> Refusal {
+    let message = "this app is not public: sign in, or send a key as X-Rigbox-Key";
+    Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, message)
 }
 
 /// Sends a browser to sign in.

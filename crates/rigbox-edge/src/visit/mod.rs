@@ -10,6 +10,7 @@ pub(crate) mod gate;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
+use hyper::body::Body;
 use rigbox_types::{
     Authorised, Credential, Email, Principal,
     access::Role,
@@ -117,7 +118,7 @@ pub(crate) enum Turned {
     Unknown,
     /// What was shown is not enough.
     NotEnough(Showed),
-    /// A page of another origin opens a WebSocket with this visitor's cookie.
+    /// A page of another origin makes a request, or opens a WebSocket, with this visitor's cookie.
     ForeignOrigin,
     /// Control does not say who this is.
     ControlAway,
@@ -131,7 +132,7 @@ pub(crate) struct Ticket {
 }
 
 /// Decides about a request. `own_origin` is the origin of the app's own pages.
-pub(crate) async fn decide<B>(
+pub(crate) async fn decide<B: Body>(
     edge: &Edge,
     app: &App,
     request: &Request<B>,
@@ -143,11 +144,15 @@ pub(crate) async fn decide<B>(
     let (shown, showed) = shown(headers)?;
     let is_public = app.route.visibility == Visibility::Public;
     let Some(shown) = shown else {
-        let who = if is_preflight(request) { Who::Preflight } else { Who::Anyone };
+        // What anyone may see needs no exception.
+        let asks = !is_public && is_preflight(request);
+        let who = if asks { Who::Preflight } else { Who::Anyone };
         let allowed = who.authorise(app, ());
         return allowed.map(|_| (who, nothing())).map_err(|_| Turned::Unknown);
     };
-    if is_upgrade && showed == Showed::Cookie && !is_own_origin(edge, request) {
+    let is_foreign =
+        if is_upgrade { !is_own_origin(edge, request) } else { is_of_sibling(request) };
+    if showed == Showed::Cookie && is_foreign {
         // What anyone may see, it may see as anyone.
         return if is_public { Ok((Who::Anyone, nothing())) } else { Err(Turned::ForeignOrigin) };
     }
@@ -201,15 +206,24 @@ fn shown(headers: &HeaderMap) -> Result<(Option<Shown>, Showed), Turned> {
 }
 
 /// Whether a browser asks, before a request of another origin, what that may do. Such a question has
-/// no credential and no body, and the answer to it is the app's.
-fn is_preflight<B>(request: &Request<B>) -> bool {
+/// no body and shows nothing of ours; see `preflight` for what of it reaches the app, and of the answer
+/// its sender.
+fn is_preflight<B: Body>(request: &Request<B>) -> bool {
     let headers = request.headers();
-    let empty = headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-        && !headers.contains_key(header::TRANSFER_ENCODING);
     request.method() == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        && empty
+        && request.body().is_end_stream()
+}
+
+/// Whether a page of another app, which is of the same site for browsers so that they send the cookie
+/// along, makes a request by itself. A person who follows a link to here is welcome.
+fn is_of_sibling<B>(request: &Request<B>) -> bool {
+    let said = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+    let is_elsewhere = matches!(said("sec-fetch-site"), Some(b"same-site" | b"cross-site"));
+    let is_followed = request.method().is_safe()
+        && said("sec-fetch-mode").is_some_and(|mode| mode == b"navigate");
+    is_elsewhere && !is_followed
 }
 
 /// Whether the page that sends a request is one of this very host. A browser always says; whoever

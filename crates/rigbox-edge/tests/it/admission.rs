@@ -5,7 +5,15 @@ use rigbox_types::{
     edge::{Admission, EdgeEvent, Exchanged, RouteState, Visibility},
 };
 
-use crate::world::{World, account, app, echo, raw_app, visitor};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::{
+    client::up_to,
+    world::{World, account, app, echo, head, raw_app, visitor},
+};
 
 const NAME: &str = "a.apps.example";
 
@@ -167,17 +175,93 @@ async fn a_question_before_a_request_of_another_origin_passes_and_the_request_do
              Origin: https://elsewhere.example\r\n{more}\r\n"
         )
     };
-    let preflight = ask("OPTIONS", "Access-Control-Request-Method: POST\r\n");
+    // The question itself reaches the app and nothing else does; permission comes back and no content.
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.host.port(3_000, app.local_addr().unwrap());
+    let preflight = ask(
+        "OPTIONS",
+        "Access-Control-Request-Method: POST\r\nAuthorization: Bearer x\r\nCookie: a=b\r\nX-Any: 1\r\n",
+    );
+    let answering = async {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let seen = head(&mut stream).await.unwrap().to_ascii_lowercase();
+        let said = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nX-Told: secret\r\n\
+                    Content-Length: 6\r\n\r\nsecret";
+        stream.write_all(said.as_bytes()).await.unwrap();
+        seen
+    };
+    let (answer, seen) = tokio::join!(world.say(NAME, preflight.as_bytes()), answering);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: *\r\n"), "{answer}");
+    assert!(!answer.contains("secret"), "{answer}");
+    assert!(seen.contains("access-control-request-method: post\r\n"), "{seen}");
+    for hidden in ["authorization", "cookie", "x-any"] {
+        assert!(!seen.contains(hidden), "{seen}");
+    }
+    drop(app);
     let answer = world.say(NAME, preflight.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("OPTIONS / HTTP"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 401"), "nothing of what is behind: {answer}");
     for other in [
         ask("OPTIONS", ""),
         ask("GET", "Access-Control-Request-Method: POST\r\n"),
         ask("OPTIONS", "Access-Control-Request-Method: POST\r\nContent-Length: 3\r\n"),
+        ask("OPTIONS", "Access-Control-Request-Method: POST\r\nTransfer-Encoding: chunked\r\n"),
     ] {
         let answer = world.say(NAME, other.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_app_asks_nothing_in_its_visitors_name() {
+    let world = private().await;
+    world.control.admit("session", visitor(1, "owner@example.com"));
+    let ask = async |site: &str, mode: &str| {
+        let (site, mode) = (format!("Sec-Fetch-Site: {site}"), format!("Sec-Fetch-Mode: {mode}"));
+        status(&world, &["Cookie: __Host-rigbox-app=session", &site, &mode]).await
+    };
+    for (site, mode, expected) in [
+        ("same-origin", "cors", "200"),
+        ("none", "navigate", "200"),
+        ("same-site", "navigate", "200"),
+        ("same-site", "no-cors", "403"),
+        ("same-site", "cors", "403"),
+        ("cross-site", "no-cors", "403"),
+    ] {
+        assert_eq!(ask(site, mode).await, expected, "{site}, {mode}");
+    }
+    let form = format!(
+        "POST / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: 0\r\n\
+         Cookie: __Host-rigbox-app=session\r\nSec-Fetch-Site: same-site\r\n\
+         Sec-Fetch-Mode: navigate\r\n\r\n"
+    );
+    let answer = world.say(NAME, form.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+/// The app always has something to send, so that the edge never waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_never_pauses_ends_with_the_right_to_it() {
+    let world = private().await;
+    show(&world, Visibility::Public, &[]).await;
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.host.port(3_000, app.local_addr().unwrap());
+    let mut stream = world.connect(NAME).await;
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n").as_bytes()).await.unwrap();
+    let (mut at_app, _) = app.accept().await.unwrap();
+    head(&mut at_app).await.unwrap();
+    at_app.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n").await.unwrap();
+    let endless =
+        tokio::spawn(async move { while at_app.write_all(&[b'x'; 65_536]).await.is_ok() {} });
+    up_to(&mut stream, "xxxx").await;
+    show(&world, Visibility::Private, &[]).await;
+    // Slower than the app, so that there is always something.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+    let mut bytes = vec![0; 65_536];
+    while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {
+        pace.tick().await;
+    }
+    endless.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

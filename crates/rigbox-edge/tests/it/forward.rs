@@ -312,3 +312,24 @@ async fn requests_of_one_connection_are_answered_in_order() {
     let (first, second) = (answers.find("GET /1").unwrap(), answers.find("GET /2").unwrap());
     assert!(first < second, "{answers}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_body_says_nothing_of_its_visitor() {
+    let world = World::new().await;
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.host.port(3_000, app.local_addr().unwrap());
+    world.routes([crate::world::app(1, "a", 3_000)]).await;
+    let mut stream = world.connect("a.apps.example").await;
+    let request = "POST / HTTP/1.1\r\nHost: a.apps.example\r\nTransfer-Encoding: chunked\r\n\
+                   Trailer: X-Rigbox-User-Email, X_Rigbox_User_Id, X-Sum\r\n\r\n2\r\nhi\r\n0\r\n\
+                   X-Rigbox-User-Email: owner@example.com\r\nX_Rigbox_User_Id: 1\r\nX-Sum: 7\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut at_app, _) = app.accept().await.unwrap();
+    let (mut seen, mut bytes) = (String::new(), [0; 4_096]);
+    while !seen.contains("x-sum: 7\r\n\r\n") {
+        let count = at_app.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..count]).to_ascii_lowercase());
+    }
+    assert!(!seen.contains("owner@example.com") && !seen.contains("user_id: 1"), "{seen}");
+}

@@ -171,3 +171,26 @@ async fn who_resets_one_request_after_another_is_let_go() {
     reset.await;
     until("nothing is left", async || world.metric("rigbox_edge_requests_open").await == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_does_not_take_all_places_of_an_app() {
+    let limits = Limits { in_flight_per_app: 3, in_flight_per_client: 2, ..Limits::default() };
+    let world = world(limits).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.host.port(3_001, listener.local_addr().unwrap());
+    world.routes([app(2, "slow", 3_001)]).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let mut stream = world.connect("slow.apps.example").await;
+        let text = b"GET / HTTP/1.1\r\nHost: slow.apps.example\r\n\r\n";
+        stream.write_all(text).await.unwrap();
+        waiting.push((stream, listener.accept().await.unwrap().0));
+    }
+    let answer = world.ask("slow.apps.example", "/", &[]).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    drop(waiting);
+    until("its places are free", async || {
+        world.ask(NAME, "/", &[]).await.starts_with("HTTP/1.1 200")
+    })
+    .await;
+}
