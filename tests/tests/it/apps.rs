@@ -71,7 +71,15 @@ impl World {
         let asked = std::env::var(ALTERNATIONS_VARIABLE).ok();
         let rounds = asked.map_or(ALTERNATIONS, |count| count.parse().unwrap());
         let load = Command::new("curl")
-            .args(["-sS", "--interface", "127.0.0.2", "-o", "/dev/null", "--cacert"])
+            .args([
+                "-sS",
+                "--no-progress-meter",
+                "--interface",
+                "127.0.0.2",
+                "-o",
+                "/dev/null",
+                "--cacert",
+            ])
             .arg(&self.authority)
             .args([
                 "--parallel",
