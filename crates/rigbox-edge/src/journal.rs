@@ -40,6 +40,7 @@ impl Journal {
     /// Opens the folder, and reads what is there.
     pub(crate) fn open(folder: &Utf8Path) -> io::Result<(Self, Stored)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        remove_unfinished(folder)?;
         let stored = match File::open(folder.join(NAME)) {
             Ok(file) => read(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Stored::default(),
@@ -112,6 +113,23 @@ pub(crate) fn line(event: &EdgeEvent, lines: &mut Vec<u8>) {
     if serde_json::to_writer(&mut *lines, event).is_ok() {
         lines.push(b'\n');
     }
+}
+
+/// Rewrites that a crash cut off: they have private keys, too.
+fn remove_unfinished(folder: &Utf8Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_of_us = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        if is_of_us.is_some_and(|rest| rest.starts_with('.')) {
+            // Another edge, which this one follows, may just have put it in its place.
+            fs::remove_file(entry.path()).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn read(file: File) -> io::Result<Stored> {

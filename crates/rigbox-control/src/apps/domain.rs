@@ -1,7 +1,7 @@
 //! Whether an app's custom domain leads here.
 //! Invariants: it does where its name leads, by CNAME records, to the app's own name, or where its
-//! addresses are those of the edge, and no other app's name is on the way; only what was looked up now makes it verified, and what does not
-//! lead here any longer unverified.
+//! addresses are those of the edge, and no other app's name is on the way; only what was looked up now
+//! makes it verified, and what does not lead here any longer unverified.
 //! Does not order certificates.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
