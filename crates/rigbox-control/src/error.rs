@@ -2,6 +2,7 @@
 //! Invariant: the text of an internal error never leaves the process; it is logged here, once.
 
 mod store;
+mod too_fast;
 
 use std::{error::Error, fmt};
 
@@ -18,6 +19,8 @@ use rigbox_types::{
 use serde_json::{Value, json};
 
 use crate::{audit::Refusal, rates::Left};
+
+pub(crate) use too_fast::TooFast;
 
 /// A refusal.
 #[derive(Debug)]
@@ -57,7 +60,13 @@ impl From<Invalid> for ApiError {
 }
 
 impl ApiError {
+    /// Not for what comes too fast: see [`TooFast`], which has more to say.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        debug_assert_ne!(code, ErrorCode::RateLimited, "a refusal of TooFast");
+        Self::of(code, message)
+    }
+
+    fn of(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             status: None,
@@ -119,6 +128,15 @@ impl ApiError {
         self
     }
 
+    /// Adds facts to those there are.
+    pub(crate) fn adding(mut self, facts: Value) -> Self {
+        match (self.details.as_object_mut(), facts) {
+            (Some(details), Value::Object(facts)) => details.extend(facts),
+            (_, facts) => self.details = facts,
+        }
+        self
+    }
+
     /// Answers with another status than the code's own.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
@@ -134,13 +152,7 @@ impl ApiError {
     /// Says when to come again, in the details and as a header.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
-        if self.details.is_null() {
-            self.details = json!({});
-        }
-        if let Some(members) = self.details.as_object_mut() {
-            members.insert("retry_after_s".into(), json!(seconds));
-        }
-        self
+        self.adding(json!({ "retry_after_s": seconds }))
     }
 
     /// Keeps what was behind a refusal, for the log.

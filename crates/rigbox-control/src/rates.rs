@@ -18,16 +18,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rigbox_store::{Store, StoreError};
 use rigbox_types::{
     AccountId, Principal,
-    api::error::ErrorCode,
     authz::Standing,
     endpoint::RateClass,
     rate::{self, Draw, Rate, RateLimits, RateProfile},
 };
-use serde_json::json;
 use tokio::{sync::Mutex as AsyncMutex, time::timeout};
 
 use crate::{
-    error::{ApiError, ApiResult},
+    error::{ApiResult, TooFast},
     source::now,
 };
 
@@ -106,8 +104,17 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// Writes the fields `RateLimit-Limit`, `-Remaining` and `-Reset`.
+    /// Of a bucket that is empty for so many seconds.
+    pub(crate) fn nothing(limit: u32, reset_s: u32) -> Self {
+        Self { limit, remaining: 0, reset_s }
+    }
+
+    /// Writes the fields `RateLimit-Limit`, `-Remaining` and `-Reset`, where they do not tell already
+    /// of what has refused the request.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
+        if headers.contains_key(LIMIT) {
+            return;
+        }
         headers.insert(LIMIT, HeaderValue::from(self.limit));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
         headers.insert(RESET, HeaderValue::from(self.reset_s));
@@ -319,22 +326,10 @@ fn left(drawn: Draw, class: RateClass, rate: Rate) -> ApiResult<Left> {
         }
         Draw::Empty { retry_after_s } => {
             let (class, limit, window_s) = (class.as_str(), rate.limit, rate.window_s);
-            let left = Left { limit, remaining: 0, reset_s: retry_after_s };
-            Err(ApiError::new(
-                ErrorCode::RateLimited,
-                format!(
-                    "more than {limit} requests of the class {class} within {window_s} s; \
-                     come again in {retry_after_s} s"
-                ),
-            )
-            .with(json!({
-                "class": class,
-                "limit": limit,
-                "window_s": window_s,
-                "retry_after_s": retry_after_s,
-            }))
-            .retry_after(retry_after_s)
-            .left(left))
+            Err(TooFast { class, limit, window_s, retry_after_s }.refusal(format!(
+                "more than {limit} requests of the class {class} within {window_s} s; \
+                 come again in {retry_after_s} s"
+            )))
         }
     }
 }
@@ -382,6 +377,8 @@ impl<K: Eq + Hash> Buckets<K> {
 
 #[cfg(test)]
 mod tests {
+    use rigbox_types::api::error::ErrorCode;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {

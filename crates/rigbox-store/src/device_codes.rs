@@ -22,9 +22,9 @@ use crate::{
 /// For how long it is said of a request that it has ended.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Most requests that are remembered.
-const REQUESTS_MAX: i64 = 10_000;
+pub const REQUESTS_MAX: u32 = 10_000;
 /// Most open requests from one address.
-const OF_ADDRESS_MAX: i64 = 30;
+pub const OF_ADDRESS_MAX: u32 = 30;
 
 const INSERT: &str = "INSERT INTO device_codes (poll_hash, user_hash, decision, address, \
      user_agent, created_at, expires_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6)";
@@ -142,10 +142,10 @@ impl DeviceCodes<'_> {
         let query = sqlx::query(COUNT).bind(new.address.clone()).bind(now);
         let row = query.fetch_one(tx.on()).await?;
         let columns = Columns::of("device_codes", &row);
-        if columns.raw::<i64>("own")? >= OF_ADDRESS_MAX {
+        if columns.raw::<i64>("own")? >= i64::from(OF_ADDRESS_MAX) {
             return Ok(Asked::TooManyOfAddress);
         }
-        if columns.raw::<i64>("count")? >= REQUESTS_MAX {
+        if columns.raw::<i64>("count")? >= i64::from(REQUESTS_MAX) {
             return Ok(Asked::TooMany);
         }
         sqlx::query(INSERT)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{StoreError, engine::Engine, row::Columns, tx::Tx};
 
 /// After so long without an attempt a bucket is new.
-const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 const SECOND: i64 = 1_000_000;
 
@@ -60,6 +60,8 @@ pub enum Attempt {
     TooSoon {
         /// Seconds until it may be made; at least one.
         retry_after_s: u32,
+        /// How many may fail in the bucket that says so, before one has to wait.
+        free: u32,
     },
 }
 
@@ -75,13 +77,11 @@ impl Throttles<'_> {
         for (bucket, patience) in sorted(buckets) {
             found.push((bucket, patience, hold(&mut tx, &bucket.name, now).await?));
         }
-        let waits = found.iter().map(|(_, _, (_, open_at))| open_at.saturating_sub(now));
-        let wait = waits.max().unwrap_or_default();
-        if wait > 0 {
+        let waits = found.iter().map(|(_, patience, (_, open_at))| (*open_at, patience.free));
+        if let Some((open_at, free)) = waits.max().filter(|(open_at, _)| *open_at > now) {
+            let retry_after_s = rigbox_types::rate::seconds(open_at.saturating_sub(now)).max(1);
             // Dropped without effect.
-            return Ok(Attempt::TooSoon {
-                retry_after_s: rigbox_types::rate::seconds(wait).max(1),
-            });
+            return Ok(Attempt::TooSoon { retry_after_s, free });
         }
         for (bucket, patience, (failures, _)) in found {
             let failures = failures.saturating_add(1);

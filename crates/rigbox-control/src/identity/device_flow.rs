@@ -8,14 +8,11 @@ use std::{str::FromStr, time::Duration};
 
 use rigbox_store::{
     api_keys::KeyHash,
-    device_codes::{Asked, Decision, DeviceCodeRow, NewDeviceCode},
+    device_codes::{Asked, Decision, DeviceCodeRow, NewDeviceCode, OF_ADDRESS_MAX, REQUESTS_MAX},
 };
 use rigbox_types::{
     AccountId, Timestamp,
-    api::{
-        device::{DeviceSessionResponse, DeviceStatus, DeviceStatusResponse},
-        error::ErrorCode,
-    },
+    api::device::{DeviceSessionResponse, DeviceStatus, DeviceStatusResponse},
     limits::{API_KEYS_MAX_COUNT, TITLE_MAX_LEN},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,7 +22,7 @@ use super::visitor::Visitor;
 use crate::{
     authn::hex,
     control::Control,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, TooFast},
     source::random,
 };
 
@@ -125,13 +122,25 @@ pub(crate) async fn begin(
     match control.store.device_codes().insert(&new).await? {
         Asked::Kept => {}
         Asked::TooManyOfAddress => {
-            let text = "too many command lines wait for somebody to let them in";
-            let error = ApiError::new(ErrorCode::RateLimited, text);
-            return Err(error.with(json!({ "class": "device" })).retry_after(BUSY_RETRY_S));
+            let facts = TooFast {
+                class: "device",
+                limit: OF_ADDRESS_MAX,
+                window_s: seconds(LIFE),
+                retry_after_s: BUSY_RETRY_S,
+            };
+            let text = format!(
+                "{OF_ADDRESS_MAX} command lines of this network wait for somebody to let them in; \
+                 answer one of them, or come again in {BUSY_RETRY_S} s"
+            );
+            return Err(facts.refusal(text));
         }
         Asked::TooMany => {
-            let text = "too many command lines wait for somebody to let them in";
-            return Err(ApiError::unavailable(text, BUSY_RETRY_S));
+            let text = format!(
+                "{REQUESTS_MAX} command lines wait for somebody to let them in; come again in \
+                 {BUSY_RETRY_S} s, or sign in with an API key"
+            );
+            let facts = json!({ "class": "device", "limit": REQUESTS_MAX, "used": REQUESTS_MAX });
+            return Err(ApiError::unavailable(text, BUSY_RETRY_S).adding(facts));
         }
     }
     let base = control.config.api_url.trim_end_matches('/');
@@ -140,7 +149,7 @@ pub(crate) async fn begin(
         code: secret.expose_secret().to_owned(),
         url: format!("{base}/device?code={user_code}"),
         user_code,
-        expires_in_s: u32::try_from(LIFE.as_secs()).unwrap_or(u32::MAX),
+        expires_in_s: seconds(LIFE),
         poll_interval_s: INTERVAL_S,
     })
 }
@@ -156,10 +165,13 @@ pub(crate) async fn poll(
     let now = control.store.now();
     let interval = Duration::from_secs(INTERVAL_S.into()) - EARLY;
     if row.polled_at.is_some_and(|at| later(at, interval) > now) {
-        let text = format!("slow down: ask every {INTERVAL_S} s");
-        return Err(ApiError::new(ErrorCode::RateLimited, text)
-            .with(json!({ "class": "device" }))
-            .retry_after(INTERVAL_S));
+        let facts = TooFast {
+            class: "device_poll",
+            limit: 1,
+            window_s: INTERVAL_S,
+            retry_after_s: INTERVAL_S,
+        };
+        return Err(facts.refusal(format!("slow down: ask every {INTERVAL_S} s")));
     }
     let over = row.expires_at <= now;
     match (row.decision, row.account) {
@@ -209,6 +221,10 @@ fn key_name(row: &DeviceCodeRow) -> String {
 
 fn status(status: DeviceStatus) -> DeviceStatusResponse {
     DeviceStatusResponse { status, api_key: None, api_key_id: None, user_email: None }
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn later(moment: Timestamp, by: Duration) -> Timestamp {

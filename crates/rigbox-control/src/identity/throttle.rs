@@ -7,22 +7,24 @@ use std::{net::IpAddr, time::Duration};
 
 use rigbox_store::{
     api_keys::KeyHasher,
-    throttles::{Attempt, Bucket, Patience},
+    throttles::{Attempt, Bucket, FORGET_AFTER, Patience},
 };
-use rigbox_types::{AccountId, api::error::ErrorCode};
-use serde_json::json;
+use rigbox_types::AccountId;
 
 use super::visitor::Device;
 use crate::{
     authn::hex,
     control::Control,
-    error::{ApiError, ApiResult},
+    error::{ApiResult, TooFast},
     rates::network,
 };
 
 /// Hex digits of a bucket's name: a million buckets of each kind, 60 MB of disk at the very worst.
 /// Two people share one with a chance of one in a million.
 const DIGITS: usize = 5;
+
+/// What a refusal says was counted.
+const CLASS: &str = "sign_in";
 
 /// Tries of somebody's password from anywhere.
 const OF_ACCOUNT: Patience = Patience { free: 5, longest: Duration::from_secs(300) };
@@ -94,11 +96,15 @@ fn bucket(hasher: &KeyHasher, kind: &str, of: &str, patience: Patience) -> (Buck
 pub(crate) async fn attempt(control: &Control, buckets: &Buckets) -> ApiResult<()> {
     match control.store.throttles().attempt(buckets).await? {
         Attempt::Admitted => Ok(()),
-        Attempt::TooSoon { retry_after_s } => {
+        Attempt::TooSoon { retry_after_s, free } => {
+            let facts = TooFast {
+                class: CLASS,
+                limit: free,
+                window_s: u32::try_from(FORGET_AFTER.as_secs()).unwrap_or(u32::MAX),
+                retry_after_s,
+            };
             let text = format!("too many wrong tries; come again in {retry_after_s} s");
-            Err(ApiError::new(ErrorCode::RateLimited, text)
-                .with(json!({ "class": "sign_in" }))
-                .retry_after(retry_after_s))
+            Err(facts.refusal(text))
         }
     }
 }

@@ -67,6 +67,24 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Checks that a refusal for what comes too fast has all its facts, in both places.
+    #[track_caller]
+    pub(crate) fn too_fast(self, class: &str, limit: u32, window_s: u32) -> Value {
+        let headers = self.headers.clone();
+        let error = self.refused(429, "rate_limited");
+        let details = &error["details"];
+        let found = (&details["class"], &details["limit"], &details["window_s"]);
+        assert_eq!(found, (&class.into(), &limit.into(), &window_s.into()), "{error}");
+        let retry = details["retry_after_s"].as_u64().unwrap().to_string();
+        assert_eq!(headers[header::RETRY_AFTER], retry);
+        assert_eq!(headers["ratelimit-limit"], limit.to_string());
+        assert_eq!(headers["ratelimit-remaining"], "0");
+        assert_eq!(headers["ratelimit-reset"], retry);
+        error
+    }
+}
+
 impl Client {
     pub(crate) fn new(base: String, key: Option<String>) -> Self {
         Self { base, key, pool: Pool::builder(TokioExecutor::new()).build_http() }

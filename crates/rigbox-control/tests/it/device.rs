@@ -144,7 +144,7 @@ async fn who_asks_too_often_is_told_to_slow_down() {
     let path = format!("{BEGIN}/{}", rig.code);
     let refused = rig.api.get(&path).await;
     assert_eq!(refused.headers["retry-after"], "3");
-    refused.refused(429, "rate_limited");
+    refused.too_fast("device_poll", 1, 3);
     assert_eq!(rig.poll().await["status"], "pending");
     // Codes that nobody was given, and the short one, open nothing.
     for code in [&rig.user_code, "x", &format!("rbd_{}", "0".repeat(64))] {
@@ -154,7 +154,7 @@ async fn who_asks_too_often_is_told_to_slow_down() {
     for _ in 0..29 {
         rig.api.post(BEGIN).await.expect(200);
     }
-    rig.api.post(BEGIN).await.refused(429, "rate_limited");
+    rig.api.post(BEGIN).await.too_fast("device", 30, 600);
     world.clock.turn(Duration::from_secs(600));
     rig.api.post(BEGIN).await.expect(200);
 }

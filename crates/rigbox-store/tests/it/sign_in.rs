@@ -195,6 +195,7 @@ pub(crate) async fn of_many_that_redeem_a_link_at_once_one_does(world: World) {
 
 pub(crate) async fn attempts_at_once_are_counted_one_by_one(world: World) {
     let patience = Patience { free: 3, longest: Duration::from_secs(8) };
+    let too_soon = |retry_after_s| Attempt::TooSoon { retry_after_s, free: 3 };
     let bucket = |name: &str, cleared| (Bucket { name: name.to_owned(), cleared }, patience);
     let both = vec![bucket("account:1", true), bucket("address:1", false)];
     let crossed = vec![bucket("address:1", false), bucket("account:1", true)];
@@ -208,10 +209,10 @@ pub(crate) async fn attempts_at_once_are_counted_one_by_one(world: World) {
     let admitted = attempts.iter().filter(|attempt| **attempt == Attempt::Admitted).count();
     assert_eq!(admitted, 4, "{attempts:?}");
     let throttles = world.store.throttles();
-    assert_eq!(throttles.attempt(&both).await.unwrap(), Attempt::TooSoon { retry_after_s: 1 });
+    assert_eq!(throttles.attempt(&both).await.unwrap(), too_soon(1));
     world.clock.turn(SECOND);
     assert_eq!(throttles.attempt(&both).await.unwrap(), Attempt::Admitted);
-    assert_eq!(throttles.attempt(&both).await.unwrap(), Attempt::TooSoon { retry_after_s: 2 });
+    assert_eq!(throttles.attempt(&both).await.unwrap(), too_soon(2));
     // Another account from another address has no part in it.
     let elsewhere = vec![bucket("account:2", true), bucket("address:2", false)];
     assert_eq!(throttles.attempt(&elsewhere).await.unwrap(), Attempt::Admitted);
@@ -223,7 +224,7 @@ pub(crate) async fn attempts_at_once_are_counted_one_by_one(world: World) {
     }
     let address = vec![bucket("address:1", false)];
     assert_eq!(throttles.attempt(&address).await.unwrap(), Attempt::Admitted);
-    assert_eq!(throttles.attempt(&address).await.unwrap(), Attempt::TooSoon { retry_after_s: 2 });
+    assert_eq!(throttles.attempt(&address).await.unwrap(), too_soon(2));
     world.clock.turn(25 * HOUR);
     throttles.forget().await.unwrap();
     for _ in 0..3 {
