@@ -104,7 +104,7 @@ async fn admit(
     if let Some(principal) = &principal {
         trail.is_of(principal);
     }
-    let place = control.places.take_own(place, principal.as_ref(), is_long(endpoint))?;
+    let place = control.places.take_own(place, principal.as_ref(), is_long(endpoint)).await?;
     let params = Params::read(endpoint, request.uri())?;
     let access = Access { principal, endpoint, params };
     let key = idempotency::key(request.headers())?.filter(|_| endpoint.method == Method::Post);

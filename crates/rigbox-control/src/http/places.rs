@@ -1,15 +1,22 @@
 //! How much is under way at once, in all and for one account: no account can take the places of all.
-//! Invariant: bounded; a place is given back when the answer has ended.
+//! What is short waits for its turn behind its account's others; a stream, which may last, does not.
+//! Invariants: bounded, as is what waits, and for how long; what waits for its account has no place
+//! among those of all; a place is given back when the answer has ended.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use rigbox_types::{AccountId, Principal, authz::Standing};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use serde_json::json;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, TooFast};
 
 /// Most requests under way whose answer is a document.
 const MAX_REQUESTS: usize = 256;
@@ -19,8 +26,15 @@ const MAX_STREAMS: usize = 512;
 const MAX_REQUESTS_OF_ACCOUNT: usize = 64;
 /// See [`MAX_REQUESTS_OF_ACCOUNT`].
 const MAX_STREAMS_OF_ACCOUNT: usize = 128;
+/// Most requests of one account that wait for a place: with those under way, what a program sends
+/// that does a hundred things at once, and an eighth of the connections.
+const MAX_WAITING_OF_ACCOUNT: usize = 64;
+/// How long one waits: many times what a request takes.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// When to come again after all places were taken.
 pub(super) const BUSY_RETRY_S: u32 = 1;
+/// What a refusal says was counted.
+const UNDER_WAY: &str = "under_way";
 
 /// Bounds how much is under way.
 pub(crate) struct Places {
@@ -33,6 +47,8 @@ pub(crate) struct Places {
 struct Pair {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    /// Of those that wait for a place for a document.
+    waiting: Semaphore,
 }
 
 /// A place of a request, for as long as its answer lasts.
@@ -49,7 +65,15 @@ impl Pair {
         Self {
             requests: Arc::new(Semaphore::new(requests)),
             streams: Arc::new(Semaphore::new(streams)),
+            waiting: Semaphore::new(MAX_WAITING_OF_ACCOUNT),
         }
+    }
+
+    /// A place for a document, after a while.
+    async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        let _waiting = self.waiting.try_acquire().ok()?;
+        let place = Arc::clone(&self.requests).acquire_owned();
+        timeout(WAIT_MAX, place).await.ok()?.ok()
     }
 
     fn take(&self, is_long: bool) -> Option<OwnedSemaphorePermit> {
@@ -65,12 +89,19 @@ impl Places {
 
     /// A place among those of all, before it is known who asks.
     pub(crate) fn take(&self, is_long: bool) -> ApiResult<OwnedSemaphorePermit> {
-        let busy = || ApiError::unavailable("too many requests are under way", BUSY_RETRY_S);
-        self.all.take(is_long).ok_or_else(busy)
+        self.all.take(is_long).ok_or_else(|| {
+            let limit = if is_long { MAX_STREAMS } else { MAX_REQUESTS };
+            let text = format!(
+                "all {limit} requests that this installation answers at once are under way; come \
+                 again in {BUSY_RETRY_S} s"
+            );
+            let facts = json!({ "class": UNDER_WAY, "limit": limit, "used": limit });
+            ApiError::unavailable(text, BUSY_RETRY_S).adding(facts)
+        })
     }
 
     /// The place, with one among those of the caller's account.
-    pub(crate) fn take_own(
+    pub(crate) async fn take_own(
         &self,
         all: OwnedSemaphorePermit,
         who: Option<&Principal>,
@@ -82,18 +113,22 @@ impl Places {
                 Some(*account)
             }
         };
-        let own = match account {
-            None => None,
-            Some(account) => {
-                let pair = self.of(account);
-                let busy = || {
-                    let text = "too many requests of this account are under way";
-                    ApiError::unavailable(text, BUSY_RETRY_S)
-                };
-                Some((pair.take(is_long).ok_or_else(busy)?, pair))
+        let Some(account) = account else {
+            return Ok(Place(Arc::new(Held { _all: all, _own: None })));
+        };
+        let pair = self.of(account);
+        let (all, own) = match pair.take(is_long) {
+            Some(own) => (all, own),
+            None if is_long => return Err(too_many(MAX_STREAMS_OF_ACCOUNT)),
+            None => {
+                // Others may have it meanwhile.
+                drop(all);
+                let own = pair.wait().await;
+                let own = own.ok_or_else(|| too_many(MAX_REQUESTS_OF_ACCOUNT))?;
+                (self.take(is_long)?, own)
             }
         };
-        Ok(Place(Arc::new(Held { _all: all, _own: own })))
+        Ok(Place(Arc::new(Held { _all: all, _own: Some((own, pair)) })))
     }
 
     fn of(&self, account: AccountId) -> Arc<Pair> {
@@ -109,9 +144,24 @@ impl Places {
     }
 }
 
+fn too_many(limit: usize) -> ApiError {
+    let facts = TooFast {
+        class: UNDER_WAY,
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        window_s: u32::try_from(WAIT_MAX.as_secs()).unwrap_or(u32::MAX),
+        retry_after_s: BUSY_RETRY_S,
+    };
+    let text = format!(
+        "all {limit} requests that an account may have under way are; send fewer at once, or come \
+         again in {BUSY_RETRY_S} s"
+    );
+    facts.refusal(text).adding(json!({ "used": limit }))
+}
+
 #[cfg(test)]
 mod tests {
-    use rigbox_types::{ApiKeyId, Credential, KeyScopes};
+    use futures_util::{FutureExt as _, future::join_all, future::poll_immediate};
+    use rigbox_types::{ApiKeyId, Credential, KeyScopes, api::error::ErrorCode};
 
     use super::*;
 
@@ -121,20 +171,52 @@ mod tests {
         Principal::Key { credential, account, standing, scopes: KeyScopes::full() }
     }
 
-    #[test]
-    fn one_account_cannot_take_the_places_of_all() {
+    async fn take(places: &Places, who: &Principal, is_long: bool) -> ApiResult<Place> {
+        places.take_own(places.take(is_long)?, Some(who), is_long).await
+    }
+
+    #[tokio::test]
+    async fn one_account_cannot_take_the_places_of_all() {
         let places = Places::new();
-        let take = |who: &Principal| places.take_own(places.take(true)?, Some(who), true);
         let (greedy, other) = (key(1, Standing::User), key(2, Standing::User));
-        let held: Vec<Place> =
-            (0..MAX_STREAMS_OF_ACCOUNT).map(|_| take(&greedy).unwrap()).collect();
-        assert!(take(&greedy).is_err());
-        assert!(take(&other).is_ok());
-        assert!(take(&key(1, Standing::Operator)).is_ok());
+        let mut held = Vec::new();
+        for _ in 0..MAX_STREAMS_OF_ACCOUNT {
+            held.push(take(&places, &greedy, true).await.unwrap());
+        }
+        let refused = take(&places, &greedy, true).await.err().unwrap();
+        assert_eq!(refused.code(), ErrorCode::RateLimited);
+        assert!(take(&places, &other, true).await.is_ok());
+        assert!(take(&places, &key(1, Standing::Operator), true).await.is_ok());
         // Its documents have places of their own.
-        let document = places.take_own(places.take(false).unwrap(), Some(&greedy), false);
-        assert!(document.is_ok());
+        assert!(take(&places, &greedy, false).await.is_ok());
         drop(held);
-        assert!(take(&greedy).is_ok());
+        assert!(take(&places, &greedy, true).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_account_takes_no_place_of_all_and_waits_no_longer_than_it_may() {
+        let places = Places::new();
+        let greedy = key(1, Standing::User);
+        let mut held = Vec::new();
+        for _ in 0..MAX_REQUESTS_OF_ACCOUNT {
+            held.push(take(&places, &greedy, false).await.unwrap());
+        }
+        let mut waiting: Vec<_> =
+            (0..MAX_WAITING_OF_ACCOUNT).map(|_| Box::pin(take(&places, &greedy, false))).collect();
+        for one in &mut waiting {
+            assert!(poll_immediate(one).await.is_none());
+        }
+        let free = MAX_REQUESTS - MAX_REQUESTS_OF_ACCOUNT;
+        assert_eq!(places.all.requests.available_permits(), free);
+        // One more than may wait is told so at once.
+        let refused = take(&places, &greedy, false).now_or_never().unwrap().err().unwrap();
+        assert_eq!((refused.code(), refused.retry_after_s()), (ErrorCode::RateLimited, Some(1)));
+        // The first in line is served first, and the others not for ever.
+        held.pop();
+        let mut waiting = waiting.into_iter();
+        held.push(waiting.next().unwrap().await.unwrap());
+        let ended = join_all(waiting).await;
+        let passed = ended.iter().filter(|ended| ended.is_ok()).count();
+        assert_eq!(passed, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! How fast one may ask.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
+use serde_json::json;
 
 use crate::{people::user, world::World};
 
@@ -76,4 +77,42 @@ async fn an_account_is_slowed_down_and_its_neighbour_is_not_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_slowed_down_and_its_neighbour_is_not_on_postgres() {
     an_account_is_slowed_down_and_its_neighbour_is_not(World::limited_on_postgres().await).await;
+}
+
+async fn of_a_hundred_creates_at_once_as_many_pass_as_there_is_room_for(world: World) {
+    world.host.register().await;
+    let body = json!({ "email": "ann@example.com", "plan": "pro", "api_key": true });
+    let made = world.api.json("POST", "/users", body).await.expect(201);
+    let path = format!("/users/{}", made["user"]["id"].as_str().unwrap());
+    world.api.json("PATCH", &path, json!({ "overrides": { "max_vms": 3 } })).await.expect(200);
+    let ann = world.api.with_key(made["api_key"].as_str().unwrap());
+    let create = |n| {
+        let body = json!({ "name": format!("w{n}"), "template_id": "tiny" });
+        ann.json("POST", "/workspaces", body)
+    };
+    let answers = join_all((0..100).map(create)).await;
+    let (made, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!(made.len(), 3);
+    for answer in refused {
+        let error = answer.refused(402, "quota_exceeded");
+        let details = json!({
+            "limit": "workspaces", "maximum": 3, "used": 3, "requested": 1, "plan": "pro",
+        });
+        assert_eq!(error["details"], details, "{error}");
+        assert!(error["message"].as_str().unwrap().contains("delete a workspace"), "{error}");
+    }
+    let list = ann.get("/workspaces").await.expect(200);
+    assert_eq!(list["vms"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_creates_at_once_as_many_pass_as_there_is_room_for_on_sqlite() {
+    of_a_hundred_creates_at_once_as_many_pass_as_there_is_room_for(World::limited().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_creates_at_once_as_many_pass_as_there_is_room_for_on_postgres() {
+    let world = World::limited_on_postgres().await;
+    of_a_hundred_creates_at_once_as_many_pass_as_there_is_room_for(world).await;
 }
