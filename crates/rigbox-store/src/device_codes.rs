@@ -2,8 +2,8 @@
 //! by which a person in a browser says yes or no.
 //! Writer and reader: control's device flow. Invariants: neither code can be read out of the
 //! database; a person decides once; an API key is made when the command line asks after a yes, once,
-//! in the same step in which that is noted; the number of open requests is bounded, in all and of an
-//! address.
+//! in the same step in which that is noted; bounded are the requests that wait, in all, and the ones
+//! that are remembered, of a network: what nobody waits for any more keeps nobody else out.
 //! Does not make codes and does not decide who may say yes.
 
 use std::time::Duration;
@@ -20,20 +20,30 @@ use crate::{
 };
 
 /// For how long it is said of a request that it has ended.
-const REMEMBERED: Duration = Duration::from_secs(3600);
-/// Most requests that are remembered.
+pub const REMEMBERED: Duration = Duration::from_secs(3600);
+/// Most requests that wait for somebody.
 pub const REQUESTS_MAX: u32 = 10_000;
-/// Most open requests from one address.
-pub const OF_ADDRESS_MAX: u32 = 30;
+/// Most requests of one network that are remembered, however they ended: a class of people behind
+/// one address, each of whom tries a few times.
+pub const OF_NETWORK_MAX: u32 = 100;
 
 const INSERT: &str = "INSERT INTO device_codes (poll_hash, user_hash, decision, address, \
      user_agent, created_at, expires_at) VALUES ($1, $2, 'pending', $3, $4, $5, $6)";
 
-const COUNT: &str = "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(CASE WHEN address = $1 AND \
-     decision = 'pending' AND expires_at > $2 THEN 1 ELSE 0 END), 0) AS BIGINT) AS own \
-     FROM device_codes";
+const COUNT_WAITING: &str = "SELECT COUNT(*) AS count FROM device_codes \
+     WHERE expires_at > $1 AND decision = 'pending'";
+
+const COUNT_OF_NETWORK: &str = "SELECT COUNT(*) AS count, MIN(gone_at) AS first_gone_at \
+     FROM device_networks WHERE network = $1 AND gone_at > $2";
+
+const NOTE_NETWORK: &str =
+    "INSERT INTO device_networks (network, poll_hash, gone_at) VALUES ($1, $2, $3)";
 
 const FORGET: &str = "DELETE FROM device_codes WHERE expires_at <= $1";
+
+const FORGET_OF_NETWORK: &str = "DELETE FROM device_networks WHERE network = $1 AND gone_at <= $2";
+
+const FORGET_NETWORKS: &str = "DELETE FROM device_networks WHERE gone_at <= $1";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -90,6 +100,8 @@ pub struct NewDeviceCode {
     pub user_code: KeyHash,
     /// Where it comes from.
     pub address: Option<String>,
+    /// What counts as one address with it.
+    pub network: String,
     /// From what program.
     pub user_agent: Option<String>,
     /// When it ends.
@@ -101,9 +113,12 @@ pub struct NewDeviceCode {
 pub enum Asked {
     /// It was.
     Kept,
-    /// The address has too many open ones.
-    TooManyOfAddress,
-    /// There are too many in all.
+    /// The network has too many that are remembered.
+    TooManyOfNetwork {
+        /// Seconds until the first of them is forgotten; at least one.
+        retry_after_s: u32,
+    },
+    /// There are too many that wait.
     TooMany,
 }
 
@@ -139,13 +154,20 @@ impl DeviceCodes<'_> {
         // Held, so that of many at once no more are kept than there may be.
         tx.revision().await?;
         sqlx::query(FORGET).bind(now.saturating_sub(remembered())).execute(tx.on()).await?;
-        let query = sqlx::query(COUNT).bind(new.address.clone()).bind(now);
+        let network = new.network.as_str();
+        sqlx::query(FORGET_OF_NETWORK).bind(network).bind(now).execute(tx.on()).await?;
+        let query = sqlx::query(COUNT_OF_NETWORK).bind(network).bind(now);
         let row = query.fetch_one(tx.on()).await?;
-        let columns = Columns::of("device_codes", &row);
-        if columns.raw::<i64>("own")? >= i64::from(OF_ADDRESS_MAX) {
-            return Ok(Asked::TooManyOfAddress);
+        let columns = Columns::of("device_networks", &row);
+        if columns.raw::<i64>("count")? >= i64::from(OF_NETWORK_MAX) {
+            let first: Option<i64> = columns.raw("first_gone_at")?;
+            let wait = first.unwrap_or(now).saturating_sub(now);
+            let retry_after_s = rigbox_types::rate::seconds(wait).max(1);
+            return Ok(Asked::TooManyOfNetwork { retry_after_s });
         }
-        if columns.raw::<i64>("count")? >= i64::from(REQUESTS_MAX) {
+        let row = sqlx::query(COUNT_WAITING).bind(now).fetch_one(tx.on()).await?;
+        let waiting = Columns::of("device_codes", &row).raw::<i64>("count")?;
+        if waiting >= i64::from(REQUESTS_MAX) {
             return Ok(Asked::TooMany);
         }
         sqlx::query(INSERT)
@@ -158,6 +180,12 @@ impl DeviceCodes<'_> {
             .execute(tx.on())
             .await
             .map_err(|error| StoreError::or_conflict(error, "device code", &"that was made"))?;
+        sqlx::query(NOTE_NETWORK)
+            .bind(network)
+            .bind(new.secret.as_bytes().to_vec())
+            .bind(new.expires_at.as_micros().saturating_add(remembered()))
+            .execute(tx.on())
+            .await?;
         tx.commit().await?;
         Ok(Asked::Kept)
     }
@@ -241,8 +269,10 @@ impl DeviceCodes<'_> {
     /// # Errors
     /// As [`StoreError`].
     pub async fn forget(&self) -> Result<(), StoreError> {
-        let before = self.engine.now().as_micros().saturating_sub(remembered());
+        let now = self.engine.now().as_micros();
+        let before = now.saturating_sub(remembered());
         sqlx::query(FORGET).bind(before).execute(&self.engine.write).await?;
+        sqlx::query(FORGET_NETWORKS).bind(now).execute(&self.engine.write).await?;
         Ok(())
     }
 }

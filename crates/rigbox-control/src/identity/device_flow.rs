@@ -8,7 +8,9 @@ use std::{str::FromStr, time::Duration};
 
 use rigbox_store::{
     api_keys::KeyHash,
-    device_codes::{Asked, Decision, DeviceCodeRow, NewDeviceCode, OF_ADDRESS_MAX, REQUESTS_MAX},
+    device_codes::{
+        Asked, Decision, DeviceCodeRow, NewDeviceCode, OF_NETWORK_MAX, REMEMBERED, REQUESTS_MAX,
+    },
 };
 use rigbox_types::{
     AccountId, Timestamp,
@@ -116,21 +118,22 @@ pub(crate) async fn begin(
         secret: control.authn.hasher.hash(&secret),
         user_code: user_code.hash(control),
         address: visitor.address.map(|address| address.to_string()),
+        network: visitor.network(),
         user_agent: visitor.user_agent.clone(),
         expires_at: later(control.store.now(), LIFE),
     };
     match control.store.device_codes().insert(&new).await? {
         Asked::Kept => {}
-        Asked::TooManyOfAddress => {
+        Asked::TooManyOfNetwork { retry_after_s } => {
             let facts = TooFast {
                 class: "device",
-                limit: OF_ADDRESS_MAX,
-                window_s: seconds(LIFE),
-                retry_after_s: BUSY_RETRY_S,
+                limit: OF_NETWORK_MAX,
+                window_s: seconds(LIFE + REMEMBERED),
+                retry_after_s,
             };
             let text = format!(
-                "{OF_ADDRESS_MAX} command lines of this network wait for somebody to let them in; \
-                 answer one of them, or come again in {BUSY_RETRY_S} s"
+                "{OF_NETWORK_MAX} command lines of this network have asked to be let in within \
+                 the hour; come again in {retry_after_s} s, or sign in with an API key"
             );
             return Err(facts.refusal(text));
         }

@@ -14,6 +14,7 @@ use crate::{
     authn::{Authenticator, hex},
     control::Control,
     http::entry::RequestId,
+    rates::network,
     source::{NoRandom, random},
 };
 
@@ -54,6 +55,11 @@ impl Visitor {
             user_agent: user_agent(&parts.headers),
             device: Device::read(&parts.headers, authn),
         }
+    }
+
+    /// What counts as one address with where it comes from; all that have none are one.
+    pub(crate) fn network(&self) -> String {
+        self.address.map_or_else(|| "nowhere".to_owned(), |from| network(from).to_string())
     }
 
     /// What the browser is known by, if somebody has signed in to this account in it before.

@@ -100,6 +100,13 @@ impl Client {
         Self { base, ..self.clone() }
     }
 
+    /// The same from another address of this machine.
+    pub(crate) fn from(&self, address: [u8; 4]) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(address.into()));
+        Self { pool: Pool::builder(TokioExecutor::new()).build(connector), ..self.clone() }
+    }
+
     /// The same without a key.
     pub(crate) fn stranger(&self) -> Self {
         Self { key: None, ..self.clone() }

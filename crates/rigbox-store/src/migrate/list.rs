@@ -119,6 +119,8 @@ both! {
     "2026-11-28-94-ledger-holds-by-age"
     "2026-11-28-95-ledger-entries-only-added"
     "2026-11-28-96-ledger-postings-only-added"
+    "2026-11-28-97-create-device-networks"
+    "2026-11-28-98-device-codes-by-end"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

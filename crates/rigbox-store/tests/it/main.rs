@@ -202,6 +202,7 @@ cases! {
         attempts_at_once_are_counted_one_by_one
         a_request_is_decided_once_and_makes_one_key
         requests_are_bounded_in_number_and_time
+        a_request_that_has_ended_takes_no_place_of_those_that_wait
         a_code_works_once_and_recovery_codes_go_with_their_factor;
     ssh_keys:
         a_key_is_there_once_within_its_account

@@ -237,6 +237,7 @@ fn request(n: u32, address: &str, expires_at: Timestamp) -> NewDeviceCode {
         secret: hash(&format!("secret {n}")),
         user_code: hash(&format!("code {n}")),
         address: Some(address.to_owned()),
+        network: address.to_owned(),
         user_agent: Some("rig".to_owned()),
         expires_at,
     }
@@ -290,10 +291,10 @@ pub(crate) async fn a_request_is_decided_once_and_makes_one_key(world: World) {
 pub(crate) async fn requests_are_bounded_in_number_and_time(world: World) {
     let codes = world.store.device_codes();
     let ends = Timestamp::from_micros(world.store.now().as_micros() + 600 * SECOND);
-    let requests: Vec<_> = (0..40).map(|n| request(n, "192.0.2.1", ends)).collect();
+    let requests: Vec<_> = (100..210).map(|n| request(n, "192.0.2.1", ends)).collect();
     let asked = join_all(requests.iter().map(|request| codes.insert(request))).await;
     let kept = asked.iter().filter(|asked| matches!(asked, Ok(Asked::Kept))).count();
-    assert_eq!(kept, 30, "{asked:?}");
+    assert_eq!(kept, 100, "{asked:?}");
     let elsewhere = request(50, "192.0.2.2", ends);
     assert_eq!(codes.insert(&elsewhere).await.unwrap(), Asked::Kept);
     world.clock.turn(600 * SECOND);
@@ -303,9 +304,34 @@ pub(crate) async fn requests_are_bounded_in_number_and_time(world: World) {
     let late = codes.decide(&hash("code 50"), who, Decision::Approved).await.unwrap_err();
     assert!(matches!(late, StoreError::NotFound { .. }), "{late:?}");
     assert!(codes.poll(&hash("secret 50")).await.unwrap().is_some(), "it is said to have ended");
+    // What has ended counts for its network as long as it is remembered.
+    let more = request(51, "192.0.2.1", ends);
+    let hour = Asked::TooManyOfNetwork { retry_after_s: 3_600 };
+    assert_eq!(codes.insert(&more).await.unwrap(), hour);
     world.clock.turn(HOUR);
+    assert_eq!(codes.insert(&more).await.unwrap(), Asked::Kept);
     codes.forget().await.unwrap();
     assert_eq!(codes.poll(&hash("secret 50")).await.unwrap(), None);
+}
+
+/// What nobody waits for any more keeps nobody out, however much of it is remembered.
+pub(crate) async fn a_request_that_has_ended_takes_no_place_of_those_that_wait(world: World) {
+    let codes = world.store.device_codes();
+    let ends = |seconds| Timestamp::from_micros(world.store.now().as_micros() + seconds * SECOND);
+    let mut connection = world.raw().await;
+    let insert = "INSERT INTO device_codes \
+         (poll_hash, user_hash, decision, created_at, expires_at) VALUES ($1, $2, 'pending', 0, $3)";
+    sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
+    for n in 0..10_000_u32 {
+        let hash = n.to_be_bytes().to_vec();
+        let query = sqlx::query(insert).bind(hash.clone()).bind(hash).bind(ends(600).as_micros());
+        query.execute(&mut connection).await.unwrap();
+    }
+    sqlx::query("COMMIT").execute(&mut connection).await.unwrap();
+    let request = request(1, "192.0.2.1", ends(1_200));
+    assert_eq!(codes.insert(&request).await.unwrap(), Asked::TooMany);
+    world.clock.turn(600 * SECOND);
+    assert_eq!(codes.insert(&request).await.unwrap(), Asked::Kept);
 }
 
 pub(crate) async fn a_code_works_once_and_recovery_codes_go_with_their_factor(world: World) {
