@@ -1,13 +1,17 @@
 //! Roles that accounts were given on things of others, and when a role counts.
 //! Writer and reader: control. Invariants: an account has one role on a thing; there are no more on a
-//! thing, nor of an account, than there may be; what is given on a workspace goes with it; whoever
+//! thing, nor of an account, than there may be, and what one owner has given an account takes nothing
+//! of what another may give it; what is given on a workspace goes with it; whoever
 //! watches the feed is woken when a role is changed or taken away.
 //! Does not decide what a role gives, nor who may give it.
 
 use rigbox_types::{
     AccountId, AppId, Timestamp, WorkspaceId,
     access::{Conditions, PrincipalRef, ResourceRef, Role, ScopeKind, Tags},
-    limits::{BINDINGS_OF_PRINCIPAL_MAX_COUNT, BINDINGS_OF_RESOURCE_MAX_COUNT},
+    limits::{
+        BINDINGS_OF_PRINCIPAL_IN_ALL_MAX_COUNT, BINDINGS_OF_PRINCIPAL_MAX_COUNT,
+        BINDINGS_OF_RESOURCE_MAX_COUNT,
+    },
 };
 use sqlx::any::AnyRow;
 
@@ -71,7 +75,12 @@ const ACCOUNTS_OF_PRINCIPAL: &str = "SELECT resource_id FROM bindings \
 const COUNT_OF_RESOURCE: &str =
     "SELECT COUNT(*) AS count FROM bindings WHERE resource_kind = $1 AND resource_id = $2";
 
-const COUNT_OF_PRINCIPAL: &str = "SELECT COUNT(*) AS count FROM bindings WHERE principal_id = $1";
+/// Of all, and of those on what one owner has.
+const COUNT_OF_PRINCIPAL: &str = "SELECT COUNT(*) AS count, \
+     COUNT(CASE WHEN $2 = CASE b.resource_kind WHEN 'account' THEN b.resource_id \
+     WHEN 'workspace' THEN (SELECT w.account_id FROM workspaces w WHERE w.id = b.resource_id) \
+     ELSE (SELECT a.account_id FROM apps a WHERE a.id = b.resource_id) END THEN 1 END) AS own \
+     FROM bindings b WHERE b.principal_id = $1";
 
 const INSERT: &str =
     concat!("INSERT INTO bindings (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $6)");
@@ -84,11 +93,11 @@ const DELETE: &str = "DELETE FROM bindings \
 
 const FORGET: &str = "DELETE FROM bindings WHERE resource_kind = $1 AND resource_id = $2";
 
-const WORKSPACE_EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1";
+const OWNER_OF_WORKSPACE: &str = "SELECT account_id AS owner FROM workspaces WHERE id = $1";
 
-const APP_EXISTS: &str = "SELECT id FROM apps WHERE id = $1";
+const OWNER_OF_APP: &str = "SELECT account_id AS owner FROM apps WHERE id = $1";
 
-const ACCOUNT_EXISTS: &str = "SELECT id FROM accounts WHERE id = $1";
+const OWNER_OF_ACCOUNT: &str = "SELECT id AS owner FROM accounts WHERE id = $1";
 
 const PRESETS: &str = "SELECT scope_kind, role, match_tag_keys, required_resource_tags, \
      system_managed, updated_at FROM role_presets";
@@ -261,7 +270,7 @@ impl Bindings<'_> {
         let mut tx = self.engine.begin().await?;
         // Held, so that the thing stays until the end and nobody else is counted meanwhile.
         tx.revision().await?;
-        check_exists(&mut tx, resource).await?;
+        let owner = owner_of(&mut tx, resource).await?;
         if let Some(row) = get(&mut tx, principal, resource).await? {
             if row.role == role {
                 return Ok(row);
@@ -273,10 +282,7 @@ impl Bindings<'_> {
         let used =
             Columns::of("bindings", &of_resource.fetch_one(tx.on()).await?).number("count")?;
         check_room(Amount::BindingsOfResource, used, BINDINGS_OF_RESOURCE_MAX_COUNT)?;
-        let of_principal = sqlx::query(COUNT_OF_PRINCIPAL).bind(principal.to_string());
-        let used = of_principal.fetch_one(tx.on()).await?;
-        let used = Columns::of("bindings", &used).number("count")?;
-        check_room(Amount::BindingsOfPrincipal, used, BINDINGS_OF_PRINCIPAL_MAX_COUNT)?;
+        check_room_of_principal(&mut tx, principal, owner).await?;
         sqlx::query(INSERT)
             .bind(principal.to_string())
             .bind(kind)
@@ -393,21 +399,34 @@ impl Bindings<'_> {
     }
 }
 
-/// Refuses a thing that there is not, in a transaction that holds the counter.
-pub(crate) async fn check_exists(tx: &mut Tx<'_>, thing: &ResourceRef) -> Result<(), StoreError> {
-    let found = match thing {
-        ResourceRef::Account(id) => {
-            sqlx::query(ACCOUNT_EXISTS).bind(id.to_string()).fetch_optional(tx.on()).await?
-        }
-        ResourceRef::Workspace(id) => {
-            sqlx::query(WORKSPACE_EXISTS).bind(id.as_str()).fetch_optional(tx.on()).await?
-        }
-        ResourceRef::App(id) => {
-            sqlx::query(APP_EXISTS).bind(id.as_str()).fetch_optional(tx.on()).await?
-        }
+/// Who owns a thing, in a transaction that holds the counter; refuses a thing that there is not.
+pub(crate) async fn owner_of(
+    tx: &mut Tx<'_>,
+    thing: &ResourceRef,
+) -> Result<AccountId, StoreError> {
+    let query = match thing {
+        ResourceRef::Account(id) => sqlx::query(OWNER_OF_ACCOUNT).bind(id.to_string()),
+        ResourceRef::Workspace(id) => sqlx::query(OWNER_OF_WORKSPACE).bind(id.to_string()),
+        ResourceRef::App(id) => sqlx::query(OWNER_OF_APP).bind(id.to_string()),
     };
-    let what = thing.kind().as_str();
-    found.map(drop).ok_or_else(|| StoreError::not_found(what, &thing.id()))
+    let kind = thing.kind().as_str();
+    let row = query.fetch_optional(tx.on()).await?;
+    let row = row.ok_or_else(|| StoreError::not_found(kind, &thing.id()))?;
+    Columns::of(kind, &row).parsed("owner")
+}
+
+/// Refuses one more role of an account on what an owner has, where it has as many as there may be.
+async fn check_room_of_principal(
+    tx: &mut Tx<'_>,
+    principal: AccountId,
+    owner: AccountId,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(COUNT_OF_PRINCIPAL).bind(principal.to_string());
+    let row = query.bind(owner.to_string()).fetch_one(tx.on()).await?;
+    let used = Columns::of("bindings", &row);
+    let (own, all) = (used.number("own")?, used.number("count")?);
+    check_room(Amount::BindingsOfPrincipal, own, BINDINGS_OF_PRINCIPAL_MAX_COUNT)?;
+    check_room(Amount::BindingsOfPrincipalInAll, all, BINDINGS_OF_PRINCIPAL_IN_ALL_MAX_COUNT)
 }
 
 /// Forgets what was given on a thing that goes.

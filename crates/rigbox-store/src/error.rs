@@ -94,8 +94,10 @@ pub enum Amount {
     ServiceSpecs,
     /// Roles that were given on one thing.
     BindingsOfResource,
-    /// Roles that were given to one account.
+    /// Roles that were given to one account on what one other owns.
     BindingsOfPrincipal,
+    /// Roles that were given to one account by all others.
+    BindingsOfPrincipalInAll,
     /// Apps of one workspace.
     AppsOfWorkspace,
     /// Names of apps that are gone.
@@ -149,6 +151,7 @@ impl fmt::Display for Amount {
             Self::ServiceSpecs => "service_specs",
             Self::BindingsOfResource => "bindings_of_resource",
             Self::BindingsOfPrincipal => "bindings_of_principal",
+            Self::BindingsOfPrincipalInAll => "bindings_of_principal_in_all",
             Self::AppsOfWorkspace => "apps_of_workspace",
             Self::KeptNames => "kept_names",
             Self::ShareLinks => "share_links",

@@ -39,7 +39,7 @@ impl Tags<'_> {
         let mut tx = self.engine.begin().await?;
         // Held, so that the thing stays until the end.
         tx.revision().await?;
-        bindings::check_exists(&mut tx, of).await?;
+        bindings::owner_of(&mut tx, of).await?;
         if tags.is_empty() {
             forget(&mut tx, of).await?;
         } else {

@@ -89,8 +89,12 @@ pub const RATE_OPEN: u32 = 600;
 pub const AUDIT_DAYS: u32 = 396;
 /// Most roles that are given on one thing: a team; a larger one is given a role on the account.
 pub const BINDINGS_OF_RESOURCE_MAX_COUNT: u64 = 100;
-/// Most roles that are given to one account, each of which a list of what is shared may read.
+/// Most roles that are given to one account on what one other owns: one on that account gives as
+/// much as many on its things.
 pub const BINDINGS_OF_PRINCIPAL_MAX_COUNT: u64 = 100;
+/// Most roles that are given to one account by all others together, each of which a list of what is
+/// shared may read. It is so large that no few accounts use it up for somebody else.
+pub const BINDINGS_OF_PRINCIPAL_IN_ALL_MAX_COUNT: u64 = 10_000;
 /// Most people of one answer of the lookup.
 pub const PRINCIPALS_MAX: u32 = 100;
 /// Longest text that people are looked up by, in bytes: an e-mail address.

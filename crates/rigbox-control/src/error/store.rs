@@ -94,6 +94,7 @@ fn is_of_plan(amount: Amount) -> bool {
         | Amount::ServiceSpecs
         | Amount::BindingsOfResource
         | Amount::BindingsOfPrincipal
+        | Amount::BindingsOfPrincipalInAll
         | Amount::KeptNames
         | Amount::ShareLinks
         | Amount::LogSources => false,
@@ -113,7 +114,10 @@ fn remedy(amount: Amount) -> &'static str {
         Amount::SetupScripts => "delete a script",
         Amount::ServiceSpecs => "delete a spec",
         Amount::BindingsOfResource => "take one away, or give roles on the account",
-        Amount::BindingsOfPrincipal => "give up one",
+        Amount::BindingsOfPrincipal => {
+            "take one away from it, or give it one on the account instead of many on its things"
+        }
+        Amount::BindingsOfPrincipalInAll => "ask whoever has them to give some up",
         Amount::AppsOfWorkspace => "delete an app of this workspace",
         Amount::KeptNames => "take a name that you had, or come again tomorrow",
         Amount::ShareLinks => "take one back",
@@ -135,7 +139,8 @@ fn words(amount: Amount) -> &'static str {
         Amount::SetupScripts => "setup scripts",
         Amount::ServiceSpecs => "service specs",
         Amount::BindingsOfResource => "roles of others on one thing",
-        Amount::BindingsOfPrincipal => "roles on things of others",
+        Amount::BindingsOfPrincipal => "roles on what one other account owns",
+        Amount::BindingsOfPrincipalInAll => "roles on things of others",
         Amount::AppsOfWorkspace => "apps of one workspace",
         Amount::KeptNames => "names of apps that it has given up within a day",
         Amount::ShareLinks => "share links of one app",

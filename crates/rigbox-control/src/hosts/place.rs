@@ -88,6 +88,7 @@ impl Placement {
             | Amount::ServiceSpecs
             | Amount::BindingsOfResource
             | Amount::BindingsOfPrincipal
+            | Amount::BindingsOfPrincipalInAll
             | Amount::AppsOfWorkspace
             | Amount::KeptNames
             | Amount::ShareLinks

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use rigbox_store::{PageRequest, StoreError, feed::Wake};
+use rigbox_store::{Amount, PageRequest, StoreError, feed::Wake, workspaces::NewWorkspace};
 use rigbox_types::{
     AccountId, Desired, Observed, WorkspaceId,
     access::{ResourceRef, Role, ScopeKind, Tags},
@@ -128,6 +128,33 @@ pub(crate) async fn of_many_roles_at_once_as_many_are_given_as_there_may_be(worl
     let over =
         |given: &&Result<Result<_, StoreError>, _>| matches!(given, Ok(Err(StoreError::Over(_))));
     assert_eq!(given.iter().filter(over).count(), 8);
+}
+
+pub(crate) async fn what_others_have_given_leaves_room_for_what_an_owner_gives(world: World) {
+    let (bindings, victim) = (world.store.bindings(), account(2));
+    world.add_account(2).await;
+    world.add_account(3).await;
+    let give = async |owner: AccountId, on: WorkspaceId| {
+        bindings.insert((victim, owner), &ResourceRef::Workspace(on), Role::Viewer).await
+    };
+    let theirs = async || {
+        let new = NewWorkspace { account: account(3), ..world.new_workspace() };
+        world.store.workspaces().insert(&new, None).await.unwrap().id
+    };
+    for _ in 0..99 {
+        give(account(3), theirs().await).await.unwrap();
+    }
+    // One on the account counts with those on its things.
+    let of_account = ResourceRef::Account(account(3));
+    bindings.insert((victim, account(3)), &of_account, Role::Viewer).await.unwrap();
+    let on = theirs().await;
+    match give(account(3), on).await.unwrap_err() {
+        StoreError::Over(over) => {
+            assert_eq!((over.what, over.limit), (Amount::BindingsOfPrincipal, 100));
+        }
+        other => panic!("{other:?}"),
+    }
+    give(world.account, workspace(&world).await).await.unwrap();
 }
 
 pub(crate) async fn what_is_shared_is_listed_page_by_page(world: World) {

@@ -101,6 +101,7 @@ cases! {
         roles_are_given_on_what_there_is_to_whom_there_is
         what_is_said_of_a_workspace_goes_with_it
         of_many_roles_at_once_as_many_are_given_as_there_may_be
+        what_others_have_given_leaves_room_for_what_an_owner_gives
         what_is_shared_is_listed_page_by_page
         a_role_with_conditions_brings_the_tags_they_need
         a_profile_of_rates_is_kept_until_it_is_cleared;
