@@ -80,8 +80,10 @@ pub(crate) async fn check(
         return Err(wrong("the code of your second factor is missing"));
     };
     let device = visitor.device_of(account, epoch);
-    let is_recovery = code.len() >= RECOVERY_CHARS;
-    let buckets = throttle::of_second_factor(&control.authn.hasher, is_recovery, (account, device));
+    // However it is spelled: spaces do not make a guess at one a guess at the other.
+    let is_recovery = code.chars().filter(|c| !c.is_whitespace()).count() >= RECOVERY_CHARS;
+    let whose = (account, device, visitor);
+    let buckets = throttle::of_second_factor(&control.authn.hasher, is_recovery, whose);
     throttle::attempt(control, &buckets).await?;
     let secret = Secret::open(&row.sealed, &control.authn.hasher, account)?;
     let factors = control.store.second_factors();

@@ -40,7 +40,7 @@ pub(crate) async fn sign_in(
     let account = person.as_ref().map(|person| person.account);
     let device = person.as_ref().and_then(|p| visitor.device_of(p.account, p.epoch));
     let hasher = &control.authn.hasher;
-    let buckets = throttle::of_password(hasher, typed, (device, visitor.address));
+    let buckets = throttle::of_password(hasher, typed, (device, visitor));
     throttle::attempt(control, &buckets).await?;
     let kept = person.as_ref().and_then(|person| person.phc.as_deref());
     let verdict = control.passwords.verify(password, kept).await?;

@@ -1,7 +1,8 @@
 //! In which buckets a guess counts.
-//! Invariants: a guesser makes nobody wait who signs in from a browser that has signed in before;
-//! buckets are counted by what was typed, whether such an account exists or not; there are at most
-//! [`BUCKETS`] of a kind, so that no guesser fills a disk.
+//! Invariants: a guesser makes nobody wait for long who signs in from another network, and nobody at
+//! all who does so from a browser that has signed in before; buckets are counted by what was typed,
+//! whether such an account exists or not; there are at most [`BUCKETS`] of a kind, so that no guesser
+//! fills a disk.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,7 +12,7 @@ use rigbox_store::{
 };
 use rigbox_types::AccountId;
 
-use super::visitor::Device;
+use super::visitor::{Device, Visitor};
 use crate::{
     authn::hex,
     control::Control,
@@ -26,8 +27,14 @@ const DIGITS: usize = 5;
 /// What a refusal says was counted.
 const CLASS: &str = "sign_in";
 
-/// Tries of somebody's password from anywhere.
+/// Tries of somebody's secret from one network.
 const OF_ACCOUNT: Patience = Patience { free: 5, longest: Duration::from_secs(300) };
+/// The same from anywhere: of many networks that guess together. Its owner waits behind them, so not
+/// for long, and what is guessed at is far too long for as many guesses.
+const FROM_ANYWHERE: Patience = Patience { free: 100, longest: Duration::from_secs(10) };
+/// The same of a code that has six digits only, by who has shown the password. Whoever has none of
+/// the known browsers at hand while they guess has recovery codes.
+const OF_FACTOR_FROM_ANYWHERE: Patience = Patience { free: 30, longest: Duration::from_secs(60) };
 /// The same in a browser that has signed in before.
 const OF_DEVICE: Patience = Patience { free: 10, longest: Duration::from_secs(300) };
 /// Wrong passwords of anybody from one address.
@@ -40,15 +47,15 @@ pub(crate) type Buckets = Vec<(Bucket, Patience)>;
 pub(crate) fn of_password(
     hasher: &KeyHasher,
     typed: &str,
-    (device, from): (Option<&Device>, Option<IpAddr>),
+    (device, visitor): (Option<&Device>, &Visitor),
 ) -> Buckets {
-    let own = match device {
-        Some(device) => bucket(hasher, "device", &device.nonce, OF_DEVICE),
-        None => bucket(hasher, "account", typed, OF_ACCOUNT),
-    };
-    // A browser that is known does not answer for its neighbours.
-    let address = from.filter(|_| device.is_none()).map(|from| of_address(hasher, from));
-    std::iter::once(own).chain(address).collect()
+    if let Some(device) = device {
+        // A browser that is known does not answer for its neighbours.
+        return vec![bucket(hasher, "device", &device.nonce, OF_DEVICE)];
+    }
+    let of_network = visitor.address.map(|from| of_address(hasher, from));
+    let of_account = by_network(hasher, ("account", typed), (visitor, FROM_ANYWHERE));
+    of_account.into_iter().chain(of_network).collect()
 }
 
 /// Of something that somebody who is known guesses about an account.
@@ -69,13 +76,31 @@ pub(crate) fn of_device_code(hasher: &KeyHasher, account: AccountId) -> Buckets 
 pub(crate) fn of_second_factor(
     hasher: &KeyHasher,
     is_recovery: bool,
-    (account, device): (AccountId, Option<&Device>),
+    (account, device, visitor): (AccountId, Option<&Device>, &Visitor),
 ) -> Buckets {
-    vec![match (is_recovery, device) {
-        (true, _) => bucket(hasher, "recovery", &account.to_string(), OF_ACCOUNT),
-        (false, Some(device)) => bucket(hasher, "device-factor", &device.nonce, OF_DEVICE),
-        (false, None) => bucket(hasher, "second-factor", &account.to_string(), OF_ACCOUNT),
-    }]
+    let account = account.to_string();
+    match (is_recovery, device) {
+        (true, _) => by_network(hasher, ("recovery", &account), (visitor, FROM_ANYWHERE)),
+        (false, Some(device)) => vec![bucket(hasher, "device-factor", &device.nonce, OF_DEVICE)],
+        (false, None) => {
+            let of = ("second-factor", account.as_str());
+            by_network(hasher, of, (visitor, OF_FACTOR_FROM_ANYWHERE))
+        }
+    }
+}
+
+/// A tight bucket of who guesses from one network, and a wide one of all.
+fn by_network(
+    hasher: &KeyHasher,
+    (kind, of): (&str, &str),
+    (visitor, from_anywhere): (&Visitor, Patience),
+) -> Buckets {
+    // A network's name has no space, so that no other pair is spelled like this one.
+    let pair = format!("{} {of}", visitor.network());
+    vec![
+        bucket(hasher, &format!("{kind}-from"), &pair, OF_ACCOUNT),
+        bucket(hasher, kind, of, from_anywhere),
+    ]
 }
 
 /// Of something that is guessed from an address.
@@ -106,5 +131,38 @@ pub(crate) async fn attempt(control: &Control, buckets: &Buckets) -> ApiResult<(
             let text = format!("too many wrong tries; come again in {retry_after_s} s");
             Err(facts.refusal(text))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+
+    fn names(hasher: &KeyHasher, typed: &str, from: &str) -> Vec<(String, Patience)> {
+        let visitor = Visitor::stranger(from.parse().unwrap());
+        let buckets = of_password(hasher, typed, (None, &visitor));
+        buckets.into_iter().map(|(bucket, patience)| (bucket.name, patience)).collect()
+    }
+
+    #[test]
+    fn whoever_guesses_elsewhere_shares_only_what_is_wide() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("hashing.key");
+        let hasher = KeyHasher::load_or_create(&path).unwrap();
+        let names = |typed, from| names(&hasher, typed, from);
+        let ann = names("ann@example.com", "2001:db8::1");
+        assert_eq!(ann, names("ann@example.com", "2001:db8::2"), "one line is one network");
+        let elsewhere = names("ann@example.com", "2001:db8:0:1::1");
+        let shared: Vec<_> = ann.iter().filter(|bucket| elsewhere.contains(bucket)).collect();
+        let [(name, patience)] = shared.as_slice() else { panic!("{shared:?}") };
+        assert!(name.starts_with("account:"), "{name}");
+        assert!(patience.free >= 100 && patience.longest <= Duration::from_secs(10));
+        // Of somebody else it is the address alone.
+        let bob = names("bob@example.com", "2001:db8::1");
+        let shared: Vec<_> = ann.iter().filter(|bucket| bob.contains(bucket)).collect();
+        let [(name, _)] = shared.as_slice() else { panic!("{shared:?}") };
+        assert!(name.starts_with("address:"), "{name}");
     }
 }

@@ -57,6 +57,12 @@ impl Visitor {
         }
     }
 
+    /// Somebody who is known by nothing but an address.
+    #[cfg(test)]
+    pub(crate) fn stranger(from: IpAddr) -> Self {
+        Self { request_id: String::new(), address: Some(from), user_agent: None, device: None }
+    }
+
     /// What counts as one address with where it comes from; all that have none are one.
     pub(crate) fn network(&self) -> String {
         self.address.map_or_else(|| "nowhere".to_owned(), |from| network(from).to_string())

@@ -26,6 +26,11 @@ impl Browser {
         Self { client: world.api.stranger(), jar: Mutex::default() }
     }
 
+    /// One on another machine.
+    pub(crate) fn from(world: &World, address: [u8; 4]) -> Self {
+        Self { client: world.api.stranger().from(address), jar: Mutex::default() }
+    }
+
     /// One in which somebody has signed in.
     pub(crate) async fn signed_in(world: &World, email: &str) -> Self {
         let browser = Self::new(world);

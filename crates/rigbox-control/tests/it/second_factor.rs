@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::{Browser, SESSION},
-    client::Answer,
+    client::{Answer, Client},
     people::{PASSWORD, link, person},
     world::World,
 };
@@ -144,6 +144,34 @@ async fn a_program_shows_the_code_with_the_password() {
     let wrong: Value =
         api.json("POST", "/auth/session", body).await.refused(401, "unauthenticated");
     assert_eq!(wrong["details"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_keep_nobody_out_who_is_elsewhere_and_count_however_they_are_spelled() {
+    let world = World::start().await;
+    world.clock.stop();
+    person(&world, ANN).await;
+    let browser = Browser::signed_in(&world, ANN).await;
+    let (secret, codes) = set_up(&world, &browser).await;
+    world.clock.turn(STEP);
+    let (near, far) = (world.api.stranger(), world.api.stranger().from([127, 0, 0, 2]));
+    let send = async |api: &Client, code: &str| {
+        let body = json!({ "email": ANN, "password": PASSWORD, "code": code });
+        api.json("POST", "/auth/session", body).await
+    };
+    // Of one kind, with spaces and without.
+    for guess in ["000000", "0 0 0 0 0 0"].iter().cycle().take(6) {
+        send(&near, guess).await.refused(401, "unauthenticated");
+    }
+    let right = code(&world, &secret);
+    send(&near, &right).await.too_fast("sign_in", 5, 86_400);
+    send(&near, "0 0 0 0 0 0").await.too_fast("sign_in", 5, 86_400);
+    for _ in 0..6 {
+        send(&near, "00000-00000").await.refused(401, "unauthenticated");
+    }
+    send(&near, &codes[0]).await.too_fast("sign_in", 5, 86_400);
+    send(&far, &codes[0]).await.expect(201);
+    send(&far, &right).await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,6 +134,25 @@ async fn guesses_at_once_are_not_more_than_guesses_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guesser_does_not_lock_out_who_is_elsewhere() {
+    let world = World::start().await;
+    world.clock.stop();
+    person(&world, ANN).await;
+    for _ in 0..6 {
+        assert_eq!(Browser::new(&world).sign_in(ANN, WRONG).await.status, 401);
+    }
+    assert_eq!(Browser::new(&world).sign_in(ANN, PASSWORD).await.status, 429);
+    let elsewhere = Browser::from(&world, [127, 0, 0, 2]);
+    assert_eq!(elsewhere.sign_in(ANN, PASSWORD).await.status, 303);
+    // A program as well, and it makes nothing easier for the guesser.
+    let body = json!({ "email": ANN, "password": PASSWORD });
+    let api = world.api.stranger().from([127, 0, 0, 3]);
+    api.json("POST", "/auth/session", body.clone()).await.expect(201);
+    let guesser = world.api.stranger().json("POST", "/auth/session", body).await;
+    guesser.too_fast("sign_in", 5, 86_400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guesser_does_not_lock_out_who_signed_in_before() {
     let world = World::start().await;
     world.clock.stop();
