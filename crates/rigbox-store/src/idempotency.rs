@@ -8,7 +8,8 @@
 //!
 //! Writer and reader: control. Invariants: one claim at a time works on a key; what a claim has
 //! made is noted in the transaction that made it, so that whoever takes the key over finds it
-//! instead of making a second one; a claim that nobody works on any more ends soon. Does not hash requests and does not know what an answer means.
+//! instead of making a second one; a claim that nobody works on any more ends soon; an account has a
+//! bounded number of keys. Does not hash requests and does not know what an answer means.
 
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ const EXPIRE_ONE: &str =
 const CLAIM: &str = "INSERT INTO idempotency_keys \
      (account_id, name, request_hash, claim, claimed_at, created_at) \
      VALUES ($1, $2, $3, 1, $4, $4) ON CONFLICT (account_id, name) DO NOTHING";
+
+/// Reads the table's key alone.
+const COUNT_ALL: &str = "SELECT COUNT(*) AS count FROM idempotency_keys WHERE account_id = $1";
+
+const COUNT: &str = "SELECT COUNT(*) AS count, MIN(created_at) AS first_created_at \
+     FROM idempotency_keys WHERE account_id = $1 AND created_at >= $2";
 
 const GET: &str = "SELECT request_hash, claim, claimed_at, made, status, body \
      FROM idempotency_keys WHERE account_id = $1 AND name = $2";
@@ -88,16 +95,22 @@ pub enum Begin {
     },
     /// The key was used for another request.
     Mismatch,
+    /// The account has as many keys as it may have. Nothing was claimed.
+    TooMany {
+        /// Seconds until the oldest one is forgotten; at least one.
+        retry_after_s: u32,
+    },
 }
 
 impl Idempotency<'_> {
-    /// Claims a key for the request with this hash.
+    /// Claims a key for the request with this hash; one more than `most` of the account only where
+    /// several do so at the very same moment.
     ///
     /// # Errors
     /// As [`StoreError`].
     pub async fn begin(
         &self,
-        account: AccountId,
+        (account, most): (AccountId, Option<u32>),
         key: &str,
         request_hash: &[u8; 32],
     ) -> Result<Begin, StoreError> {
@@ -117,6 +130,12 @@ impl Idempotency<'_> {
             .execute(tx.on())
             .await?;
         let begin = if claimed.rows_affected() > 0 {
+            if let Some(most) = most
+                && let Some(retry_after_s) = over(&mut tx, (account, most), now).await?
+            {
+                // Dropped without effect.
+                return Ok(Begin::TooMany { retry_after_s });
+            }
             let claim = Claim { account, name: key.to_owned(), number: 1 };
             Begin::Work { claim, made: None }
         } else {
@@ -195,6 +214,28 @@ pub(crate) async fn note_made(
 ) -> Result<(), StoreError> {
     let noted = claimed(NOTE_MADE, claim).bind(made.to_owned()).execute(tx.on()).await?;
     if noted.rows_affected() == 0 { Err(StoreError::ClaimLost) } else { Ok(()) }
+}
+
+/// When to come again, where the account has more keys than it may have.
+async fn over(
+    tx: &mut Tx<'_>,
+    (account, most): (AccountId, u32),
+    now: i64,
+) -> Result<Option<u32>, StoreError> {
+    let row = sqlx::query(COUNT_ALL).bind(account.to_string()).fetch_one(tx.on()).await?;
+    if Columns::of("idempotency_keys", &row).number::<u64>("count")? <= u64::from(most) {
+        return Ok(None);
+    }
+    // Some may only wait for being forgotten.
+    let query = sqlx::query(COUNT).bind(account.to_string()).bind(now.saturating_sub(kept()));
+    let row = query.fetch_one(tx.on()).await?;
+    let columns = Columns::of("idempotency_keys", &row);
+    if columns.number::<u64>("count")? <= u64::from(most) {
+        return Ok(None);
+    }
+    let first: Option<i64> = columns.raw("first_created_at")?;
+    let wait = first.unwrap_or(now).saturating_add(kept()).saturating_sub(now);
+    Ok(Some(rigbox_types::rate::seconds(wait).max(1)))
 }
 
 /// What a repeat gets.

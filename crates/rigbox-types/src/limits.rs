@@ -46,6 +46,11 @@ pub const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 pub const FILE_LIST_MAX: usize = 10_000;
 /// How long the first answer to an `Idempotency-Key` is kept, in hours.
 pub const IDEMPOTENCY_HOURS: u32 = 24;
+/// Most `Idempotency-Key`s of an account whose answers are kept: seven a minute, all day.
+pub const IDEMPOTENCY_KEYS_MAX_COUNT: u32 = 10_000;
+/// Largest answer that is kept for an `Idempotency-Key`, in bytes. What a larger one was about has
+/// been made, and a repeat is answered with it as it is then.
+pub const IDEMPOTENCY_ANSWER_MAX_BYTES: usize = 8 * 1024;
 /// Longest path of a file or directory in a workspace, in bytes: Linux's `PATH_MAX` without its NUL.
 pub const PATH_MAX_LEN: usize = 4095;
 /// Longest `Idempotency-Key`, in bytes.

@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: the same key with the same request gives the first answer again, with another
 //! request 409. A request with a key runs to its end even when its client goes away, so that its
 //! answer can be kept; where its process was killed, a repeat answers with what had been made.
+//! Invariants: what is kept of an account is bounded, in number and of each; a large answer is not
+//! kept, so whatever is large and was made, is noted with its claim by its handler.
 
 use std::{convert::Infallible, pin::pin, str::FromStr, sync::Arc, time::Duration};
 
@@ -18,7 +20,15 @@ use rigbox_store::{
     Adding,
     idempotency::{Begin, Claim, LEASE},
 };
-use rigbox_types::{Principal, limits::IDEMPOTENCY_KEY_MAX_LEN};
+use rigbox_types::{
+    Principal,
+    authz::Standing,
+    limits::{
+        IDEMPOTENCY_ANSWER_MAX_BYTES, IDEMPOTENCY_HOURS, IDEMPOTENCY_KEY_MAX_LEN,
+        IDEMPOTENCY_KEYS_MAX_COUNT,
+    },
+};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 use tracing::Instrument as _;
@@ -26,7 +36,7 @@ use tracing::Instrument as _;
 use crate::{
     access_control::may_by_path,
     control::Control,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, TooFast},
     http::{access::Access, body},
 };
 
@@ -37,8 +47,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const IN_FLIGHT_RETRY_S: u32 = 2;
 /// How often a claim is renewed: two of these may be missed.
 const RENEW_EVERY: Duration = LEASE.checked_div(3).expect("three is not zero");
-/// Largest answer that is kept. Only a command's output is larger.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 /// What a handler that makes something needs to make it once.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +100,8 @@ pub(crate) async fn run(
     let (mut parts, body) = request.into_parts();
     let bytes = body::collect(parts.headers.clone(), body).await?;
     let hash = request_hash(&parts, &bytes, access.principal()?);
-    let begin = control.store.idempotency().begin(access.account()?, &key, &hash).await?;
+    let whose = (access.account()?, most_keys(access.principal()?));
+    let begin = control.store.idempotency().begin(whose, &key, &hash).await?;
     let (claim, made) = match begin {
         Begin::Work { claim, made } => (claim, made),
         Begin::Answered { status, body } => {
@@ -107,6 +116,7 @@ pub(crate) async fn run(
             return Err(ApiError::conflict("a request with this Idempotency-Key is under way")
                 .retry_after(IN_FLIGHT_RETRY_S));
         }
+        Begin::TooMany { retry_after_s } => return Err(too_many(retry_after_s)),
         Begin::Mismatch => {
             return Err(ApiError::conflict(
                 "this Idempotency-Key was used for another request; take a new one",
@@ -122,6 +132,30 @@ pub(crate) async fn run(
     };
     let work = work.instrument(tracing::Span::current());
     task::spawn("control.idempotent", work).await.map_err(ApiError::internal)?
+}
+
+/// How many keys an account may have; the operator's has only the limits of the machine.
+fn most_keys(who: &Principal) -> Option<u32> {
+    match who {
+        Principal::Key { standing: Standing::Operator, .. } => None,
+        Principal::Key { .. } | Principal::Guest { .. } => Some(IDEMPOTENCY_KEYS_MAX_COUNT),
+    }
+}
+
+fn too_many(retry_after_s: u32) -> ApiError {
+    let limit = IDEMPOTENCY_KEYS_MAX_COUNT;
+    let facts = TooFast {
+        class: "idempotency_keys",
+        limit,
+        window_s: IDEMPOTENCY_HOURS.saturating_mul(3_600),
+        retry_after_s,
+    };
+    let text = format!(
+        "answers to {limit} requests with an Idempotency-Key are kept for this account, as many as \
+         there may be within {IDEMPOTENCY_HOURS} h; send it without one, or come again in \
+         {retry_after_s} s"
+    );
+    facts.refusal(text).adding(json!({ "used": limit }))
 }
 
 /// Does the work, and keeps the claim on it meanwhile.
@@ -151,7 +185,8 @@ async fn settle(control: &Control, claim: &Claim, response: Response) -> ApiResu
             return Err(ApiError::internal(error));
         }
     };
-    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= ANSWER_MAX_BYTES);
+    let text =
+        std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= IDEMPOTENCY_ANSWER_MAX_BYTES);
     let passing = parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS;
     match text {
         Some(text) if !passing => {

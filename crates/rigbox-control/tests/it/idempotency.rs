@@ -72,6 +72,24 @@ async fn repeats_at_once_make_one_workspace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_large_answer_what_was_made_is_kept_and_not_its_text() {
+    let world = World::start().await;
+    let large = json!({ "name": "a", "content": "x".repeat(200_000) }).to_string();
+    let made = post(&world, "k1", "/setup-scripts", &large).await.expect(201);
+    let again = post(&world, "k1", "/setup-scripts", &large).await;
+    assert!(!again.headers.contains_key("idempotency-replayed"));
+    assert_eq!(again.expect(201), made);
+    let list = world.api.get("/setup-scripts").await.expect(200);
+    assert_eq!(list["scripts"].as_array().unwrap().len(), 1, "{list}");
+    // As it is now, and for no other request.
+    let other = json!({ "name": "b", "content": "x" }).to_string();
+    post(&world, "k1", "/setup-scripts", &other).await.refused(409, "conflict");
+    let id = made["id"].as_str().unwrap();
+    world.api.call("DELETE", &format!("/setup-scripts/{id}")).await.expect(200);
+    post(&world, "k1", "/setup-scripts", &large).await.refused(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_refused_where_answers_are_not_kept() {
     let world = World::start().await;
     let id = world.running("a").await;
@@ -97,7 +115,7 @@ async fn cut_off(world: &World, path: &str, body: &str) -> (Store, AccountId, Cl
     let account = AccountId::from_random([0; 16]);
     let account = store.accounts().ensure_operator(account).await.unwrap().id;
     let hash = request_hash(path, body);
-    match store.idempotency().begin(account, "k1", &hash).await.unwrap() {
+    match store.idempotency().begin((account, None), "k1", &hash).await.unwrap() {
         Begin::Work { claim, .. } => (store, account, claim),
         other => panic!("{other:?}"),
     }

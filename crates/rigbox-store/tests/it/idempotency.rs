@@ -17,7 +17,7 @@ use crate::kit::{Database, SECOND, World, account};
 const HASH: [u8; 32] = [1; 32];
 
 async fn begin(world: &World) -> Begin {
-    world.store.idempotency().begin(world.account, "key", &HASH).await.unwrap()
+    world.store.idempotency().begin((world.account, None), "key", &HASH).await.unwrap()
 }
 
 fn work(begin: Begin) -> (Claim, Option<String>) {
@@ -43,7 +43,7 @@ pub(crate) async fn another_request_with_the_same_key_is_a_mismatch(world: World
     let idempotency = world.store.idempotency();
     let (claim, _) = work(begin(&world).await);
     for _ in 0..2 {
-        let other = idempotency.begin(world.account, "key", &[2; 32]).await.unwrap();
+        let other = idempotency.begin((world.account, None), "key", &[2; 32]).await.unwrap();
         assert_eq!(other, Begin::Mismatch);
         drop(idempotency.finish(&claim, 201, "").await);
     }
@@ -64,6 +64,32 @@ pub(crate) async fn a_refused_request_gives_its_key_back(world: World) {
     // An answer stays.
     world.store.idempotency().abandon(&claim).await.unwrap();
     assert!(matches!(begin(&world).await, Begin::Answered { .. }));
+}
+
+pub(crate) async fn an_account_has_so_many_keys_and_no_more(world: World) {
+    world.add_account(2).await;
+    let begin = async |whose, key: &str| {
+        let begun = world.store.idempotency().begin((whose, Some(3)), key, &HASH).await;
+        begun.unwrap()
+    };
+    let mut claims = Vec::new();
+    for key in ["a", "b", "c"] {
+        claims.push(work(begin(world.account, key).await).0);
+        world.clock.turn(SECOND);
+    }
+    let day = 24 * 3_600;
+    assert_eq!(begin(world.account, "d").await, Begin::TooMany { retry_after_s: day - 3 });
+    // What has begun goes on, and so does another account.
+    assert_eq!(begin(world.account, "a").await, Begin::InFlight);
+    work(begin(account(2), "a").await);
+    // A refused one has taken no place, and one that is given back leaves its own.
+    world.store.idempotency().abandon(&claims[2]).await.unwrap();
+    work(begin(world.account, "d").await);
+    assert!(matches!(begin(world.account, "c").await, Begin::TooMany { .. }));
+    // The oldest one is a day old, whether it was forgotten yet or not.
+    world.clock.turn((i64::from(day) - 2) * SECOND);
+    work(begin(world.account, "c").await);
+    assert!(matches!(begin(world.account, "e").await, Begin::TooMany { .. }));
 }
 
 pub(crate) async fn after_a_day_a_key_is_new(world: World) {
@@ -109,7 +135,7 @@ pub(crate) async fn whoever_takes_over_finds_what_was_made(world: World) {
 pub(crate) async fn keys_of_two_accounts_are_two_keys(world: World) {
     world.add_account(2).await;
     work(begin(&world).await);
-    work(world.store.idempotency().begin(account(2), "key", &HASH).await.unwrap());
+    work(world.store.idempotency().begin((account(2), None), "key", &HASH).await.unwrap());
 }
 
 pub(crate) async fn a_claim_holds_as_long_as_it_is_renewed(world: World) {
@@ -187,7 +213,7 @@ pub(crate) async fn what_is_added_is_noted_with_its_claim(world: World) {
         fingerprint: "SHA256:a".to_owned(),
     };
     for what in ["script", "spec", "key"] {
-        let begin = async || store.idempotency().begin(account, what, &HASH).await.unwrap();
+        let begin = async || store.idempotency().begin((account, None), what, &HASH).await.unwrap();
         let (claim, _) = work(begin().await);
         let adding = Adding { most: 1, claim: Some(&claim) };
         let id = match what {

@@ -135,6 +135,7 @@ cases! {
         another_request_with_the_same_key_is_a_mismatch
         of_many_at_once_one_works
         a_refused_request_gives_its_key_back
+        an_account_has_so_many_keys_and_no_more
         after_a_day_a_key_is_new
         whoever_takes_over_finds_what_was_made
         a_claim_holds_as_long_as_it_is_renewed
