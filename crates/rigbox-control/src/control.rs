@@ -23,14 +23,14 @@ use crate::{
     authn::{Authenticator, Presented, check_enabled},
     certificates::Certificates,
     config::{EdgeConfig, SshGateway},
-    edges::{Edges, TrafficKept},
+    edges::{Edges, RequestsKept, TrafficKept},
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
     http::{access::ForWorkspace, params::Params, places::Places, proxies::Proxies},
     identity::password::Passwords,
     oidc::Oidc,
     rates::Rates,
-    source::{NoRandom, random},
+    source::{NoRandom, now, random},
     terminal::TerminalTokens,
 };
 
@@ -70,6 +70,7 @@ pub(crate) struct Control {
     pub(crate) proxies: Proxies,
     pub(crate) edges: Edges,
     pub(crate) traffic: TrafficKept,
+    pub(crate) app_requests: RequestsKept,
     /// The OpenAPI document, made when it is first asked for.
     pub(crate) openapi: OnceLock<String>,
     pub(crate) shutdown: CancellationToken,
@@ -97,6 +98,7 @@ impl Control {
             config,
             edges: Edges::new(),
             traffic: TrafficKept::new(),
+            app_requests: RequestsKept::new(now()),
             authn: known.authn,
             audit: known.auditor,
             passwords: Passwords::new()?,

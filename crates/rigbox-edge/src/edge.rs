@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access_log::Log, config::Limits, headers, listen::clients::Clients, metrics::Metrics,
-    table::Snapshot, tls::Tickets, traffic::Busy, upstream::Upstream, visit::Admissions,
+    seen::Seen, table::Snapshot, tls::Tickets, traffic::Busy, upstream::Upstream,
+    visit::Admissions,
 };
 
 /// One edge.
@@ -28,6 +29,7 @@ pub(crate) struct Edge {
     pub(crate) clients: Clients,
     pub(crate) metrics: Metrics,
     pub(crate) traffic: Busy,
+    pub(crate) seen: Seen,
     pub(crate) log: Option<Log>,
     /// No connection is taken any more; those that are open come to their end.
     pub(crate) shutdown: CancellationToken,

@@ -22,6 +22,7 @@ mod plain;
 mod record;
 mod request;
 mod scrape;
+mod seen;
 mod shards;
 mod table;
 mod tls;
@@ -86,6 +87,7 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         clients: listen::clients::Clients::default(),
         metrics: metrics::Metrics::default(),
         traffic: traffic::Busy::default(),
+        seen: seen::Seen::default(),
         log,
         shutdown,
         ended,
@@ -106,6 +108,7 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
     task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));
     task::spawn("edge.expire", expire(edge.clone()));
     let report = task::spawn("edge.traffic", traffic::report(edge.clone()));
+    let told = task::spawn("edge.seen", seen::report(edge.clone()));
     if let Some(scrape) = scrape {
         task::spawn("edge.metrics", scrape::serve(edge.clone(), scrape));
     }
@@ -118,13 +121,13 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
     listen::drain(&edge, &connections, limits.drain).await;
     let last_words = async {
         // A task that panicked has said so itself.
-        drop(report.await);
+        drop(tokio::join!(report, told));
         if let Some(writer) = writer {
             drop(writer.await);
         }
     };
     if timeout(LAST_WORDS, last_words).await.is_err() {
-        tracing::warn!("last traffic and lines of the log not told");
+        tracing::warn!("last traffic, requests and lines of the log not told");
     }
     Ok(())
 }

@@ -9,8 +9,11 @@ use std::{
 };
 
 use http::StatusCode;
+use rigbox_types::api::app_requests::VisitorKind;
 
-use crate::{access_log::Line, edge::Edge, listen::clients::Turn, permit::Permit, table::App};
+use crate::{
+    access_log::Line, edge::Edge, listen::clients::Turn, permit::Permit, seen::Sight, table::App,
+};
 
 /// A request that is under way.
 pub(crate) struct Record {
@@ -18,6 +21,7 @@ pub(crate) struct Record {
     app: Option<Arc<App>>,
     started: Instant,
     line: Option<Box<Line>>,
+    sight: Option<Box<Sight>>,
     bytes: u64,
     permit: Option<Permit>,
     own: Option<Arc<Turn>>,
@@ -31,6 +35,7 @@ impl Record {
             app: None,
             started: Instant::now(),
             line,
+            sight: None,
             bytes: 0,
             permit: None,
             own: None,
@@ -49,6 +54,18 @@ impl Record {
         self.own = Some(Arc::new(own));
     }
 
+    /// Has it listed among the app's requests.
+    pub(crate) fn seen(&mut self, sight: Option<Box<Sight>>) {
+        self.sight = sight;
+    }
+
+    /// The visitor was let in.
+    pub(crate) fn let_in(&mut self, visitor: VisitorKind) {
+        if let Some(sight) = &mut self.sight {
+            sight.let_in(visitor);
+        }
+    }
+
     /// The answer has begun.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -59,6 +76,9 @@ impl Record {
         }
         if let Some(line) = &mut self.line {
             line.answered(status, micros);
+        }
+        if let Some(sight) = &mut self.sight {
+            sight.answered(status, micros);
         }
     }
 
@@ -101,6 +121,9 @@ impl Drop for Record {
         if let Some(app) = &self.app {
             app.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
             app.counters.sent(self.bytes);
+            if let Some(sight) = self.sight.take() {
+                sight.end(app, &self.edge, (self.bytes, self.started.elapsed()));
+            }
         }
         if let (Some(line), Some(log)) = (self.line.take(), &self.edge.log) {
             let app = self.app.as_ref().map(|app| app.route.app.as_str());

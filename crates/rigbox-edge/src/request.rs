@@ -20,6 +20,7 @@ use crate::{
     permit::Permit,
     plain,
     record::Record,
+    seen::Sight,
     table::App,
     upgrade,
     visit::{self, Who, gate},
@@ -97,6 +98,8 @@ async fn route(
         return Box::pin(gate::answer(edge, &app, &visit.name, &request, id)).await;
     }
     drop(table);
+    // Not what is ours: that is the platform's, and has its tokens.
+    record.seen(Sight::begin(&app, &request, (visit.from, id), now));
     to_app(visit, request, id, (app, is_upgrade), record).await
 }
 
@@ -117,6 +120,7 @@ async fn to_app(
             return gate::turned(settings, &visit.name, &request, &turned, id);
         }
     };
+    record.let_in(who.kind(&ticket));
     if matches!(who, Who::Preflight) {
         // Whoever asks is a stranger, and learns nothing of what is behind.
         let answered = preflight(visit, request, id, (app, who)).await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ApiKeyId, AppId, Email, Generation, KeyScopes, Revision, SessionId, Timestamp,
-    WorkspaceId, access::Role, authz::Standing,
+    WorkspaceId, access::Role, api::app_requests::AppRequest, authz::Standing,
 };
 
 /// Who may visit an app.
@@ -336,6 +336,26 @@ impl fmt::Debug for Exchanged {
         })
     }
 }
+
+/// Requests to apps that have ended since the edge's last such report. It has only so many of an app:
+/// [`AppRequest::left_out`] says how many there were besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestReport {
+    /// In the order in which they ended; no more than [`REQUESTS_OF_REPORT_MAX`].
+    pub requests: Vec<RequestOf>,
+}
+
+/// A request and its app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestOf {
+    /// The app.
+    pub app: AppId,
+    /// The request.
+    pub request: AppRequest,
+}
+
+/// Most requests of one report: about 3 MB of JSON with the longest paths.
+pub const REQUESTS_OF_REPORT_MAX: usize = 5_000;
 
 /// What the edge counts of the requests to apps, since its last report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

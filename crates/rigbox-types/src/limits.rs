@@ -29,6 +29,10 @@ pub const EGRESS_MAX_ENTRIES: usize = 128;
 pub const PAGE_DEFAULT: u32 = 50;
 /// See [`PAGE_DEFAULT`].
 pub const PAGE_MAX: u32 = 200;
+/// Default and most requests of an app that one answer lists; no more of them are kept.
+pub const APP_REQUESTS_DEFAULT: u32 = 200;
+/// See [`APP_REQUESTS_DEFAULT`].
+pub const APP_REQUESTS_MAX: u32 = 500;
 /// Default and most lines of a log answer.
 pub const LOG_LINES_DEFAULT: u32 = 200;
 /// See [`LOG_LINES_DEFAULT`].

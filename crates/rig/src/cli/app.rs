@@ -58,6 +58,7 @@ pub(crate) enum AppCommand {
         "rig app logs my-api",
         "rig app logs my-api --follow --lines 20",
         "rig app logs my-api --source access.log",
+        "rig app logs my-api --requests --follow",
     ))]
     Logs(AppLogsArgs),
     /// Try whether an app answers; ends with 1 where it does not
@@ -239,8 +240,11 @@ pub(crate) struct AppLogsArgs {
           value_parser = clap::value_parser!(u32).range(0..=5000))]
     pub(crate) lines: u32,
     /// One of its log sources, by name, place or id; the primary one when missing
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", conflicts_with = "requests")]
     pub(crate) source: Option<String>,
+    /// Not what the app writes, but the requests that came to it: at most the last 500
+    #[arg(long)]
+    pub(crate) requests: bool,
 }
 
 /// `rig app expose-port`

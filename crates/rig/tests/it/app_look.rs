@@ -58,6 +58,54 @@ fn logs_are_read_and_followed_from_the_source_that_is_named() {
 }
 
 #[test]
+fn the_last_requests_are_listed_and_followed() {
+    let request = |path: &str, left_out: u32| {
+        json!({
+            "at": "2026-01-01T00:00:00Z", "request_id": "id-1", "method": "GET", "path": path,
+            "status": 200, "began_us": 900, "duration_us": 12_340, "bytes_out": 2048,
+            "client": "192.0.2.1", "visitor": "key", "left_out": left_out
+        })
+    };
+    let page = |requests: Value, cursor: u64| json!({ "requests": requests, "cursor": cursor });
+    let world = World::with_apps(&[app("my-api", 3000, "private")]);
+    let list = about_app("GET", "my-api", "/requests?limit=500");
+    let first = page(json!([request("/a", 0), request("/b", 7)]), 9);
+    world.server.on(&list, Reply::Json(200, first.clone()));
+    let line = |path: &str| {
+        format!("2026-01-01T00:00:00Z 200 GET {path} 12.3ms 2.0KiB 192.0.2.1 key id-1\n")
+    };
+    world.rig("app logs my-api --requests --lines 5000").is(
+        0,
+        &format!("{}… 7 more, not listed\n{}", line("/a"), line("/b")),
+        "",
+    );
+    world.server.on(&list, Reply::Json(200, first.clone()));
+    let ended = world.rig("app logs my-api --requests --lines 5000 -o json");
+    assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), first);
+    world.server.on(&list, Reply::Json(200, page(json!([]), 0)));
+    world.rig("app logs my-api --requests --lines 5000").is(
+        0,
+        "",
+        "no requests since the platform's last start\n",
+    );
+    // What follows is asked for behind the cursor, until it is refused.
+    let world = World::with_apps(&[app("my-api", 3000, "private")]);
+    let begin = about_app("GET", "my-api", "/requests?limit=1");
+    world.server.on(&begin, Reply::Json(200, page(json!([request("/a", 0)]), 9)));
+    let next = about_app("GET", "my-api", "/requests?limit=500&after=9");
+    world.server.on(&next, Reply::Json(200, page(json!([request("/b", 0)]), 10)));
+    let last = about_app("GET", "my-api", "/requests?limit=500&after=10");
+    world.server.on(&last, refusal(404, "not_found", "app not found", json!({})));
+    let ended = world.rig("app logs my-api --requests --follow --lines 0 -o json");
+    let mut event = request("/b", 0);
+    event["event"] = json!("request");
+    let written = ended.stdout.lines().next().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(written).unwrap(), event);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_eq!(world.rig("app logs my-api --requests --source web").code, 2);
+}
+
+#[test]
 fn log_sources_are_added_changed_listed_and_forgotten() {
     const ID: &str = "00000000-0000-4000-8000-00000000000a";
     let source = json!({

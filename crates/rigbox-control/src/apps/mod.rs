@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod links;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod requests;
 pub(crate) mod view;
 
 pub(crate) use domain::app_domain_verify;

@@ -14,7 +14,10 @@ use rigbox_fabric::{Body, Peer, task, watch::response};
 use rigbox_types::{
     Revision,
     api::error::ErrorCode,
-    edge::{Admission, AdmissionRequest, EdgeAck, EdgeEvent, Exchange, Exchanged, TrafficReport},
+    edge::{
+        Admission, AdmissionRequest, EdgeAck, EdgeEvent, Exchange, Exchanged, RequestReport,
+        TrafficReport,
+    },
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -39,6 +42,7 @@ pub(crate) fn router() -> Router<Arc<Control>> {
         .route("/internal/v1/edge/admissions", post(edge_admit))
         .route("/internal/v1/edge/exchanges", post(edge_exchange))
         .route("/internal/v1/edge/traffic", post(edge_report))
+        .route("/internal/v1/edge/requests", post(edge_requests))
         .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
 }
 
@@ -106,6 +110,16 @@ async fn edge_report(
 ) -> ApiResult<StatusCode> {
     check_peer(&control, &peer)?;
     control.traffic.add(report, control.store.now());
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn edge_requests(
+    State(control): State<Arc<Control>>,
+    Extension(peer): Extension<Peer>,
+    Json(report): Json<RequestReport>,
+) -> ApiResult<StatusCode> {
+    check_peer(&control, &peer)?;
+    control.app_requests.add(report);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -174,6 +174,7 @@ fn route(operation: Op, filter: MethodFilter) -> Route {
         Op::AppDomainVerify => to(filter, apps::app_domain_verify),
         Op::AppMetrics => to(filter, apps::metrics::app_metrics),
         Op::AppMetricsSummary => to(filter, apps::metrics::app_metrics_summary),
+        Op::AppRequestList => to(filter, apps::requests::app_request_list),
         Op::AppLinkList => to(filter, apps::links::app_link_list),
         Op::AppLinkCreate => to(filter, apps::links::app_link_create),
         Op::AppLinkDelete => to(filter, apps::links::app_link_delete),

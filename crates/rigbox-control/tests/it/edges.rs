@@ -275,3 +275,33 @@ async fn what_edges_count_is_shown_as_metrics() {
     assert_eq!(series["status_codes"][4], json!({ "class": "5xx", "count": 10.0, "ratio": 0.1 }));
     assert_eq!(Duration::from_secs(900).as_secs(), series["step_seconds"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_requests_that_edges_saw_are_listed_for_whoever_may_read_the_app() {
+    let world = World::start().await;
+    let workspace = world.create("w").await;
+    let app = id(&create(&world.api, "web", &workspace).await);
+    let request = |path: &str| {
+        json!({ "app": app, "request": {
+            "at": "2026-01-01T00:00:00Z", "request_id": "id-1", "method": "GET", "path": path,
+            "status": 200, "began_us": 10, "duration_us": 20, "bytes_out": 30,
+            "client": "192.0.2.1", "visitor": "session", "left_out": 0,
+        } })
+    };
+    let tell = async |report: Value| {
+        let path = "/internal/v1/edge/requests";
+        world.host.control.json::<_, ()>(Method::POST, path, &report).await
+    };
+    tell(json!({ "requests": [request("/1"), request("/2")] })).await.unwrap();
+    let listed = format!("/apps/{app}/requests");
+    let last = world.api.get(&format!("{listed}?limit=1")).await.expect(200);
+    assert_eq!(last["requests"].as_array().unwrap().len(), 1);
+    assert_eq!(last["requests"][0], request("/2")["request"]);
+    tell(json!({ "requests": [request("/3")] })).await.unwrap();
+    let after = world.api.get(&format!("{listed}?after={}", last["cursor"])).await.expect(200);
+    assert_eq!(after["requests"][0]["path"], "/3");
+    assert_eq!(after["requests"].as_array().unwrap().len(), 1);
+    world.api.get(&format!("{listed}?limit=501")).await.refused(400, "invalid_request");
+    let stranger = user(&world, 9).await;
+    stranger.get(&listed).await.refused(404, "not_found");
+}

@@ -17,7 +17,7 @@ use rigbox_types::{
     edge::{LATENCY_BUCKETS, Route, Traffic},
 };
 
-use crate::upstream::Upstream;
+use crate::{seen::Listing, upstream::Upstream};
 
 /// An app as it is now.
 pub(crate) struct App {
@@ -68,6 +68,8 @@ pub(crate) struct Counters {
     pub(crate) full_at: AtomicI64,
     /// Whether it is on the list of those that have something to report.
     pub(crate) reported: AtomicBool,
+    /// How many of its requests are told one by one.
+    pub(crate) listing: Listing,
     answers: [AtomicU64; 5],
     bytes_out: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],

@@ -14,6 +14,7 @@ use hyper::body::Body;
 use rigbox_types::{
     Authorised, Credential, Email, Principal,
     access::Role,
+    api::app_requests::VisitorKind,
     authz::{Denied, Visiting, authorise_visit},
     edge::{Admission, Shown, Visibility, Visitor},
 };
@@ -91,6 +92,17 @@ impl Who {
                 let resource = app.resource(known.granted, listed);
                 authorise_visit(Visiting::Known(&known.principal), &resource, target)
             }
+        }
+    }
+
+    /// What let them in, for the app's owner.
+    pub(crate) fn kind(&self, ticket: &Ticket) -> VisitorKind {
+        match self {
+            Self::Anyone => VisitorKind::Anyone,
+            Self::Preflight => VisitorKind::Preflight,
+            Self::Link => VisitorKind::Link,
+            Self::Known(_) if ticket.showed == Showed::Key => VisitorKind::Key,
+            Self::Known(_) => VisitorKind::Session,
         }
     }
 

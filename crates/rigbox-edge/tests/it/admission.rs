@@ -2,6 +2,7 @@
 
 use rigbox_types::{
     Timestamp,
+    api::app_requests::VisitorKind,
     edge::{Admission, EdgeEvent, Exchanged, RouteState, Visibility},
 };
 
@@ -12,7 +13,7 @@ use tokio::{
 
 use crate::{
     client::up_to,
-    world::{World, account, app, echo, head, raw_app, visitor},
+    world::{World, account, app, echo, head, raw_app, until, visitor},
 };
 
 const NAME: &str = "a.apps.example";
@@ -51,6 +52,15 @@ async fn a_private_app_is_seen_by_its_owner_and_by_nobody_else() {
     assert!(answer.contains(&format!("x-rigbox-user-id: {}\r\n", account(1))), "{answer}");
     assert!(answer.contains("x-rigbox-user-email: owner@example.com\r\n"), "{answer}");
     assert!(!answer.contains("x-rigbox-key"), "{answer}");
+    // Its owner can see who was turned away.
+    until("all told", async || world.control.requests().len() == 5).await;
+    let told = world.control.requests();
+    let told = told.iter().map(|of| (of.request.status, of.request.visitor));
+    let mut told = told.collect::<Vec<_>>();
+    told.sort_by_key(|(status, _)| *status);
+    let refused = |status| (status, VisitorKind::Refused);
+    let others = [refused(401), refused(401), refused(403), refused(403)];
+    assert_eq!(told, [&[(200, VisitorKind::Key)][..], &others].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]

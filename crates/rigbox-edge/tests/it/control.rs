@@ -16,7 +16,8 @@ use rigbox_fabric::{Address, Client, ClientAuth, Listener, ServerAuth, serve, wa
 use rigbox_types::{
     Revision,
     edge::{
-        Admission, AdmissionRequest, EdgeAck, EdgeEvent, Exchange, Exchanged, Shown, TrafficReport,
+        Admission, AdmissionRequest, EdgeAck, EdgeEvent, Exchange, Exchanged, RequestOf,
+        RequestReport, Shown, TrafficReport,
     },
 };
 use tokio::{
@@ -41,6 +42,7 @@ struct Inner {
     exchanges: Vec<Exchange>,
     exchanged: Option<Exchanged>,
     traffic: TrafficReport,
+    requests: Vec<RequestOf>,
 }
 
 pub(crate) struct Control {
@@ -67,6 +69,7 @@ impl Control {
             .route("/internal/v1/edge/admissions", post(admission))
             .route("/internal/v1/edge/exchanges", post(exchange))
             .route("/internal/v1/edge/traffic", post(traffic))
+            .route("/internal/v1/edge/requests", post(requests))
             .with_state(told.clone());
         let shutdown = CancellationToken::new();
         let ended = tokio::spawn(serve(listener, router, shutdown.clone()));
@@ -132,6 +135,10 @@ impl Control {
     pub(crate) fn traffic(&self) -> TrafficReport {
         self.told.state.lock().unwrap().traffic.clone()
     }
+
+    pub(crate) fn requests(&self) -> Vec<RequestOf> {
+        self.told.state.lock().unwrap().requests.clone()
+    }
 }
 
 fn stamped(event: EdgeEvent, revision: u64) -> EdgeEvent {
@@ -189,4 +196,8 @@ async fn exchange(
 
 async fn traffic(State(told): State<Arc<Told>>, Json(report): Json<TrafficReport>) {
     told.state.lock().unwrap().traffic = report;
+}
+
+async fn requests(State(told): State<Arc<Told>>, Json(report): Json<RequestReport>) {
+    told.state.lock().unwrap().requests.extend(report.requests);
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
-use rigbox_types::edge::LATENCY_BUCKETS;
+use rigbox_types::{api::app_requests::VisitorKind, edge::LATENCY_BUCKETS};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use crate::{
@@ -65,6 +65,16 @@ async fn requests_are_counted_logged_and_told_to_control() {
     assert_eq!(first.latency.iter().sum::<u64>(), 1);
     assert_eq!(first.latency.len(), LATENCY_BUCKETS);
     assert_eq!(report.apps[&app(2, "closed", 0).app].answers, [0, 0, 0, 0, 1]);
+    let told = world.control.requests();
+    let [first, second] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((&first.app, &second.app), (&app(1, "a", 0).app, &app(2, "closed", 0).app));
+    let request = &first.request;
+    assert_eq!((request.path.as_str(), request.request_id.as_str()), ("/x", "id-1"));
+    assert_eq!((request.method.as_str(), request.status, request.left_out), ("GET", 200, 0));
+    assert!(request.bytes_out > 0 && request.duration_us >= request.began_us);
+    assert!(request.client.is_loopback());
+    assert_eq!(request.visitor, VisitorKind::Anyone);
+    assert_eq!(second.request.status, 502);
     let path = world.folder.join("access.log");
     until("written", async || {
         std::fs::read_to_string(&path).is_ok_and(|text| text.lines().count() == 2)

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod app_logs;
 pub mod app_metrics;
+pub mod app_requests;
 pub mod apps;
 pub mod audit;
 pub mod change;

@@ -169,6 +169,7 @@ operations! {
     AppMetrics = "app_metrics": "Shows what requests to an app there were, as series of points.",
     AppMetricsSummary = "app_metrics_summary":
         "Shows what requests to an app there were, added up.",
+    AppRequestList = "app_request_list": "Lists the last requests to an app, newest last.",
     AppLinkList = "app_link_list": "Lists an app's share links, without their secrets.",
     AppLinkCreate = "app_link_create":
         "Makes a link that lets whoever has it visit an app; only this answer shows it.",

@@ -189,6 +189,25 @@ pub(super) const APP_LOGS: &[Parameter] = &[LOG_LINES, LOG_DIRECTION, LOG_CURSOR
 
 pub(super) const APP_LOG_STREAM: &[Parameter] = &[LOG_CURSOR, APP_LOG_SOURCE];
 
+pub(super) const APP_REQUESTS: &[Parameter] = &[
+    Parameter {
+        name: "limit",
+        kind: ParameterKind::Number {
+            min: 1,
+            max: limits::APP_REQUESTS_MAX,
+            default: limits::APP_REQUESTS_DEFAULT,
+        },
+        required: false,
+        about: "Most requests of the answer, which are the newest.",
+    },
+    Parameter {
+        name: "after",
+        kind: ParameterKind::Count,
+        required: false,
+        about: "`cursor` of an answer before: only requests that ended after those in it.",
+    },
+];
+
 pub(super) const TERMINAL: &[Parameter] = &[
     Parameter {
         name: "cols",

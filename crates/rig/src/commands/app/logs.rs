@@ -2,7 +2,7 @@
 
 use rigbox_types::api::app_logs::GetAppLogsResponse;
 
-use super::{find, path, sources, why};
+use super::{find, path, requests, sources, why};
 use crate::{
     cli::AppLogsArgs, client::Document, commands::log_lines, error::CommandResult, session::Session,
 };
@@ -10,6 +10,9 @@ use crate::{
 /// Reads the newest lines, and goes on where asked to.
 pub(super) async fn run(session: &Session, args: &AppLogsArgs) -> CommandResult {
     let app = find(session, &args.target.app).await?.value;
+    if args.requests {
+        return requests::run(session, args, &app).await;
+    }
     let source = match &args.source {
         Some(typed) => Some(sources::find(session, &app, typed).await?.id.to_string()),
         None => None,

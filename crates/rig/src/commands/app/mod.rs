@@ -7,6 +7,7 @@ mod health;
 mod logs;
 mod metrics;
 mod new;
+mod requests;
 mod share;
 mod sources;
 

@@ -2,7 +2,7 @@
 
 use super::super::{
     Endpoint, Operation as Op, Payload, RateClass,
-    query::{APP_LOG_STREAM, APP_LOGS, RANGE, WORKSPACES},
+    query::{APP_LOG_STREAM, APP_LOGS, APP_REQUESTS, RANGE, WORKSPACES},
     schema_of,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
             ListAppLogSourcesResponse, UpdateAppLogSourceRequest,
         },
         app_metrics::{AppMetricsResponse, AppMetricsSummaryResponse},
+        app_requests::ListAppRequestsResponse,
         apps::{
             AppHealthResponse, CreateAppRequest, CreateShareLinkRequest, ExposePortRequest,
             ExposePortResponse, GetAppResponse, ListAppsResponse, ListShareLinksResponse,
@@ -98,6 +99,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .query(RANGE)
         .answers::<AppMetricsSummaryResponse>(200)
         .errors(&[NotFound, Unavailable]),
+    get(Op::AppRequestList, "/api/v1/apps/{id}/requests", Right::AppRead)
+        .query(APP_REQUESTS)
+        .answers::<ListAppRequestsResponse>(200)
+        .errors(MISSING),
     get(Op::AppLinkList, "/api/v1/apps/{id}/share-links", Right::AppRead)
         .answers::<ListShareLinksResponse>(200)
         .errors(MISSING),
