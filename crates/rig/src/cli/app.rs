@@ -261,7 +261,8 @@ pub(crate) struct ExposePortArgs {
     /// Only look who listens
     #[arg(long)]
     pub(crate) detect: bool,
-    /// Only if it comes back with the workspace: a systemd unit runs it, or can be made of it
+    /// Have it come back with the workspace: a process that no systemd unit runs is ended, and a unit
+    /// that is made of it takes its place
     #[arg(long, conflicts_with = "detect")]
     pub(crate) wrap: bool,
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use rigbox_store::app_log_sources::LogPlace;
+use rigbox_store::{app_log_sources::LogPlace, apps::AppRow};
 use rigbox_types::{
     AppLogSourceId, AppName, Principal,
     api::{
@@ -16,7 +16,10 @@ use rigbox_types::{
         error::ErrorCode,
         services::LogSourceType,
     },
-    guest::{ListListeningPortsResponse, ListeningPort},
+    guest::{
+        ListListeningPortsResponse, ListeningPort, WrapAnswer, WrapRequest,
+        units::{AGENT_UNIT, KEPT_VARIABLES, WRAP_PREFIX},
+    },
 };
 use serde_json::Value;
 
@@ -63,61 +66,107 @@ pub(crate) async fn workspace_port_expose(
     if request.step == Some(ExposeStep::Detect) {
         return Ok(Json(ExposePortResponse::Detect(found)));
     }
-    if request.step == Some(ExposeStep::Wrap) && !found.is_systemd {
-        let text = "this version cannot make a unit of a process that runs: add a service spec \
-                    with its command, or leave step out to publish it as it is";
-        return Err(ApiError::new(ErrorCode::Unsupported, text));
-    }
-    let wrapped = publish(&control, (access.principal()?, &about), (&request, found)).await?;
+    let publishing = Publishing { control: &control, about: &about, agent: &agent };
+    let wrapped = publishing.publish(access.principal()?, &request, found).await?;
     Ok(Json(ExposePortResponse::Wrap(Box::new(wrapped))))
 }
 
-async fn publish(
-    control: &Control,
-    (who, about): (&Principal, &ForWorkspace),
-    (request, found): (&ExposePortRequest, DetectResult),
-) -> ApiResult<WrapResult> {
-    let apps = control.store.apps().of_workspace(&about.row.id).await?;
-    if let Some(app) = apps.iter().find(|app| app.published.port == request.port) {
-        let name = &app.published.name;
-        return Err(ApiError::conflict(format!(
-            "the app {name} has port {} already",
-            request.port
-        )));
+/// Makes an app of what listens.
+struct Publishing<'a> {
+    control: &'a Control,
+    about: &'a ForWorkspace,
+    agent: &'a Agent,
+}
+
+impl Publishing<'_> {
+    async fn publish(
+        &self,
+        who: &Principal,
+        request: &ExposePortRequest,
+        found: DetectResult,
+    ) -> ApiResult<WrapResult> {
+        let (control, port) = (self.control, request.port);
+        let apps = control.store.apps().of_workspace(&self.about.row.id).await?;
+        if let Some(app) = apps.iter().find(|app| app.published.port == port) {
+            let name = &app.published.name;
+            return Err(ApiError::conflict(format!("the app {name} has port {port} already")));
+        }
+        let name = match &request.name {
+            Some(name) => name.clone(),
+            None => found.suggested_name.parse().map_err(ApiError::internal)?,
+        };
+        let create = CreateAppRequest {
+            name,
+            workspace_id: self.about.row.id.clone(),
+            app_kind: AppKind::Service,
+            port: Some(port),
+            protocol: None,
+            description: None,
+            metadata: Value::Null,
+        };
+        let row = app::create(control, who, create, None).await?;
+        let unit = match found.systemd_unit {
+            None if request.step == Some(ExposeStep::Wrap) => Some(self.wrap(&row).await?),
+            unit => unit,
+        };
+        if let Some(unit) = &unit {
+            self.log_source(&row, unit).await?;
+        }
+        let late = control.edges.effective(row.revision).await;
+        let name = &row.published.name;
+        let made = match &unit {
+            Some(unit) if !found.is_systemd => format!(
+                "app {name} is made of port {port}; {unit} took the place of the process, with \
+                 these variables of its environment at most: {}",
+                KEPT_VARIABLES.join(", ")
+            ),
+            _ => format!("app {name} is made of port {port}"),
+        };
+        Ok(WrapResult {
+            app: view::app(control, &row),
+            message: late.map_or_else(|| made.clone(), |late| format!("{made}; {late}")),
+            needs_restart: false,
+            service_name: unit.unwrap_or_default(),
+        })
     }
-    let name = match &request.name {
-        Some(name) => name.clone(),
-        None => found.suggested_name.parse().map_err(ApiError::internal)?,
-    };
-    let create = CreateAppRequest {
-        name,
-        workspace_id: about.row.id.clone(),
-        app_kind: AppKind::Service,
-        port: Some(request.port),
-        protocol: None,
-        description: None,
-        metadata: Value::Null,
-    };
-    let row = app::create(control, who, create, None).await?;
-    if let Some(unit) = &found.systemd_unit {
+
+    /// Has a unit take the place of what listens. Where that fails there is no app either: nobody asked
+    /// for one that does not come back.
+    async fn wrap(&self, row: &AppRow) -> ApiResult<String> {
+        let name = row.published.name.to_string();
+        let asked = WrapRequest { name, port: row.published.port };
+        let made: ApiResult<WrapAnswer> = self.agent.post("/units", &asked).await;
+        let made = made.and_then(|made| {
+            let is_ours = is_unit(&made.unit) && made.unit.starts_with(WRAP_PREFIX);
+            let odd = || ApiError::unavailable("the workspace made a unit of another name", 2);
+            is_ours.then_some(made.unit).ok_or_else(odd)
+        });
+        if made.is_err() {
+            let revision = self.control.store.apps().delete(&row.id).await?;
+            // The refusal is what there is to say; an edge that is late serves what listens.
+            drop(self.control.edges.effective(revision).await);
+        }
+        made.map_err(|error| match error.code() {
+            ErrorCode::NotFound => ApiError::new(
+                ErrorCode::Unsupported,
+                "the workspace's agent is too old to make a unit: restart the workspace, or leave \
+                 step out to publish the port as it is",
+            ),
+            _ => error,
+        })
+    }
+
+    async fn log_source(&self, row: &AppRow, unit: &str) -> ApiResult<()> {
         let id = AppLogSourceId::from_random(random().map_err(ApiError::internal)?);
         let place = LogPlace {
             source_type: LogSourceType::SystemdUnit,
-            source_ref: unit.clone(),
+            source_ref: unit.to_owned(),
             display_name: None,
             is_primary: true,
         };
-        control.store.app_log_sources().insert((&row.id, id), &place).await?;
+        self.control.store.app_log_sources().insert((&row.id, id), &place).await?;
+        Ok(())
     }
-    let late = control.edges.effective(row.revision).await;
-    let app = view::app(control, &row);
-    let made = format!("app {} is made of port {}", row.published.name, request.port);
-    Ok(WrapResult {
-        app,
-        message: late.map_or_else(|| made.clone(), |late| format!("{made}; {late}")),
-        needs_restart: false,
-        service_name: found.systemd_unit.unwrap_or_default(),
-    })
 }
 
 async fn detect(
@@ -140,7 +189,8 @@ async fn detect(
         lines.take_while(|line| !line.starts_with('@')).map(cut).collect::<Vec<_>>()
     };
     let first = |name: &str| part(name).into_iter().next().unwrap_or_default();
-    let unit = Some(first("@unit")).filter(|unit| is_unit(unit));
+    // What was started by hand runs in the agent's unit, which starts nothing again.
+    let unit = Some(first("@unit")).filter(|unit| is_unit(unit) && unit != AGENT_UNIT);
     Ok(DetectResult {
         port: listener.port,
         pid,

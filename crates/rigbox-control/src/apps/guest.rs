@@ -1,5 +1,6 @@
 //! What of an app is inside its workspace: what listens, and the unit that it is.
-//! Invariants: only units of the account's own specs are started and stopped; whatever the guest says is
+//! Invariants: only units of the account's own specs and those made of its processes are started and
+//! stopped; whatever the guest says is
 //! believed of this workspace only.
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rigbox_types::{
     guest::{
         ExecRequest, ExecResult, ListListeningPortsResponse, ListeningPort, ServicesResponse,
         services::{ServiceStatus, UNIT_PREFIX},
+        units::WRAP_PREFIX,
     },
 };
 use tokio::time::timeout;
@@ -58,7 +60,7 @@ pub(super) fn agent(control: &Control, about: &ForApp) -> ApiResult<Option<Agent
 }
 
 /// The unit of an app, if it has one: that of its primary log source, the one of its name, or the one
-/// that listens at its port; of the account's own specs only.
+/// that listens at its port; of the account's own only.
 pub(super) async fn unit(
     control: &Control,
     row: &AppRow,
@@ -83,7 +85,8 @@ fn choose(
     named: Option<&str>,
     (services, ports): (&[ServiceStatus], &[ListeningPort]),
 ) -> Option<Unit> {
-    let ours = || services.iter().filter(|service| service.unit.starts_with(UNIT_PREFIX));
+    let is_ours = |unit: &str| unit.starts_with(UNIT_PREFIX) || unit.starts_with(WRAP_PREFIX);
+    let ours = || services.iter().filter(|service| is_ours(&service.unit));
     let listens = |service: &ServiceStatus| {
         service.pid.is_some()
             && ports.iter().any(|at| at.pid == service.pid && at.port == row.published.port)

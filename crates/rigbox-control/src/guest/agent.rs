@@ -15,7 +15,7 @@ use rigbox_fabric::{Address, Client, ClientAuth, FabricError, Refusal};
 use rigbox_types::{
     Authorised, HostId, Status, WorkspaceId, api::error::ErrorCode, guest::EXEC_UPGRADE,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use crate::error::{ApiError, ApiResult};
@@ -115,6 +115,19 @@ impl Agent {
     /// Asks for a document.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> ApiResult<T> {
         let request = self.request(Method::GET, path, Body::empty());
+        timely(async { document(self.open(request).await?).await }).await
+    }
+
+    /// Tells something, and waits for what became of it.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        told: &impl Serialize,
+    ) -> ApiResult<T> {
+        let body = serde_json::to_vec(told).map_err(ApiError::internal)?;
+        let mut request = self.request(Method::POST, path, Body::from(body));
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
         timely(async { document(self.open(request).await?).await }).await
     }
 }

@@ -7,7 +7,7 @@ use rigbox_store::{service_specs::ServiceSpecRow, workspaces::WorkspaceRow};
 use rigbox_types::{
     Status, WorkspaceId,
     api::services::{LogSource, LogSourceType, WorkspaceService, WorkspaceServicesResponse},
-    guest::{ServicesResponse, services::UNIT_PREFIX},
+    guest::{ServiceStatus, ServicesResponse, services::UNIT_PREFIX},
 };
 
 use crate::{
@@ -74,7 +74,9 @@ async fn states(control: &Control, about: &ForWorkspace) -> BTreeMap<String, Str
                 }
                 _ => UNKNOWN.to_owned(),
             };
-            let states = answer.services.into_iter();
+            // Others are of apps, whose names mean nothing here.
+            let of_specs = |status: &ServiceStatus| status.unit.starts_with(UNIT_PREFIX);
+            let states = answer.services.into_iter().filter(of_specs);
             states.map(|status| (status.name, state(&status.active_state))).collect()
         }
         Err(error) => {

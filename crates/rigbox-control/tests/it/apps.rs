@@ -129,6 +129,36 @@ async fn starting_and_stopping_act_on_the_unit_of_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_started_by_hand_becomes_a_unit_and_an_app() {
+    let world = World::start().await;
+    let workspace = world.running("w").await;
+    let path = format!("/workspaces/{workspace}/expose-port");
+    let expose = async |body: Value| world.api.json("POST", &path, body).await;
+    let found = expose(json!({ "port": 3000, "step": "detect" })).await.expect(200);
+    assert_eq!(
+        (&found["is_systemd"], &found["systemd_unit"], &found["command"], &found["cwd"]),
+        (&json!(false), &Value::Null, &json!("node server.js"), &json!("/srv")),
+        "the agent's own unit starts nothing again"
+    );
+    // What the agent refuses leaves no app behind, and is said.
+    let files = world.host.agent.files.clone();
+    files.lock().unwrap().insert("/units/web".to_owned(), "it did not listen".into());
+    let wrap = json!({ "port": 3000, "step": "wrap", "name": "web" });
+    let refused = expose(wrap.clone()).await.refused(409, "conflict").await;
+    assert!(refused.to_string().contains("it did not listen"), "{refused}");
+    assert_eq!(world.api.get("/apps").await.expect(200)["apps"], json!([]));
+    files.lock().unwrap().clear();
+    let made = expose(wrap).await.expect(200);
+    assert_eq!(
+        (&made["step"], &made["service_name"], &made["needs_restart"], &made["app"]["port"]),
+        (&json!("wrap"), &json!("rigbox-app-web.service"), &json!(false), &json!(3000))
+    );
+    let sources = format!("/apps/{}/log-sources", id(&made["app"]));
+    let sources = world.api.get(&sources).await.expect(200);
+    assert_eq!(sources["sources"][0]["source_ref"], "rigbox-app-web.service");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn share_links_are_shown_once_and_taken_back() {
     let world = World::start().await;
     let workspace = world.create("w").await;

@@ -28,6 +28,7 @@ mod services;
 mod setup;
 mod sys;
 mod users;
+mod wrap;
 
 use std::{io, ops::Deref, path::PathBuf, sync::Arc};
 

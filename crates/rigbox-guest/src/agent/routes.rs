@@ -10,6 +10,7 @@ use rigbox_types::{
     api::error::ErrorCode,
     guest::{
         EXEC_UPGRADE, ExecRequest, FreezeRequest, SetupRequest, ShutdownRequest, TimeRequest,
+        WrapRequest,
         exec::{AFTER_PARAM, ATTACH_SEGMENT},
         hello::{HELLO_WAIT_MAX_MS, HELLO_WAIT_PARAM},
         setup::{RESEED_MAX_BYTES, RESEED_MIN_BYTES, SETUP_MAX_BYTES},
@@ -25,7 +26,7 @@ use super::{
     exec, files, freeze, hello, logs, metrics, ports,
     query::Query,
     refusal::Refusal,
-    services, setup,
+    services, setup, wrap,
 };
 
 /// From the answer to a shutdown to its beginning, so that the answer arrives.
@@ -52,6 +53,7 @@ pub(crate) async fn route(guest: &Guest, request: Request<Incoming>) -> Answer {
         (&Method::GET, ["metrics"]) => metrics::read(guest).map(|metrics| exchange::json(&metrics)),
         (&Method::GET, ["ports"]) => ports::read(guest).await.map(|ports| exchange::json(&ports)),
         (&Method::GET, ["services"]) => services::read(guest).await.map(|all| exchange::json(&all)),
+        (&Method::POST, ["units"]) => wrap_listener(guest, request).await,
         (&Method::PUT, ["setup"]) => set_up(guest, request).await,
         (&Method::PUT, ["time"]) => time_set(guest, request).await,
         (&Method::POST, ["reseed"]) => reseed(guest, request).await,
@@ -83,6 +85,17 @@ async fn set_up(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Ref
     });
     let report = applying.await.map_err(|error| Refusal::internal("set-up", &error))?;
     Ok(exchange::json(&report))
+}
+
+async fn wrap_listener(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let asked: WrapRequest = exchange::document(request, BODY_MAX_BYTES).await?;
+    // In a task of its own: a process that was ended must get its unit, whoever still waits.
+    let wrapping = tokio::spawn({
+        let guest = guest.clone();
+        async move { wrap::wrap(&guest, asked).await }
+    });
+    let wrapped = wrapping.await.map_err(|error| Refusal::internal("a unit", &error))?;
+    wrapped.map(|made| exchange::json(&made))
 }
 
 async fn time_set(guest: &Guest, request: Request<Incoming>) -> Result<Answer, Refusal> {

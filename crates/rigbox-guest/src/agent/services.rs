@@ -1,9 +1,11 @@
 //! How the guest's init and the workspace's units are.
 
-use rigbox_types::guest::{ServiceStatus, ServicesResponse, SystemState, services::UNIT_PREFIX};
+use rigbox_types::guest::{
+    ServiceStatus, ServicesResponse, SystemState, services::UNIT_PREFIX, units::WRAP_PREFIX,
+};
 use tracing::debug;
 
-use super::{Guest, program::Program, refusal::Refusal, setup};
+use super::{Guest, program::Program, refusal::Refusal, setup, wrap};
 
 /// Follows the boot to its end.
 pub(crate) async fn watch_boot(guest: &Guest) {
@@ -38,7 +40,8 @@ pub(crate) async fn read(guest: &Guest) -> Result<ServicesResponse, Refusal> {
     if !guest.kernel.has_systemd() {
         return Ok(ServicesResponse { services: Vec::new() });
     }
-    let units = setup::units(guest);
+    let mut units = setup::units(guest);
+    units.extend(wrap::units(guest));
     if units.is_empty() {
         return Ok(ServicesResponse { services: Vec::new() });
     }
@@ -64,7 +67,8 @@ fn service(block: &str) -> Option<ServiceStatus> {
         |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let number = |name: &str| property(name).and_then(|text| text.parse::<u32>().ok());
     let unit = property("Id")?;
-    let name = unit.strip_prefix(UNIT_PREFIX)?.strip_suffix(".service")?;
+    let name = unit.strip_prefix(UNIT_PREFIX).or_else(|| unit.strip_prefix(WRAP_PREFIX))?;
+    let name = name.strip_suffix(".service")?;
     // 1 is CLD_EXITED: only then is the status an exit code.
     let has_exited = number("ExecMainCode") == Some(1);
     let exit_code = property("ExecMainStatus").and_then(|code| code.parse().ok());

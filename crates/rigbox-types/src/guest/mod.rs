@@ -16,6 +16,7 @@ pub mod mux;
 pub mod ports;
 pub mod services;
 pub mod setup;
+pub mod units;
 
 pub use exec::{
     ExecEvent, ExecExit, ExecList, ExecRequest, ExecResult, ExecSession, ExecStarted, InvalidExec,
@@ -32,6 +33,8 @@ pub use setup::{
     AgentFeature, SetupAnswer, SetupReport, SetupRequest, ShutdownKind, ShutdownRequest,
     TimeRequest,
 };
+
+pub use units::{WrapAnswer, WrapRequest};
 
 /// The port of the agent, on AF_VSOCK and in the multiplexer.
 pub const AGENT_PORT: u32 = 1024;

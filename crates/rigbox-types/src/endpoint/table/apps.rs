@@ -148,6 +148,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     post(Op::WorkspacePortExpose, "/api/v1/workspaces/{id}/expose-port", Right::WorkspaceWrite)
         .takes::<ExposePortRequest>()
         .answers::<ExposePortResponse>(200)
-        .errors(&[NotFound, Conflict, QuotaExceeded, InvalidState, Unavailable])
+        .errors(&[NotFound, Conflict, QuotaExceeded, InvalidState, Unavailable, Unsupported])
         .never_replayed(),
 ];
