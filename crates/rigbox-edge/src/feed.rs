@@ -14,6 +14,7 @@ use rigbox_types::{
     edge::{EdgeAck, EdgeEvent},
 };
 use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     edge::Edge,
@@ -36,6 +37,8 @@ pub(crate) struct Feed {
     pub(crate) acks: watch::Sender<Acked>,
     /// What is answered by DNS.
     pub(crate) records: Records,
+    /// Cancelled once control has told everything, or cannot be asked, for the first time.
+    pub(crate) asked: CancellationToken,
 }
 
 /// What control is told of.
@@ -84,6 +87,7 @@ impl Feed {
         loop {
             let came = self.connection().await;
             self.edge.set_connected(false);
+            self.asked.cancel();
             self.builder.abandon();
             match came {
                 Ok(true) => pause = PAUSE_MIN,
@@ -142,6 +146,7 @@ impl Feed {
             self.take_effect(batch).await;
             if synced {
                 edge.set_connected(true);
+                self.asked.cancel();
             }
         }
         Ok(synced)

@@ -58,6 +58,10 @@ use crate::{
     access_log::Log, edge::Edge, feed::Feed, journal::Journal, table::Builder, upstream::Upstream,
 };
 
+/// How long control may take to tell, before what is on disk is served: an edge that follows another one
+/// must not serve an older table than that one does, and none waits for a control that hangs.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+
 /// How long the last report may take once everything else has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -95,26 +99,42 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
     });
     let (acks, acked) = watch::channel(feed::Acked::default());
-    let records = Records::default();
-    if let Some(dns) = config.dns {
-        let serve = challenges(dns, records.clone(), edge.shutdown.clone())?;
-        task::spawn("edge.dns", serve);
-    }
+    let (records, asked) = (Records::default(), CancellationToken::new());
+    let responder = config
+        .dns
+        .map(|dns| challenges(dns, records.clone(), edge.shutdown.clone()))
+        .transpose()?;
     let builder = Builder::new(config.dialers, limits.upstream_idle_per_app);
-    let mut feed = Feed { edge: edge.clone(), builder, journal: Some(journal), acks, records };
+    let mut feed = Feed {
+        edge: edge.clone(),
+        builder,
+        journal: Some(journal),
+        acks,
+        records,
+        asked: asked.clone(),
+    };
     feed.restore(stored);
     let tls = tls::config(edge.table.clone(), edge.tickets.clone()).map_err(EdgeError::Tls)?;
     task::spawn("edge.feed", feed.run());
     task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));
+    // What is on disk may have been overtaken while no edge of this process followed.
+    let wait = timeout(FIRST_WORD, asked.cancelled());
+    if let Some(Err(_)) = edge.shutdown.run_until_cancelled(wait).await {
+        tracing::warn!("control neither tells nor refuses: serving what is on disk");
+    }
     task::spawn("edge.expire", expire(edge.clone()));
     let report = task::spawn("edge.traffic", traffic::report(edge.clone()));
     let told = task::spawn("edge.seen", seen::report(edge.clone()));
-    if let Some(scrape) = scrape {
-        task::spawn("edge.metrics", scrape::serve(edge.clone(), scrape));
+    if let Some(responder) = responder {
+        task::spawn("edge.dns", responder);
     }
     let connections = TaskTracker::new();
     if let Some(http) = http {
         task::spawn("edge.http", plain::serve(edge.clone(), http, connections.clone()));
+    }
+    if let Some(scrape) = scrape {
+        scrape.serves()?;
+        task::spawn("edge.metrics", scrape::serve(edge.clone(), scrape));
     }
     tracing::info!(apps = edge.table.load().apps_len(), "edge serves");
     listen::serve(edge.clone(), https, tls, connections.clone()).await;

@@ -1,4 +1,6 @@
 //! Answers `/metrics`, on this machine only. Knows no visitor.
+//! Invariant: a unix socket is at its place only from when the edge serves on, and an edge that is to be
+//! followed has it until then: whoever waits for an edge looks who listens there.
 
 use std::{
     convert::Infallible, io, net::TcpListener as StdTcpListener, os::unix::fs::PermissionsExt as _,
@@ -6,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use camino::Utf8PathBuf;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -27,7 +30,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where it is asked.
 pub(crate) enum Scrape {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    /// Not at its place yet.
+    Unix {
+        listener: UnixListener,
+        made_at: Utf8PathBuf,
+        place: Utf8PathBuf,
+    },
 }
 
 /// Opens the listener.
@@ -42,18 +50,37 @@ pub(crate) fn bind(listen: MetricsListen) -> Result<Scrape, EdgeError> {
                 listener.set_nonblocking(true)?;
                 TcpListener::from_std(listener).map(Scrape::Tcp)
             }
-            MetricsListen::Unix(path) => {
-                match std::fs::remove_file(&path) {
+            MetricsListen::Unix(place) => {
+                let made_at = place.with_file_name(format!("new.{}", std::process::id()));
+                match std::fs::remove_file(&made_at) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
-                let listener = UnixListener::bind(&path)?;
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-                Ok(Scrape::Unix(listener))
+                let listener = UnixListener::bind(&made_at)?;
+                std::fs::set_permissions(&made_at, std::fs::Permissions::from_mode(0o600))?;
+                Ok(Scrape::Unix { listener, made_at, place })
             }
         }
     };
     bind().map_err(|source| EdgeError::Listen { what: "metrics", source })
+}
+
+impl Scrape {
+    /// Says that the edge serves.
+    pub(crate) fn serves(&self) -> Result<(), EdgeError> {
+        let Self::Unix { made_at, place, .. } = self else { return Ok(()) };
+        std::fs::rename(made_at, place)
+            .map_err(|source| EdgeError::Listen { what: "metrics", source })
+    }
+}
+
+impl Drop for Scrape {
+    fn drop(&mut self) {
+        if let Self::Unix { made_at, .. } = self {
+            // Not there where the edge came to serve.
+            drop(std::fs::remove_file(made_at));
+        }
+    }
 }
 
 /// Answers, one question at a time, until the edge has ended.
@@ -68,7 +95,7 @@ pub(crate) async fn serve(edge: Arc<Edge>, scrape: Scrape) {
                     }
                     Err(error) => error,
                 },
-                Scrape::Unix(listener) => match listener.accept().await {
+                Scrape::Unix { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => {
                         answer(&edge, stream).await;
                         continue;

@@ -68,8 +68,8 @@ enum Verb {
     #[command(after_help = "Example:
   rigbox restart edge
 
-Requests under way end in the process that has them; new ones go to the new one. Workspaces do not
-notice. `rigbox up` restarts the other roles.")]
+Requests under way end in the process that has them; new ones go to the new one, once it serves. Where
+it does not come to serve, the one before stays, and the exit code is 1. Workspaces do not notice. `rigbox up` restarts the other roles.")]
     Restart {
         /// Which role.
         role: Restartable,

@@ -4,9 +4,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::AsFd as _,
-    thread,
-    time::Duration,
+    os::fd::{AsFd as _, OwnedFd},
 };
 
 use anyhow::Context;
@@ -15,13 +13,13 @@ use rigbox_edge::{
     AccessLog, ControlClient, Dialers, Dns, EdgeConfig, Limits, Listen, MetricsListen, Zone,
 };
 use rigbox_fabric::{Client, ClientAuth, descriptors};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use serde::{Deserialize, Serialize};
 
 use crate::role;
 
-/// How often, and after which pause, sockets are tried that another edge is about to leave.
-const DNS_TRIES: u32 = 100;
-const DNS_PAUSE: Duration = Duration::from_millis(50);
+/// Streams of authorities that the kernel keeps until they are accepted.
+const DNS_BACKLOG: i32 = 128;
 
 /// The file that `rigbox up` writes for this role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,21 +86,29 @@ fn listener(handed_over: Option<TcpListener>, address: SocketAddr) -> anyhow::Re
     }
 }
 
-/// Opens the sockets of the DNS. An edge that is being replaced may have them for a moment still.
+/// Opens the sockets of the DNS. They are shared with an edge that this one follows, which goes only when
+/// this one serves; that nobody else has them, the supervisor has checked.
 fn dns(address: SocketAddr, file: &EdgeFile) -> anyhow::Result<Dns> {
-    let open = || io::Result::Ok((UdpSocket::bind(address)?, TcpListener::bind(address)?));
-    let mut tries = 0;
-    let (udp, tcp) = loop {
-        match open() {
-            Err(error) if tries < DNS_TRIES && error.kind() == io::ErrorKind::AddrInUse => {
-                tries += 1;
-                thread::sleep(DNS_PAUSE);
-            }
-            opened => break opened.with_context(|| format!("listen on {address} (edge.dns)"))?,
-        }
+    let open = || -> io::Result<(UdpSocket, TcpListener)> {
+        let udp = shared(address, SocketType::DGRAM)?;
+        let tcp = shared(address, SocketType::STREAM)?;
+        rustix::net::listen(&tcp, DNS_BACKLOG)?;
+        Ok((udp.into(), tcp.into()))
     };
+    let (udp, tcp) = open().with_context(|| format!("listen on {address} (edge.dns)"))?;
     let zone = Zone::new(&file.dns_zone, &file.domain).context("the zone of challenges")?;
     Ok(Dns { udp, tcp, zones: vec![zone] })
+}
+
+/// A socket whose address another one of the same user may have too.
+fn shared(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    // As the standard library does: connections that have just ended do not hold the port.
+    sockopt::set_socket_reuseaddr(&socket, kind == SocketType::STREAM)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
 }
 
 fn edge_config(

@@ -4,7 +4,7 @@
 
 use std::{
     fs, io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
 };
 
 use anyhow::{Context, bail};
@@ -22,8 +22,30 @@ pub(crate) fn bind(
     address: SocketAddr,
     config: &Utf8Path,
 ) -> anyhow::Result<TcpListener> {
-    match TcpListener::bind(address) {
-        Ok(listener) => Ok(listener),
+    explained(key, address, config, TcpListener::bind(address))
+}
+
+/// Whether nobody else has an address at which a role binds sockets itself, for streams and datagrams.
+/// Roles that follow each other share it, so their own binding would not notice another platform's.
+///
+/// # Errors
+/// Where it is taken or not an address of this machine.
+pub(crate) fn check_free(key: &str, address: SocketAddr, config: &Utf8Path) -> anyhow::Result<()> {
+    let both = TcpListener::bind(address).and_then(|tcp| {
+        // Of port 0 each gets one of its own anyway.
+        UdpSocket::bind((address.ip(), tcp.local_addr()?.port()))
+    });
+    explained(key, address, config, both).map(drop)
+}
+
+fn explained<T>(
+    key: &str,
+    address: SocketAddr,
+    config: &Utf8Path,
+    bound: io::Result<T>,
+) -> anyhow::Result<T> {
+    match bound {
+        Ok(bound) => Ok(bound),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
             "port {} of {} is taken by {}\n\
              hint: end that program, or choose another port: {key} in {config}{}",
@@ -102,6 +124,18 @@ mod tests {
         assert!(said.contains(&format!("port {} of 127.0.0.1 is taken", address.port())), "{said}");
         assert!(said.contains(&own), "{said}");
         assert!(said.contains("rigbox up --listen"), "{said}");
+    }
+
+    #[test]
+    fn an_address_for_streams_and_datagrams_is_free_only_where_both_are() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        check_free("edge.dns", free, "/data/rigbox.toml".into()).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let taken = udp.local_addr().unwrap();
+        let said = check_free("edge.dns", taken, "/data/rigbox.toml".into()).unwrap_err();
+        assert!(said.to_string().contains("edge.dns in /data/rigbox.toml"), "{said}");
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(check_free("edge.dns", tcp.local_addr().unwrap(), "/x".into()).is_err());
     }
 
     #[test]

@@ -31,6 +31,21 @@ pub(crate) struct State {
     /// Its roles.
     #[serde(default)]
     pub(crate) roles: Vec<RunningRole>,
+    /// What became of each time that another edge was asked for.
+    #[serde(default)]
+    pub(crate) takeovers: Takeovers,
+}
+
+/// How often another process was to take the edge over, for whoever waits for that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Takeovers {
+    /// How often it was begun.
+    pub(crate) begun: u32,
+    /// How often it came to an end, good or bad.
+    pub(crate) ended: u32,
+    /// Why the last one that ended was given up; none where another edge serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<String>,
 }
 
 /// How far a supervisor is.
@@ -192,6 +207,7 @@ mod tests {
             phase: Phase::Ready,
             api: "http://127.0.0.1:7070".to_owned(),
             roles: Vec::new(),
+            takeovers: Takeovers::default(),
         };
         state.write(&layout).unwrap();
         assert_eq!(State::read(&layout).unwrap(), Some(state));
@@ -224,6 +240,7 @@ mod tests {
             phase: Phase::Starting,
             api: String::new(),
             roles: vec![running],
+            takeovers: Takeovers::default(),
         };
         state.write(&layout).unwrap();
         assert_eq!(running_roles(&layout).unwrap(), [running]);

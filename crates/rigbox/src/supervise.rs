@@ -3,6 +3,8 @@
 //! Invariant: a role ends when its supervisor does (the kernel sees to it, see `role`), so no two
 //! supervisors ever have a role of the same platform at once. Workspaces belong to no role's process.
 
+mod takeover;
+
 use std::{
     net::TcpListener,
     os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
@@ -12,12 +14,15 @@ use std::{
 };
 
 use anyhow::Context;
+use camino::Utf8Path;
 use tokio::{
     process::{Child, Command},
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use takeover::READY_PATIENCE;
 
 use crate::{
     layout::{Install, Layout, Role},
@@ -32,10 +37,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
 /// The longest pause: an operator who mended what was wrong does not want to wait.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
-
-/// How long a process that another one follows may take for what it has under way: more than an edge's
-/// own limit, 30 s.
-const RETIREMENT: Duration = Duration::from_secs(40);
 
 /// A role that ran this long was well: the next pause is the first one again.
 const WELL_AFTER: Duration = Duration::from_secs(30);
@@ -90,6 +91,15 @@ pub(crate) struct Needs<'a> {
     pub(crate) listener: Option<&'a TcpListener>,
     /// A second one, as its standard output: roles write to standard error alone.
     pub(crate) second: Option<&'a TcpListener>,
+    /// The unix socket at which it answers once it serves, where another process may take it over.
+    pub(crate) answers_at: Option<&'a Utf8Path>,
+}
+
+/// A process of a role, and what carries its log.
+struct Process {
+    child: Child,
+    carried: tokio::task::JoinHandle<()>,
+    started: Instant,
 }
 
 /// One role to keep running.
@@ -123,9 +133,8 @@ impl<'a> Keeper<'a> {
         self.health.subscribe()
     }
 
-    /// Starts another process of the role at once, and lets the one that runs end what it has under
-    /// way. For a role that may be there twice: the listening socket is the supervisor's, so what comes
-    /// in between waits.
+    /// Starts another process of the role at once, and once that serves lets the one that runs end what
+    /// it has under way (see `takeover`). For a role that may be there twice.
     pub(crate) fn succeed(&self) {
         self.succession.notify_one();
     }
@@ -136,40 +145,62 @@ impl<'a> Keeper<'a> {
     /// Where it cannot be started at all, or does not end.
     pub(crate) async fn keep(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut pause = PAUSE_FIRST;
+        let mut successor = None;
         while !stop.is_cancelled() {
-            let started = Instant::now();
-            let mut child = self.start()?;
-            let carried = self.carry_log(&mut child)?;
-            let ended = tokio::select! {
-                status = child.wait() => Some(status),
-                () = stop.cancelled() => None,
-                () = self.succession.notified() => {
-                    self.retire(child)?;
-                    continue;
+            let mut process = match successor.take() {
+                Some(successor) => successor,
+                None => self.begin()?,
+            };
+            let ended = loop {
+                tokio::select! {
+                    status = process.child.wait() => break Some(status),
+                    () = stop.cancelled() => break None,
+                    () = self.succession.notified() => {
+                        process = self.take_over(process, stop).await?;
+                    }
                 }
             };
             let Some(status) = ended else {
-                let ended = self.end(&mut child).await;
+                let ended = self.end(&mut process.child).await;
                 // Ends with the role; whatever else holds the pipe is not waited for.
-                drop(timeout(PAUSE_FIRST, carried).await);
+                drop(timeout(PAUSE_FIRST, process.carried).await);
                 self.recorder.change(|state| state.roles.retain(|role| role.role != self.role));
                 return ended;
             };
             let status = status.with_context(|| format!("wait for the role {}", self.name()))?;
             // Killed by somebody, not ended by what is wrong with it: waiting would mend nothing.
-            if started.elapsed() >= WELL_AFTER || status.signal() == Some(SIGKILL) {
+            if process.started.elapsed() >= WELL_AFTER || status.signal() == Some(SIGKILL) {
                 pause = PAUSE_FIRST;
             }
             self.note_end(&status.to_string(), pause);
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                return Ok(());
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(pause) => {}
+                // Whoever asks has mended what was wrong and does not want to wait.
+                () = self.succession.notified() => successor = self.take_up(stop).await,
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
         Ok(())
     }
 
-    fn start(&self) -> anyhow::Result<Child> {
+    /// Starts a process and has it be the role's.
+    fn begin(&self) -> anyhow::Result<Process> {
+        let process = self.start()?;
+        self.recorder.change(|state| self.note(state, &process));
+        Ok(process)
+    }
+
+    /// Writes a process down as the role's.
+    fn note(&self, state: &mut State, process: &Process) {
+        let identity = process.child.id().and_then(|pid| Identity::of(pid).ok());
+        if let Some(process) = identity {
+            state.roles.retain(|role| role.role != self.role);
+            state.roles.push(RunningRole { role: self.role, process });
+        }
+    }
+
+    fn start(&self) -> anyhow::Result<Process> {
         let config = self.layout.role_config(self.role);
         let mut command = Command::new(self.install.own());
         command
@@ -186,15 +217,10 @@ impl<'a> Keeper<'a> {
             .stderr(Stdio::piped())
             // Ctrl-C on the terminal is for the supervisor, which ends its roles in order.
             .process_group(0);
-        let child = command.spawn().with_context(|| format!("start the role {}", self.name()))?;
-        if let Some(process) = child.id().and_then(|pid| Identity::of(pid).ok()) {
-            let running = RunningRole { role: self.role, process };
-            self.recorder.change(|state| {
-                state.roles.retain(|role| role.role != self.role);
-                state.roles.push(running);
-            });
-        }
-        Ok(child)
+        let mut child =
+            command.spawn().with_context(|| format!("start the role {}", self.name()))?;
+        let carried = self.carry_log(&mut child)?;
+        Ok(Process { child, carried, started: Instant::now() })
     }
 
     fn carry_log(&self, child: &mut Child) -> anyhow::Result<tokio::task::JoinHandle<()>> {
@@ -204,19 +230,6 @@ impl<'a> Keeper<'a> {
         let log =
             log.inspect_err(|error| output::note(&format!("note: open {path}: {error}"))).ok();
         Ok(tokio::spawn(pump(from, log, self.tail.clone())))
-    }
-
-    /// Tells a process to end and reaps it when it has, beside the one that follows it.
-    fn retire(&self, mut child: Child) -> anyhow::Result<()> {
-        terminate(&child)?;
-        let name = self.name();
-        tokio::spawn(async move {
-            if timeout(RETIREMENT, child.wait()).await.is_err() {
-                output::note(&format!("the former {name} did not end by itself and was killed"));
-                drop(child.kill().await);
-            }
-        });
-        Ok(())
     }
 
     /// Politely first. A role answers to SIGTERM by letting what is under way end.

@@ -27,7 +27,7 @@ use crate::{
     layout::{Install, Layout, Role},
     listen, output,
     process::Identity,
-    state::{self, Lock, Phase, State},
+    state::{self, Lock, Phase, State, Takeovers},
     supervise::{Keeper, Needs, Recorder},
 };
 
@@ -85,6 +85,7 @@ pub(crate) fn run(up: &Up<'_>, options: Options) -> anyhow::Result<ExitCode> {
             phase: Phase::Starting,
             api: format!("http://{address}"),
             roles: Vec::new(),
+            takeovers: Takeovers::default(),
         },
     )?;
     // One thread: the kernel ties a role to the thread that started it.
@@ -121,6 +122,9 @@ impl Sockets {
     fn bind(up: &Up<'_>) -> anyhow::Result<Self> {
         let (config, file) = (up.config, up.layout.config());
         let http = config.edge.http.map(|http| listen::bind("edge.http", http, &file));
+        if let Some(dns) = config.edge.dns {
+            listen::check_free("edge.dns", dns, &file)?;
+        }
         Ok(Self {
             api: listen::bind(listen::API, config.api.listen, &file)?,
             https: listen::bind("edge.listen", config.edge.listen, &file)?,
@@ -148,8 +152,10 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         listener: Some(&sockets.api),
         ..Needs::default()
     };
+    let answers_at = up.layout.edge_metrics();
     let edge = Needs {
         log_filter: &up.config.edge.log,
+        answers_at: Some(&answers_at),
         listener: Some(&sockets.https),
         second: sockets.http.as_ref(),
         ..Needs::default()

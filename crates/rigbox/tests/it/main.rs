@@ -8,6 +8,7 @@ mod credits;
 mod down;
 mod object_store;
 mod refused;
+mod restart;
 mod up;
 mod users;
 mod world;
