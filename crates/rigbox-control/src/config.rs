@@ -68,6 +68,9 @@ pub struct EdgeConfig {
     pub dial_socket: Option<Utf8PathBuf>,
     /// Addresses of the edge, to which custom domains may lead by an address record.
     pub addresses: Vec<IpAddr>,
+    /// Whether an edge is meant to follow at any time, so that a change which none has put into effect is
+    /// answered with a warning, also where none is there.
+    pub expected: bool,
     /// The DNS resolver that custom domains are looked up with; that of the machine where missing.
     pub resolver: Option<SocketAddr>,
 }
@@ -85,6 +88,7 @@ impl EdgeConfig {
             uid: None,
             dial_socket: None,
             addresses: Vec::new(),
+            expected: false,
             resolver: None,
         }
     }

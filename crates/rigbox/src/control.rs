@@ -95,6 +95,8 @@ impl EdgePart {
             uid: Some(self.uid),
             dial_socket: Some(self.dial_socket),
             addresses: self.addresses,
+            // `rigbox up` keeps one running.
+            expected: true,
             resolver: self.resolver,
         })
     }

@@ -1,6 +1,7 @@
 //! Which edges follow the stream now, and what each has put into effect.
 //! Invariants: an edge counts from before its first event is read until its stream ends; a change waits
-//! for all that count, for a bounded time, and says which did not come.
+//! for all that count, for a bounded time, and says which did not come. Where edges are expected and none
+//! counts (control has just started, or the only one is just starting), it waits for one to come.
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +18,12 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-/// How long an answer waits for edges.
+/// How long an answer waits for edges that follow.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it waits for one to come where none follows: longer than an edge takes to start, or to notice
+/// that control is there again after a short absence.
+const PATIENCE_FOR_ANY: Duration = Duration::from_secs(5);
 
 /// Most edges at once.
 const EDGES_MAX: usize = 256;
@@ -31,6 +36,8 @@ const BUSY_RETRY_S: u32 = 5;
 pub(crate) struct Edges(Arc<Shared>);
 
 struct Shared {
+    /// Whether there is to be one at any time.
+    expected: bool,
     edges: Mutex<BTreeMap<String, Edge>>,
     /// Somebody acknowledged something, or left.
     moved: Notify,
@@ -45,6 +52,15 @@ struct Edge {
     mark: u64,
 }
 
+/// Who has not done something in time.
+enum Late {
+    None,
+    /// Names of edges.
+    Some(Vec<String>),
+    /// One was expected, and none came.
+    NobodyThere,
+}
+
 /// One stream of an edge; it counts as long as this is there.
 pub(super) struct Connection {
     edges: Edges,
@@ -52,8 +68,9 @@ pub(super) struct Connection {
 }
 
 impl Edges {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Shared { edges: Mutex::default(), moved: Notify::new() }))
+    /// None follows yet; `expected` says whether one is to at any time.
+    pub(crate) fn new(expected: bool) -> Self {
+        Self(Arc::new(Shared { expected, edges: Mutex::default(), moved: Notify::new() }))
     }
 
     /// Counts an edge from now on.
@@ -76,49 +93,77 @@ impl Edges {
         self.0.moved.notify_waiters();
     }
 
-    /// Waits until all edges that follow now have put `revision` into effect; else says, in words for
-    /// people, that some have not in time.
+    /// Waits until all edges that follow now have put `revision` into effect, and where none does that
+    /// should, until one has come and has; else says, in words for people, that it was in vain.
     pub(crate) async fn effective(&self, revision: Revision) -> Option<String> {
-        self.effective_within(revision, PATIENCE).await
+        self.effective_within(revision, (PATIENCE, PATIENCE_FOR_ANY)).await
     }
 
-    async fn effective_within(&self, revision: Revision, patience: Duration) -> Option<String> {
+    async fn effective_within(
+        &self,
+        revision: Revision,
+        patience: (Duration, Duration),
+    ) -> Option<String> {
         let is_behind = |edge: &Edge| edge.acknowledged < Some(revision);
-        let late = self.late(is_behind, patience).await;
-        if late.is_empty() {
-            return None;
-        }
+        let (late, limit) = match self.late(is_behind, patience).await {
+            Late::None => return None,
+            Late::Some(late) => (late, patience.0),
+            Late::NobodyThere => {
+                tracing::warn!(%revision, "no edge follows that could put a change into effect");
+                return Some(format!(
+                    "the change is kept, but no edge that serves apps was connected within {} s: \
+                     until one is, edges may still do as before",
+                    patience.1.as_secs()
+                ));
+            }
+        };
         tracing::warn!(edges = late.join(" "), %revision, "edges are late with a change");
         let count = late.len();
         Some(format!(
             "the change is kept, but {count} of the edges that serve apps did not confirm it within \
              {} s: until then they may still do as before",
-            patience.as_secs()
+            limit.as_secs()
         ))
     }
 
-    /// Waits until none of the edges that follow now is behind, and gives those that still are.
-    async fn late(&self, is_behind: impl Fn(&Edge) -> bool, patience: Duration) -> Vec<String> {
-        let waiting = self.behind(&is_behind, None);
-        if waiting.is_empty() {
-            return waiting;
+    /// Waits until none of the edges that follow now is behind, at most for the first time, and where none
+    /// follows, for one to come that is not, at most for the second. Says who still is.
+    async fn late(
+        &self,
+        is_behind: impl Fn(&Edge) -> bool,
+        (patience, for_any): (Duration, Duration),
+    ) -> Late {
+        let is_empty = self.0.expected && self.lock().is_empty();
+        if is_empty && !self.moves(for_any, || self.has_one_that(|edge| !is_behind(edge))).await {
+            let late = self.behind(&is_behind, None);
+            return if late.is_empty() { Late::NobodyThere } else { Late::Some(late) };
         }
+        let waiting = self.behind(&is_behind, None);
+        if self.moves(patience, || self.behind(&is_behind, Some(&waiting)).is_empty()).await {
+            return Late::None;
+        }
+        Late::Some(self.behind(&is_behind, Some(&waiting)))
+    }
+
+    /// Waits until something is so that edges change; false where it takes too long.
+    async fn moves(&self, patience: Duration, so: impl Fn() -> bool) -> bool {
         let all = async {
             loop {
                 let moved = self.0.moved.notified();
                 tokio::pin!(moved);
                 // Registered before the look, so that nothing falls in between.
                 moved.as_mut().enable();
-                if self.behind(&is_behind, Some(&waiting)).is_empty() {
+                if so() {
                     return;
                 }
                 moved.await;
             }
         };
-        match timeout(patience, all).await {
-            Ok(()) => Vec::new(),
-            Err(_) => self.behind(&is_behind, Some(&waiting)),
-        }
+        timeout(patience, all).await.is_ok()
+    }
+
+    fn has_one_that(&self, is_so: impl Fn(&Edge) -> bool) -> bool {
+        self.lock().values().any(is_so)
     }
 
     /// Those, among some or all, that are behind.
@@ -138,7 +183,7 @@ impl Edges {
 #[async_trait]
 impl certificates::Edges for Edges {
     async fn taken(&self, version: u64, limit: Duration) -> bool {
-        self.late(|edge| edge.mark < version, limit).await.is_empty()
+        matches!(self.late(|edge| edge.mark < version, (limit, limit)).await, Late::None)
     }
 }
 
@@ -170,44 +215,65 @@ impl Drop for Connection {
 mod tests {
     use super::*;
 
+    const LONG: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(600));
+    const NOT_AT_ALL: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
+
     fn ack(edge: &str, revision: u64) -> EdgeAck {
         EdgeAck { edge: edge.to_owned(), revision: Revision(revision), mark: 0 }
     }
 
     #[tokio::test]
     async fn a_change_waits_for_all_that_follow_and_says_who_did_not_come() {
-        let edges = Edges::new();
+        let edges = Edges::new(false);
         assert_eq!(edges.effective(Revision(1)).await, None, "nobody follows");
         let one = edges.connect("one".to_owned()).unwrap();
         let _two = edges.connect("two".to_owned()).unwrap();
         edges.acknowledged(&ack("one", 7));
         edges.acknowledged(&ack("nobody", 9));
-        let said = edges.effective_within(Revision(7), Duration::ZERO).await.unwrap();
+        let said = edges.effective_within(Revision(7), NOT_AT_ALL).await.unwrap();
         assert!(said.contains("1 of the edges"), "{said}");
-        let long = Duration::from_secs(600);
-        let (late, waited) = (edges.clone(), edges.effective_within(Revision(7), long));
+        let (late, waited) = (edges.clone(), edges.effective_within(Revision(7), LONG));
         let acks = async move { late.acknowledged(&ack("two", 8)) };
         assert_eq!(tokio::join!(waited, acks).0, None);
         // Whoever leaves is waited for no longer.
-        let waited = edges.effective_within(Revision(8), long);
+        let waited = edges.effective_within(Revision(8), LONG);
         let leaves = async move { drop(one) };
         assert_eq!(tokio::join!(waited, leaves).0, None);
     }
 
     #[tokio::test]
+    async fn where_an_edge_is_expected_a_change_waits_for_one_to_come() {
+        let edges = Edges::new(true);
+        let said = edges.effective_within(Revision(7), NOT_AT_ALL).await.unwrap();
+        assert!(said.contains("no edge that serves apps was connected"), "{said}");
+        let comes = async {
+            let one = edges.connect("one".to_owned()).unwrap();
+            // What it says of before does not count.
+            edges.acknowledged(&ack("one", 6));
+            tokio::task::yield_now().await;
+            edges.acknowledged(&ack("one", 7));
+            one
+        };
+        let (waited, _one) = tokio::join!(edges.effective_within(Revision(7), LONG), comes);
+        assert_eq!(waited, None);
+        let said = edges.effective_within(Revision(8), NOT_AT_ALL).await.unwrap();
+        assert!(said.contains("1 of the edges"), "{said}");
+    }
+
+    #[tokio::test]
     async fn an_edge_that_begins_anew_has_put_nothing_into_effect() {
-        let edges = Edges::new();
+        let edges = Edges::new(false);
         let one = edges.connect("one".to_owned()).unwrap();
         edges.acknowledged(&ack("one", 7));
         one.begins_anew();
-        let late = edges.late(|edge| edge.acknowledged < Some(Revision(1)), Duration::ZERO).await;
-        assert_eq!(late, ["one"]);
+        let late = edges.late(|edge| edge.acknowledged < Some(Revision(1)), NOT_AT_ALL).await;
+        assert!(matches!(late, Late::Some(late) if late == ["one"]));
     }
 
     #[tokio::test]
     async fn what_has_no_revision_is_taken_when_all_have_its_mark() {
         use crate::certificates::Edges as _;
-        let edges = Edges::new();
+        let edges = Edges::new(false);
         let long = Duration::from_secs(30);
         assert!(edges.taken(3, long).await, "there are none");
         let _one = edges.connect("one".to_owned()).unwrap();
@@ -222,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn edges_are_bounded() {
-        let edges = Edges::new();
+        let edges = Edges::new(false);
         let all: Vec<_> = (0..EDGES_MAX).map(|n| edges.connect(n.to_string()).unwrap()).collect();
         assert!(edges.connect("one more".to_owned()).is_err());
         assert!(edges.connect("0".to_owned()).is_ok(), "it is there already");
