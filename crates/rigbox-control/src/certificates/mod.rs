@@ -53,7 +53,7 @@ pub(crate) enum CertificateError {
     Acme(#[from] AcmeError),
     #[error(transparent)]
     Random(#[from] NoRandom),
-    #[error("the order did not end within {} s", .0.as_secs())]
+    #[error("the authority did not come to an end within {} s", .0.as_secs())]
     Slow(Duration),
 }
 

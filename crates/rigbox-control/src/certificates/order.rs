@@ -47,6 +47,9 @@ const ASK_MAX: Duration = Duration::from_secs(24 * 3600);
 /// See [`ASK_MAX`].
 const ASK_MIN: Duration = Duration::from_secs(3600);
 
+/// How long the authority may take to say it; where it does not, a share of the certificate's life counts.
+const ASK_LIMIT: Duration = Duration::from_secs(30);
+
 /// A certificate that there should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Want {
@@ -229,7 +232,8 @@ impl Certificates {
             let (account, _) = self.account(authority).await?;
             Ok::<_, CertificateError>(account.renewal(&leaf, self.now()).await?)
         };
-        match asking.await {
+        let asked = timeout(ASK_LIMIT, Box::pin(asking)).await;
+        match asked.unwrap_or(Err(CertificateError::Slow(ASK_LIMIT))) {
             Ok(window) => window,
             Err(error) => {
                 tracing::warn!(%error, names = ?row.names, "the authority did not say when to renew");
