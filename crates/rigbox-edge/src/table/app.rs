@@ -17,7 +17,9 @@ use rigbox_types::{
     edge::{LATENCY_BUCKETS, Route, Traffic},
 };
 
-use crate::{seen::Listing, upstream::Upstream};
+use tokio::sync::Semaphore;
+
+use crate::{seen::Listing, upstream::Upstream, visit::ASKING_PER_APP_MAX};
 
 /// An app as it is now.
 pub(crate) struct App {
@@ -60,7 +62,6 @@ pub(crate) struct Way {
 }
 
 /// What is counted of an app, from its first route to its last.
-#[derive(Default)]
 pub(crate) struct Counters {
     /// Requests under way.
     pub(crate) in_flight: AtomicU32,
@@ -70,9 +71,26 @@ pub(crate) struct Counters {
     pub(crate) reported: AtomicBool,
     /// How many of its requests are told one by one.
     pub(crate) listing: Listing,
+    /// Turns of its visitors to have control asked.
+    pub(crate) asking: Semaphore,
     answers: [AtomicU64; 5],
     bytes_out: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicU32::default(),
+            full_at: AtomicI64::default(),
+            reported: AtomicBool::default(),
+            listing: Listing::default(),
+            asking: Semaphore::new(ASKING_PER_APP_MAX),
+            answers: Default::default(),
+            bytes_out: AtomicU64::default(),
+            latency: Default::default(),
+        }
+    }
 }
 
 impl Counters {

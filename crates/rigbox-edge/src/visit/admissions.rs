@@ -1,7 +1,8 @@
 //! What control said about credentials, for a while.
 //! Invariants: no credential is kept, only a digest of it with the app it was shown to; an answer that
 //! was asked for before a `Forget` is not kept after it; a change of the route voids its answers.
-//! Bounded in number. Does not decide (see the module above).
+//! Bounded in number, and so is what control is asked at once, in all and of one app.
+//! Does not decide (see the module above).
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use rigbox_types::{
     edge::{Admission, AdmissionRequest, Shown},
 };
 use ring::digest::{Context, SHA256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Who, admitted, is_over};
 use crate::{edge::Edge, table::App};
@@ -36,11 +37,15 @@ const SHARDS: usize = 32;
 /// Most answers of one part: 65,536 in all, at some 200 bytes.
 const SHARD_MAX: usize = 2_048;
 
-/// Most questions that control is asked at once.
+/// Most questions that control is asked at once, about visitors and for them.
 const ASKING_MAX: usize = 64;
 
+/// Most questions of one app that wait for one of these turns or have one: turns are given in the order of
+/// asking, so however many visitors an app has, those of another wait for so few of them.
+pub(crate) const ASKING_PER_APP_MAX: usize = 8;
+
 /// How long a question may take, waiting for its turn included.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Key = [u8; 32];
 
@@ -93,6 +98,14 @@ impl Admissions {
         }
     }
 
+    /// Waits for a turn to ask control something for a visitor of an app; it is the asker's for as long as
+    /// what this gives lives.
+    pub(super) async fn turn<'a>(&'a self, app: &'a App) -> Option<[SemaphorePermit<'a>; 2]> {
+        // The app's own first: whoever waits for that keeps nobody else waiting.
+        let own = app.counters.asking.acquire().await.ok()?;
+        Some([own, self.asking.acquire().await.ok()?])
+    }
+
     /// Voids the answers about an account, or all of them.
     pub(crate) fn forget(&self, account: Option<AccountId>) {
         // First this: an answer that comes now is not kept, or is there to be found below.
@@ -137,7 +150,7 @@ impl Admissions {
             from: from.to_string(),
         };
         let ask = async {
-            let _turn = self.asking.acquire().await.ok()?;
+            let _turn = self.turn(app).await?;
             loop {
                 let epoch = self.epoch.load(Ordering::SeqCst);
                 let asked =

@@ -10,8 +10,9 @@ use rigbox_types::{
 };
 use ring::digest;
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::{Showed, Turned, cookies};
+use super::{Showed, Turned, admissions::ASK_TIMEOUT, cookies};
 use crate::{body::EdgeBody, clock, edge::Edge, headers::REQUEST_ID, pages::Refusal, table::App};
 
 /// Under this, paths are ours.
@@ -80,7 +81,16 @@ pub(crate) async fn answer<B>(
     let app_id = app.route.app.clone();
     let exchange =
         Exchange { app: app_id, name: name.to_owned(), token: query.token.clone(), state };
-    let asked = edge.control.json(Method::POST, "/internal/v1/edge/exchanges", &exchange).await;
+    let ask = async {
+        let turn = edge.admissions.turn(app).await;
+        let asked = edge.control.json(Method::POST, "/internal/v1/edge/exchanges", &exchange).await;
+        drop(turn);
+        asked
+    };
+    let Ok(asked) = timeout(ASK_TIMEOUT, ask).await else {
+        tracing::warn!(app = %app.route.app, "token not exchanged in time");
+        return Err(Refusal::unavailable("signing in is not possible right now"));
+    };
     match asked {
         Ok(Exchanged::Cookie { value, expires_at }) => {
             let left = (expires_at.as_micros() - clock::now_micros()).max(0) / 1_000_000;

@@ -19,7 +19,7 @@ use rigbox_types::{
     edge::{Admission, Shown, Visibility, Visitor},
 };
 
-pub(crate) use admissions::{Admissions, Asked};
+pub(crate) use admissions::{ASKING_PER_APP_MAX, Admissions, Asked};
 
 use crate::{clock, edge::Edge, headers::KEY, table::App};
 

@@ -3,7 +3,7 @@
 use rigbox_types::{
     Timestamp,
     api::app_requests::VisitorKind,
-    edge::{Admission, EdgeEvent, Exchanged, RouteState, Visibility},
+    edge::{Admission, EdgeEvent, Exchanged, Route, RouteState, Visibility},
 };
 
 use tokio::{
@@ -294,4 +294,28 @@ async fn reserved_paths_never_reach_the_app() {
         assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
     }
     assert_eq!(world.host.dials(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn visitors_of_one_app_do_not_keep_control_from_being_asked_about_others() {
+    let world = private().await;
+    world.routes([Route { visibility: Visibility::Private, ..app(2, "b", 3_000) }]).await;
+    world.control.hold(Some(app(1, "a", 0).app));
+    let mut waiting = Vec::new();
+    for number in 0..20 {
+        let mut stream = world.connect(NAME).await;
+        // Half of them show a key, the others open a share link.
+        let text = match number % 2 {
+            0 => format!("GET / HTTP/1.1\r\nHost: {NAME}\r\nX-Rigbox-Key: {number}\r\n\r\n"),
+            _ => format!("GET /.rigbox/link?token=t{number} HTTP/1.1\r\nHost: {NAME}\r\n\r\n"),
+        };
+        stream.write_all(text.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    until("all wait", async || world.metric("rigbox_edge_requests_open").await == 20).await;
+    let answer = world.ask("b.apps.example", "/", &["X-Rigbox-Key: owner"]).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // The few that were asked for the first app, and the one for the other.
+    assert_eq!(world.control.asked().len() + world.control.exchanges().len(), 8 + 1);
+    world.control.hold(None);
 }

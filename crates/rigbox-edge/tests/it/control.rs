@@ -7,14 +7,14 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     routing::{get, post},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::{StreamExt as _, stream};
 use rigbox_fabric::{Address, Client, ClientAuth, Listener, ServerAuth, serve, watch::response};
 use rigbox_types::{
-    Revision,
+    AppId, Revision,
     edge::{
         Admission, AdmissionRequest, EdgeAck, EdgeEvent, Exchange, Exchanged, RequestOf,
         RequestReport, Shown, TrafficReport,
@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Told {
     state: Mutex<Inner>,
     acked: watch::Sender<u64>,
+    /// The app whose questions are not answered for now.
+    held: watch::Sender<Option<AppId>>,
 }
 
 #[derive(Default)]
@@ -43,6 +45,11 @@ struct Inner {
     exchanged: Option<Exchanged>,
     traffic: TrafficReport,
     requests: Vec<RequestOf>,
+    /// What a stream tells instead of all that was told, before it falls silent.
+    script: Option<Vec<EdgeEvent>>,
+    /// From where on edges asked to be told.
+    followed: Vec<Option<Revision>>,
+    acks: Vec<u64>,
 }
 
 pub(crate) struct Control {
@@ -55,11 +62,16 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) async fn start(folder: &Utf8Path) -> Self {
-        let told = Arc::new(Told { state: Mutex::default(), acked: watch::channel(0).0 });
+        let told = Arc::new(Told {
+            state: Mutex::default(),
+            acked: watch::channel(0).0,
+            held: watch::channel(None).0,
+        });
         Self::at(folder.join("control.sock"), told).await
     }
 
-    async fn at(path: Utf8PathBuf, told: Arc<Told>) -> Self {
+    /// Control at a place, with what it has told before.
+    pub(crate) async fn at(path: Utf8PathBuf, told: Arc<Told>) -> Self {
         let address = Address::Unix(path.clone());
         let auth = ServerAuth::Local { peer_uid: None };
         let listener = Listener::bind(address.clone(), &auth).await.unwrap();
@@ -124,6 +136,26 @@ impl Control {
         self.told.state.lock().unwrap().asked.clone()
     }
 
+    /// Ends all streams, and tells just this over each that comes.
+    pub(crate) fn script(&self, events: Vec<EdgeEvent>) {
+        let mut inner = self.told.state.lock().unwrap();
+        inner.script = Some(events);
+        inner.listeners.clear();
+    }
+
+    /// Keeps questions about an app waiting; none lets all go on.
+    pub(crate) fn hold(&self, app: Option<AppId>) {
+        self.told.held.send_replace(app);
+    }
+
+    pub(crate) fn followed(&self) -> Vec<Option<Revision>> {
+        self.told.state.lock().unwrap().followed.clone()
+    }
+
+    pub(crate) fn acks(&self) -> Vec<u64> {
+        self.told.acks()
+    }
+
     pub(crate) fn exchange(&self, exchanged: Exchanged) {
         self.told.state.lock().unwrap().exchanged = Some(exchanged);
     }
@@ -141,6 +173,17 @@ impl Control {
     }
 }
 
+impl Told {
+    pub(crate) fn acks(&self) -> Vec<u64> {
+        self.state.lock().unwrap().acks.clone()
+    }
+
+    /// Waits while an app's questions are held.
+    async fn let_go(&self, app: &AppId) {
+        self.held.subscribe().wait_for(|held| held.as_ref() != Some(app)).await.unwrap();
+    }
+}
+
 fn stamped(event: EdgeEvent, revision: u64) -> EdgeEvent {
     let revision = Revision(revision);
     match event {
@@ -150,15 +193,27 @@ fn stamped(event: EdgeEvent, revision: u64) -> EdgeEvent {
     }
 }
 
-async fn events(State(told): State<Arc<Told>>) -> axum::response::Response {
+#[derive(serde::Deserialize)]
+struct Follow {
+    after: Option<Revision>,
+}
+
+async fn events(
+    State(told): State<Arc<Told>>,
+    Query(Follow { after }): Query<Follow>,
+) -> axum::response::Response {
     let (sender, queue) = mpsc::channel(1_024);
     let (known, revision) = {
         let mut inner = told.state.lock().unwrap();
         inner.listeners.push(sender);
-        (inner.events.clone(), inner.revision)
+        inner.followed.push(after);
+        let known = inner.script.clone().unwrap_or_else(|| {
+            let end = EdgeEvent::Synced { revision: Revision(inner.revision) };
+            [EdgeEvent::Reset].into_iter().chain(inner.events.clone()).chain([end]).collect()
+        });
+        (known, inner.revision)
     };
-    let end = EdgeEvent::Synced { revision: Revision(revision) };
-    let known = stream::iter([EdgeEvent::Reset].into_iter().chain(known).chain([end]));
+    let known = stream::iter(known);
     let later = stream::unfold(queue, |mut queue| async {
         let event = queue.recv().await?;
         Some((event, queue))
@@ -172,6 +227,7 @@ async fn events(State(told): State<Arc<Told>>) -> axum::response::Response {
 }
 
 async fn ack(State(told): State<Arc<Told>>, Json(ack): Json<EdgeAck>) {
+    told.state.lock().unwrap().acks.push(ack.revision.0);
     told.acked.send_replace(ack.revision.0);
 }
 
@@ -180,8 +236,9 @@ async fn admission(
     Json(request): Json<AdmissionRequest>,
 ) -> Json<Admission> {
     let (Shown::Key(secret) | Shown::Cookie(secret) | Shown::Link(secret)) = request.shown;
-    let mut inner = told.state.lock().unwrap();
-    inner.asked.push(secret.clone());
+    told.state.lock().unwrap().asked.push(secret.clone());
+    told.let_go(&request.app).await;
+    let inner = told.state.lock().unwrap();
     Json(inner.admissions.get(&secret).cloned().unwrap_or(Admission::Unknown))
 }
 
@@ -189,8 +246,10 @@ async fn exchange(
     State(told): State<Arc<Told>>,
     Json(exchange): Json<Exchange>,
 ) -> Json<Exchanged> {
-    let mut inner = told.state.lock().unwrap();
-    inner.exchanges.push(exchange);
+    let app = exchange.app.clone();
+    told.state.lock().unwrap().exchanges.push(exchange);
+    told.let_go(&app).await;
+    let inner = told.state.lock().unwrap();
     Json(inner.exchanged.clone().unwrap_or(Exchanged::Refused))
 }
 
