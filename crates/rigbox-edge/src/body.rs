@@ -19,12 +19,18 @@ use crate::{
 /// Why an answer breaks off that its visitor may not see any longer.
 const ENDED: &str = "the right to see this has ended";
 
+/// Most bytes that an HTTP/2 stream is given at once: what is given has to be taken in the time that a
+/// client has for it, whatever its share of a slow connection is.
+const PART_MAX: usize = 64 * 1024;
+
 /// A body as visitors get it.
 pub(crate) struct EdgeBody {
     content: Content,
     record: Option<Box<Record>>,
     /// For an HTTP/2 connection, which counts it.
     under_way: Option<UnderWay>,
+    /// What of the last part is not given to it yet.
+    rest: Bytes,
 }
 
 enum Content {
@@ -36,19 +42,19 @@ enum Content {
 
 impl EdgeBody {
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Full(None), record: None, under_way: None }
+        Self { content: Content::Full(None), record: None, under_way: None, rest: Bytes::new() }
     }
 
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full(Some(bytes)), record: None, under_way: None }
+        Self { content: Content::Full(Some(bytes)), ..Self::empty() }
     }
 
     pub(crate) fn upstream(body: UpstreamBody) -> Self {
-        Self { content: Content::Upstream(Box::new(body)), record: None, under_way: None }
+        Self { content: Content::Upstream(Box::new(body)), ..Self::empty() }
     }
 
     pub(crate) fn driven(body: Incoming) -> Self {
-        Self { content: Content::Driven(Box::new(body)), record: None, under_way: None }
+        Self { content: Content::Driven(Box::new(body)), ..Self::empty() }
     }
 
     /// Has its connection know that it is not through.
@@ -56,9 +62,35 @@ impl EdgeBody {
         self.under_way = Some(under_way);
     }
 
+    /// As much of a frame as goes at once; what is more stays for the next turn.
+    fn first_part(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) => {
+                self.rest = data.split_off(data.len().min(PART_MAX));
+                Frame::data(data)
+            }
+            Err(frame) => frame,
+        }
+    }
+
     /// Has a note made once the body is through.
     pub(crate) fn noted(&mut self, record: Box<Record>) {
         self.record = Some(record);
+    }
+}
+
+impl Content {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Driven(body) => Pin::new(&mut **body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
+        }
     }
 }
 
@@ -78,12 +110,15 @@ impl Body for EdgeBody {
         {
             return Poll::Ready(Some(Err(ENDED.into())));
         }
-        let polled = match &mut this.content {
-            Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
-            Content::Driven(body) => Pin::new(&mut **body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
+        let polled = match this.rest.is_empty() {
+            true => this.content.poll_frame(cx),
+            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
+        };
+        let polled = match polled {
+            Poll::Ready(Some(Ok(frame))) if this.under_way.is_some() => {
+                Poll::Ready(Some(Ok(this.first_part(frame))))
+            }
+            polled => polled,
         };
         if let (Poll::Ready(Some(Ok(frame))), Some(record)) = (&polled, &mut this.record)
             && let Some(data) = frame.data_ref()
@@ -103,6 +138,9 @@ impl Body for EdgeBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if !self.rest.is_empty() {
+            return false;
+        }
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::Upstream(body) => body.is_end_stream(),
@@ -111,13 +149,22 @@ impl Body for EdgeBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        let mut hint = match &self.content {
             Content::Full(bytes) => {
                 let len = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(len).unwrap_or(u64::MAX))
             }
             Content::Upstream(body) => body.size_hint(),
             Content::Driven(body) => body.size_hint(),
+        };
+        let rest = u64::try_from(self.rest.len()).unwrap_or_default();
+        if rest > 0 {
+            // The upper bound first: a lower one above it is a panic.
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(rest));
+            }
+            hint.set_lower(hint.lower().saturating_add(rest));
         }
+        hint
     }
 }

@@ -3,6 +3,8 @@
 //! workspace has agreed; the connection is used for nothing before and nothing after.
 //! Does not look at frames.
 
+use std::{sync::Arc, time::Duration};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::{
@@ -18,6 +20,7 @@ use crate::{
     body::EdgeBody,
     forward::{self, Exchange},
     headers,
+    listen::{Guard, UnderWay},
     pages::Refusal,
     permit::Permit,
     record::Record,
@@ -38,6 +41,7 @@ pub(crate) async fn pass(
 ) -> Result<Response<EdgeBody>, Refusal> {
     let is_h2 = request.version() == Version::HTTP_2;
     let visitor = hyper::upgrade::on(&mut request);
+    let under_way = request.extensions_mut().remove::<Arc<UnderWay>>();
     let (mut parts, _) = request.into_parts();
     exchange.prepare(&mut parts);
     parts.method = Method::GET;
@@ -88,7 +92,7 @@ pub(crate) async fn pass(
     let counted = record.share();
     task::spawn("edge.upgrade", async move {
         splice(visitor, workspace, permit, &exchange).await;
-        drop(counted);
+        drop((counted, under_way));
     });
     Ok(opened)
 }
@@ -126,15 +130,17 @@ async fn splice(
         None => std::task::Poll::Pending,
     });
     tokio::select! {
-        () = carry(visitor, workspace) => {}
+        () = carry(visitor, workspace, edge.limits.write_timeout) => {}
         () = ended => tracing::debug!("the right to a WebSocket has ended"),
         () = edge.ended.cancelled() => {}
     }
     edge.metrics.upgrades_open.sub(1);
 }
 
-async fn carry(visitor: Upgraded, workspace: Upgraded) {
-    let (mut visitor, mut workspace) = (TokioIo::new(visitor), TokioIo::new(workspace));
+async fn carry(visitor: Upgraded, workspace: Upgraded, limit: Duration) {
+    // Over HTTP/2 it stalls by itself, beside others of its connection that do not.
+    let mut visitor = Guard::new(TokioIo::new(visitor), limit);
+    let mut workspace = TokioIo::new(workspace);
     let carried =
         copy_bidirectional_with_sizes(&mut visitor, &mut workspace, BUFFER_BYTES, BUFFER_BYTES);
     if let Err(error) = carried.await {

@@ -5,6 +5,7 @@
 
 pub(crate) mod clients;
 mod guard;
+mod stall;
 mod streams;
 
 use std::{
@@ -16,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Method, Request};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -37,9 +38,10 @@ use crate::{
     tls,
 };
 use clients::Place;
-use guard::Guard;
+use stall::Tasks;
 use streams::Activity;
 
+pub(crate) use guard::Guard;
 pub(crate) use streams::UnderWay;
 
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
@@ -69,6 +71,10 @@ const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
 /// What is held for one HTTP/2 stream that its client does not read.
 const STREAM_BUFFER: usize = 128 * 1024;
+
+/// How much longer than a connection of which nothing is taken one HTTP/2 stream may stall beside others:
+/// where all do, it is the connection that is to end.
+const STREAM_PATIENCE: u32 = 2;
 
 /// Largest buffer of an HTTP/1.1 connection.
 const BUFFER: usize = 128 * 1024;
@@ -216,15 +222,20 @@ async fn serve_h2(visit: Arc<Visit>, stream: Stream) -> Result<(), hyper::Error>
     let (edge, limits) = (visit.edge.clone(), visit.edge.limits);
     let activity = Arc::new(Activity::default());
     let seen = activity.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (visit, under_way) = (visit.clone(), UnderWay::begin(&seen));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if request.method() == Method::CONNECT {
+            // A WebSocket goes on after its answer.
+            request.extensions_mut().insert(Arc::new(UnderWay::begin(&seen)));
+        }
+        let (visit, mut under_way) = (visit.clone(), UnderWay::begin(&seen));
         async move {
+            under_way.tells_its_task();
             let mut answer = request::answer(visit, request).await;
             answer.body_mut().under_way(under_way);
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Tasks { limit: limits.write_timeout * STREAM_PATIENCE })
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
@@ -241,7 +252,11 @@ async fn serve_h2(visit: Arc<Visit>, stream: Stream) -> Result<(), hyper::Error>
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = edge.shutdown.cancelled() => {}
-        () = activity.idle_for(limits.idle_timeout) => {}
+        () = activity.idle_for(limits.idle_timeout) => {
+            // What is on its way still may be something that its client never takes.
+            connection.as_mut().graceful_shutdown();
+            return timeout(limits.write_timeout, connection).await.unwrap_or(Ok(()));
+        }
         () = activity.stalled_for(limits.write_timeout) => return Ok(()),
     }
     connection.as_mut().graceful_shutdown();

@@ -1,6 +1,7 @@
 //! What happens on one HTTP/2 connection: whether it has requests, and whether any of them goes on.
 //! Invariant: a client that takes nothing of any of its answers is let go, though the connection itself
-//! lives: its window is the client's to open, and the socket's own guard sees nothing of that.
+//! lives: its window is the client's to open, and the socket's own guard sees nothing of that. One that
+//! takes something of others is `stall`'s affair.
 
 use std::{
     sync::{
@@ -11,6 +12,8 @@ use std::{
 };
 
 use tokio::time::interval;
+
+use super::stall::Stall;
 
 /// Counts of one connection.
 #[derive(Default)]
@@ -29,18 +32,28 @@ pub(super) struct Activity {
 pub(crate) struct UnderWay {
     activity: Arc<Activity>,
     held: bool,
+    /// Its own, beside that of the connection.
+    own: Option<Arc<Stall>>,
 }
 
 impl UnderWay {
     pub(super) fn begin(activity: &Arc<Activity>) -> Self {
         activity.open.fetch_add(1, Ordering::Relaxed);
         activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self { activity: activity.clone(), held: false }
+        Self { activity: activity.clone(), held: false, own: None }
+    }
+
+    /// Has the task of the request, which is to ask this, know how far its client is.
+    pub(super) fn tells_its_task(&mut self) {
+        self.own = Stall::own();
     }
 
     /// The client was asked for room, and has some; whether something is put there.
     pub(crate) fn polled(&mut self, given: bool) {
         self.activity.taken.fetch_add(1, Ordering::Relaxed);
+        if let Some(own) = &self.own {
+            own.polled(given);
+        }
         if given != self.held {
             self.held = given;
             if given {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use rigbox_edge::Limits;
 use rigbox_types::rate::Rate;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{rest, up_to},
+    client::{Tls, rest, text, up_to},
     world::{World, app, echo, head, raw_app, until},
 };
 
@@ -25,6 +25,24 @@ async fn world(limits: Limits) -> World {
     let world = World::with(limits, None).await;
     world.serves("a", raw_app(echo).await).await;
     world
+}
+
+/// Two requests to an app that does not answer, as the visitor has each and as the app does; a third one
+/// is too many.
+async fn two_wait(world: &World) -> Vec<(Tls, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.host.port(3_001, listener.local_addr().unwrap());
+    world.routes([app(2, "slow", 3_001)]).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let mut stream = world.connect("slow.apps.example").await;
+        let text = b"GET / HTTP/1.1\r\nHost: slow.apps.example\r\n\r\n";
+        stream.write_all(text).await.unwrap();
+        waiting.push((stream, listener.accept().await.unwrap().0));
+    }
+    let answer = world.ask("slow.apps.example", "/", &[]).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    waiting
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,18 +148,7 @@ async fn a_client_and_an_app_have_a_rate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_app_does_not_keep_another_from_answering() {
     let world = world(Limits { in_flight_per_app: 2, ..Limits::default() }).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    world.host.port(3_001, listener.local_addr().unwrap());
-    world.routes([app(2, "slow", 3_001)]).await;
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        let mut stream = world.connect("slow.apps.example").await;
-        let text = b"GET / HTTP/1.1\r\nHost: slow.apps.example\r\n\r\n";
-        stream.write_all(text).await.unwrap();
-        waiting.push((stream, listener.accept().await.unwrap().0));
-    }
-    let answer = world.ask("slow.apps.example", "/", &[]).await;
-    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    let mut waiting = two_wait(&world).await;
     assert!(world.ask(NAME, "/", &[]).await.starts_with("HTTP/1.1 200"));
     let (mut stream, mut at_app) = waiting.pop().unwrap();
     let text = head(&mut at_app).await.unwrap();
@@ -176,21 +183,57 @@ async fn who_resets_one_request_after_another_is_let_go() {
 async fn one_client_does_not_take_all_places_of_an_app() {
     let limits = Limits { in_flight_per_app: 3, in_flight_per_client: 2, ..Limits::default() };
     let world = world(limits).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    world.host.port(3_001, listener.local_addr().unwrap());
-    world.routes([app(2, "slow", 3_001)]).await;
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        let mut stream = world.connect("slow.apps.example").await;
-        let text = b"GET / HTTP/1.1\r\nHost: slow.apps.example\r\n\r\n";
-        stream.write_all(text).await.unwrap();
-        waiting.push((stream, listener.accept().await.unwrap().0));
-    }
-    let answer = world.ask("slow.apps.example", "/", &[]).await;
-    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
-    drop(waiting);
+    drop(two_wait(&world).await);
     until("its places are free", async || {
         world.ask(NAME, "/", &[]).await.starts_with("HTTP/1.1 200")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_read_ends_beside_others_that_are() {
+    let world = World::with(Limits { write_timeout: SHORT, ..Limits::default() }, None).await;
+    let to = raw_app(|head| {
+        let length = if head.starts_with("GET /large") { 20_000_000 } else { 1 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        [head.into_bytes(), vec![b'x'; length]].concat()
+    })
+    .await;
+    world.serves("a", to).await;
+    let mut h2 = world.h2::<Empty<Bytes>>(NAME).await;
+    let ask = |path: &str| {
+        Request::get(format!("https://{NAME}{path}")).body(Empty::<Bytes>::new()).unwrap()
+    };
+    let stalled = h2.send_request(ask("/large")).await.unwrap();
+    until("it is let go", async || {
+        // So the connection is never still.
+        let small = h2.send_request(ask("/small")).await.unwrap();
+        assert_eq!(text(small.into_body()).await, "x");
+        world.metric("rigbox_edge_requests_open").await == 0
+    })
+    .await;
+    assert!(stalled.into_body().collect().await.is_err(), "it does not come to its end");
+    let small = h2.send_request(ask("/small")).await.unwrap();
+    assert_eq!(text(small.into_body()).await, "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tls_there_are_so_many_connections_and_they_take_none_of_the_others() {
+    let world = world(Limits { connections: 2, ..Limits::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(TcpStream::connect(world.http).await.unwrap());
+    }
+    let text = format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
+    let ask = async |mut stream: TcpStream| {
+        let mut answer = String::new();
+        // One that is turned away at once may not even take the question.
+        drop(stream.write_all(text.as_bytes()).await);
+        drop(stream.read_to_string(&mut answer).await);
+        answer
+    };
+    assert_eq!(ask(TcpStream::connect(world.http).await.unwrap()).await, "");
+    assert!(world.ask(NAME, "/", &[]).await.starts_with("HTTP/1.1 200"));
+    let answer = ask(held.remove(0)).await;
+    assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
 }
