@@ -195,11 +195,11 @@ async fn log_sources_are_kept_and_checked() {
     world.api.bytes("DELETE", &one, "").await.expect(200);
 }
 
-/// A resolver that knows one CNAME and one address.
-async fn resolver(alias: &'static str, to: &'static str) -> SocketAddr {
+/// A resolver that knows where some names lead: to an address of version 4, or to another name.
+async fn resolver(known: &'static [(&'static str, &'static str)]) -> SocketAddr {
     use hickory_proto::{
         op::{Message, OpCode},
-        rr::{Name, RData, Record, rdata::CNAME},
+        rr::{Name, RData, Record, RecordType, rdata::CNAME},
     };
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -210,9 +210,13 @@ async fn resolver(alias: &'static str, to: &'static str) -> SocketAddr {
             let mut answer = Message::response(asked.metadata.id, OpCode::Query);
             answer.queries = asked.queries.clone();
             let name = asked.queries[0].name.clone();
-            if name.to_ascii() == format!("{alias}.") {
-                let to = CNAME(Name::from_ascii(format!("{to}.")).unwrap());
-                answer.add_answer(Record::from_rdata(name, 1, RData::CNAME(to)));
+            for (_, to) in known.iter().filter(|(own, _)| name.to_ascii() == format!("{own}.")) {
+                let data = match to.parse::<std::net::Ipv4Addr>() {
+                    Ok(to) if asked.queries[0].query_type == RecordType::A => RData::A(to.into()),
+                    Ok(_) => continue,
+                    Err(_) => RData::CNAME(CNAME(Name::from_ascii(format!("{to}.")).unwrap())),
+                };
+                answer.add_answer(Record::from_rdata(name.clone(), 1, data));
             }
             socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
         }
@@ -222,7 +226,7 @@ async fn resolver(alias: &'static str, to: &'static str) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_custom_domain_counts_once_its_name_leads_here() {
-    let resolver = resolver("app.example.com", "web.rigbox.localhost").await;
+    let resolver = resolver(&[("app.example.com", "web.rigbox.localhost")]).await;
     let world = World::with_resolver(resolver).await;
     let workspace = world.create("w").await;
     let app = id(&create(&world.api, "web", &workspace).await);
@@ -247,4 +251,22 @@ async fn a_custom_domain_counts_once_its_name_leads_here() {
         (&found["verified"], &found["expected"]),
         (&json!(false), &json!("web.rigbox.localhost"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_custom_domain_that_is_meant_for_another_app_does_not_count() {
+    let resolver = resolver(&[
+        ("app.example.com", "other.rigbox.localhost"),
+        ("by-address.example.com", "192.0.2.9"),
+        ("other.rigbox.localhost", "192.0.2.9"),
+        ("web.rigbox.localhost", "192.0.2.9"),
+    ]);
+    let world = World::with_resolver(resolver.await).await;
+    let workspace = world.create("w").await;
+    let app = id(&create(&world.api, "web", &workspace).await);
+    for (domain, counts) in [("by-address.example.com", true), ("app.example.com", false)] {
+        patch(&world.api, &app, json!({ "custom_domain": domain })).await.expect(200);
+        let found = world.api.post(&format!("/apps/{app}/verify-domain")).await.expect(200);
+        assert_eq!(found["verified"], counts, "{domain}: {found}");
+    }
 }

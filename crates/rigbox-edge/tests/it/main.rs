@@ -12,6 +12,7 @@ mod control;
 mod cost;
 mod forward;
 mod host;
+mod journal;
 mod life;
 mod limits;
 mod raw;
