@@ -55,7 +55,12 @@ pub use error::EdgeError;
 pub use rigbox_dns::Zone;
 
 use crate::{
-    access_log::Log, edge::Edge, feed::Feed, journal::Journal, table::Builder, upstream::Upstream,
+    access_log::Log,
+    edge::Edge,
+    feed::Feed,
+    journal::{Journal, Stored},
+    table::Builder,
+    upstream::Upstream,
 };
 
 /// How long control may take to tell, before what is on disk is served: an edge that follows another one
@@ -98,30 +103,11 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         connected: AtomicBool::new(false),
         next_id: AtomicU64::new(u64::from_ne_bytes(seed)),
     });
-    let (acks, acked) = watch::channel(feed::Acked::default());
-    let (records, asked) = (Records::default(), CancellationToken::new());
-    let responder = config
-        .dns
-        .map(|dns| challenges(dns, records.clone(), edge.shutdown.clone()))
-        .transpose()?;
-    let builder = Builder::new(config.dialers, limits.upstream_idle_per_app);
-    let mut feed = Feed {
-        edge: edge.clone(),
-        builder,
-        journal: Some(journal),
-        acks,
-        records,
-        asked: asked.clone(),
-    };
-    feed.restore(stored);
+    let records = Records::default();
+    let dns = config.dns.map(|dns| challenges(dns, records.clone(), edge.shutdown.clone()));
+    let responder = dns.transpose()?;
     let tls = tls::config(edge.table.clone(), edge.tickets.clone()).map_err(EdgeError::Tls)?;
-    task::spawn("edge.feed", feed.run());
-    task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));
-    // What is on disk may have been overtaken while no edge of this process followed.
-    let wait = timeout(FIRST_WORD, asked.cancelled());
-    if let Some(Err(_)) = edge.shutdown.run_until_cancelled(wait).await {
-        tracing::warn!("control neither tells nor refuses: serving what is on disk");
-    }
+    follow(&edge, config.dialers, (journal, stored), records).await;
     task::spawn("edge.expire", expire(edge.clone()));
     let report = task::spawn("edge.traffic", traffic::report(edge.clone()));
     let told = task::spawn("edge.seen", seen::report(edge.clone()));
@@ -150,6 +136,29 @@ pub async fn run(config: EdgeConfig, shutdown: CancellationToken) -> Result<(), 
         tracing::warn!("last traffic, requests and lines of the log not told");
     }
     Ok(())
+}
+
+/// Puts what is on disk into effect and follows control from there on. Back when control has told
+/// everything for the first time, or cannot be asked, or takes too long.
+async fn follow(
+    edge: &Arc<Edge>,
+    dialers: Dialers,
+    (journal, stored): (Journal, Stored),
+    records: Records,
+) {
+    let (acks, acked) = watch::channel(feed::Acked::default());
+    let asked = CancellationToken::new();
+    let builder = Builder::new(dialers, edge.limits.upstream_idle_per_app);
+    let told = asked.clone();
+    let journal = Some(journal);
+    let mut feed = Feed { edge: edge.clone(), builder, journal, acks, records, asked };
+    feed.restore(stored);
+    task::spawn("edge.feed", feed.run());
+    task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));
+    let wait = timeout(FIRST_WORD, told.cancelled());
+    if let Some(Err(_)) = edge.shutdown.run_until_cancelled(wait).await {
+        tracing::warn!("control neither tells nor refuses: serving what is on disk");
+    }
 }
 
 /// Answers authorities by DNS.
