@@ -78,6 +78,7 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
                 apps: PLENTY,
                 open: PLENTY,
             },
+            audit_kept: std::time::Duration::from_secs(396 * 24 * 3600),
             trusted_proxies: Vec::new(),
             oidc: Vec::new(),
             certificates: CertificateConfig::default(),

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use camino::Utf8PathBuf;
@@ -37,6 +38,8 @@ pub struct Config {
     pub ssh: SshGateway,
     /// How fast accounts and addresses may ask.
     pub rates: RateLimits,
+    /// How long an entry of the audit record is kept.
+    pub audit_kept: Duration,
     /// Proxies whose word on their clients' addresses is taken.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Providers by which people sign in.

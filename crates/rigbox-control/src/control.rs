@@ -156,6 +156,19 @@ impl Control {
         self.tokens.forget(credential);
     }
 
+    /// A credential has ended: believes it no more, here or at the edges. Says so, in words for people,
+    /// where an edge did not confirm it in time.
+    pub(crate) async fn ended(&self, credential: Credential) -> Option<String> {
+        self.forget(Some(credential));
+        self.edges.forgotten().await
+    }
+
+    /// The same, of many credentials of an account.
+    pub(crate) async fn ended_of(&self, account: AccountId) -> Option<String> {
+        self.forget_account(account);
+        self.edges.forgotten().await
+    }
+
     /// Believes nothing of an account any more without looking: many of its credentials have ended.
     pub(crate) fn forget_account(&self, account: AccountId) {
         self.authn.forget_account(account);

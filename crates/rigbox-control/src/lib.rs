@@ -51,7 +51,7 @@ pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
 
 use crate::{
-    audit::Auditor,
+    audit::{Auditor, HeadFile},
     authn::Authenticator,
     certificates::Certificates,
     control::{Control, Facts, Known},
@@ -135,7 +135,8 @@ pub async fn run(
         trusted_proxies: config.trusted_proxies,
         edge: config.edge,
     };
-    let (auditor, writer) = Auditor::new(audit::chain_key(&config.secrets)?);
+    let (key, head) = (audit::chain_key(&config.secrets)?, HeadFile::new(&config.secrets));
+    let (auditor, writer) = Auditor::new(key, config.audit_kept, head);
     let known = Known {
         authn,
         auditor,
@@ -155,7 +156,12 @@ pub async fn run(
     let kept = certificates::run(certificates, Arc::new(store.clone()), edges, shutdown.clone());
     let kept = task::spawn("control.certificates", kept);
     tokio::join!(
-        http::server::serve(public, http::router::router(control.clone()), shutdown.clone()),
+        http::server::serve(
+            public,
+            http::router::router(control.clone()),
+            control.proxies.clone(),
+            shutdown.clone(),
+        ),
         serve_internally(control, (internal, for_edges), shutdown),
     );
     audited.cancel();

@@ -46,6 +46,7 @@ pub(crate) struct Feed {
 pub(crate) struct Acked {
     revision: Option<Revision>,
     mark: u64,
+    forgotten: u64,
 }
 
 /// What a batch asks for.
@@ -58,6 +59,7 @@ struct Batch {
     /// A table was told anew.
     anew: bool,
     mark: Option<u64>,
+    forgotten: Option<u64>,
 }
 
 impl Feed {
@@ -117,7 +119,7 @@ impl Feed {
         let mut events: Watch<EdgeEvent> = edge.control.watch(&path).await?;
         // Marks are those of one stream.
         self.acks.send_if_modified(|acked| {
-            acked.mark = 0;
+            (acked.mark, acked.forgotten) = (0, 0);
             false
         });
         self.builder.begin();
@@ -160,8 +162,10 @@ impl Feed {
         // Else what is on disk is added to: rewriting a large table for each change would hold up the
         // next one.
         batch.anew |= is_synced && self.builder.is_partial();
-        if let EdgeEvent::Mark { mark } = event {
-            batch.mark = Some(mark);
+        match event {
+            EdgeEvent::Mark { mark } => batch.mark = Some(mark),
+            EdgeEvent::Forget { mark, .. } if mark > 0 => batch.forgotten = Some(mark),
+            _ => {}
         }
         match self.builder.apply(event) {
             Applied::Table => {}
@@ -193,7 +197,8 @@ impl Feed {
         }
         self.acks.send_if_modified(|acked| {
             let mark = batch.mark.unwrap_or(acked.mark);
-            let now = Acked { revision: self.builder.snapshot.revision, mark };
+            let forgotten = batch.forgotten.unwrap_or(acked.forgotten);
+            let now = Acked { revision: self.builder.snapshot.revision, mark, forgotten };
             std::mem::replace(acked, now) != now || batch.synced
         });
     }
@@ -248,9 +253,9 @@ pub(crate) async fn acknowledge(edge: Arc<Edge>, mut acks: watch::Receiver<Acked
         while acks.changed().await.is_ok() {
             let mut pause = PAUSE_MIN;
             loop {
-                let Acked { revision, mark } = *acks.borrow_and_update();
+                let Acked { revision, mark, forgotten } = *acks.borrow_and_update();
                 let Some(revision) = revision else { break };
-                let ack = EdgeAck { edge: edge.name.clone(), revision, mark };
+                let ack = EdgeAck { edge: edge.name.clone(), revision, mark, forgotten };
                 let path = "/internal/v1/edge/acks";
                 match edge.control.json::<_, ()>(Method::POST, path, &ack).await {
                     Ok(()) => break,

@@ -2,7 +2,7 @@
 //! Writer: control. Readers: control, and the operator's `rigbox audit`. Invariants: entries are only
 //! added, and cut off at the old end by age; an entry that was changed, added between, taken out or
 //! reordered by somebody without the chain's key is found by [`Audit::verify`]. What was cut off at
-//! the new end is found by whoever kept a hash elsewhere.
+//! the new end is found by whoever kept a hash elsewhere, as control does beside its key.
 //! Does not decide what is recorded.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::{
     tx::Tx,
 };
 
-/// How long an entry is kept.
+/// How long an entry is kept where nobody has chosen.
 // Widening: `From` is not const.
 pub const AUDIT_KEPT: Duration = Duration::from_secs(AUDIT_DAYS as u64 * 24 * 3600);
 
@@ -108,6 +108,15 @@ pub struct NewEntry {
     pub code: Option<String>,
 }
 
+/// An entry that is known outside the database: its number, and its hash in hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: String,
+}
+
 /// What following the whole chain found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -138,13 +147,17 @@ struct Ends {
 }
 
 impl Audit<'_> {
-    /// Adds entries in their order, all or none.
+    /// Adds entries in their order, all or none. Gives the last of them.
     ///
     /// # Errors
     /// As [`StoreError`].
-    pub async fn append(&self, entries: &[NewEntry], key: &KeyHasher) -> Result<(), StoreError> {
+    pub async fn append(
+        &self,
+        entries: &[NewEntry],
+        key: &KeyHasher,
+    ) -> Result<Option<Head>, StoreError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let many = i64::try_from(entries.len()).unwrap_or(i64::MAX);
         let mut tx = self.engine.begin().await?;
@@ -158,8 +171,10 @@ impl Audit<'_> {
             hash = chained(key, &hash, (seq, at), entry)?;
             insert(&mut tx, (seq, at), entry, &hash).await?;
         }
+        let head = Head { seq: u64::try_from(seq).unwrap_or(0), hash: hex(&hash) };
         sqlx::query(LAST_SET).bind(hash).execute(tx.on()).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(Some(head))
     }
 
     /// A page of the entries of one account, or of all, newest first.
@@ -265,13 +280,12 @@ impl Audit<'_> {
         })
     }
 
-    /// Cuts off what is older than [`AUDIT_KEPT`]; the chain goes on from there. To be called now
-    /// and then.
+    /// Cuts off what is older than `kept`; the chain goes on from there. To be called now and then.
     ///
     /// # Errors
     /// As [`StoreError`].
-    pub async fn forget(&self, key: &KeyHasher) -> Result<(), StoreError> {
-        let kept = i64::try_from(AUDIT_KEPT.as_micros()).unwrap_or(i64::MAX);
+    pub async fn forget(&self, key: &KeyHasher, kept: Duration) -> Result<(), StoreError> {
+        let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
         let before = self.engine.now().as_micros().saturating_sub(kept);
         let ends = self.ends().await?;
         let young = sqlx::query(FIRST_YOUNG).bind(before).fetch_optional(&self.engine.read).await?;
@@ -293,6 +307,14 @@ impl Audit<'_> {
             tx.commit().await?;
         }
         Ok(())
+    }
+
+    /// Whether the entry of this number was cut off with age.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn is_cut_off(&self, seq: u64) -> Result<bool, StoreError> {
+        Ok(count(seq) <= self.ends().await?.cut_seq)
     }
 
     async fn ends(&self) -> Result<Ends, StoreError> {

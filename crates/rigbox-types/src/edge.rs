@@ -109,6 +109,9 @@ pub enum EdgeEvent {
     Forget {
         /// Whose admissions; none for everybody's.
         account: Option<AccountId>,
+        /// Acknowledged with this number, until the stream ends; 0 where nobody waits for it.
+        #[serde(default)]
+        mark: u64,
     },
     /// Everything up to here is told.
     Synced {
@@ -217,6 +220,9 @@ pub struct EdgeAck {
     /// The last mark of the stream; 0 before the first.
     #[serde(default)]
     pub mark: u64,
+    /// The last mark of what was forgotten; 0 before the first.
+    #[serde(default)]
+    pub forgotten: u64,
 }
 
 /// What a visitor showed, of which control is to say whom it belongs to. The kinds of secret are

@@ -18,7 +18,7 @@ use rigbox_types::{RegionName, rate::RateLimits};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
-use crate::role;
+use crate::{config::KeepDays, role};
 
 /// The file that `rigbox up` writes for this role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub(crate) struct ControlFile {
     pub(crate) ssh_port: u16,
     /// How fast accounts and addresses may ask.
     pub(crate) rates: RateLimits,
+    /// How many days an entry of the audit record is kept.
+    pub(crate) audit_keep_days: KeepDays,
     /// Proxies whose word on their clients' addresses is taken.
     #[serde(default)]
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
@@ -213,6 +215,7 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
         edge: file.edge.config(&domain, &file.api_url)?,
         rates: file.rates,
+        audit_kept: file.audit_keep_days.duration(),
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,
         certificates: secrets.certificates,

@@ -68,20 +68,21 @@ pub(super) async fn api_key_rotate(
     let hash = control.authn.hash(&key, &row.scopes);
     let rotated = keys.rotate(account, id, (key.prefix(), &hash)).await;
     // Also where it is not known whether it came to be.
-    control.forget(Some(Credential::Key(id)));
+    control.ended(Credential::Key(id)).await;
     rotated?;
     Ok(answer(id, &key, row.scopes, row.expires_at))
 }
 
-/// Ends a key.
+/// Ends a key. Gives what an edge that did not confirm it may still do.
 pub(super) async fn api_key_delete(
     control: &Control,
     account: &Authorised<AccountId>,
     id: ApiKeyId,
-) -> ApiResult<()> {
+) -> ApiResult<Option<String>> {
     let deleted = control.store.api_keys().delete(*account.target(), id).await;
-    control.forget(Some(Credential::Key(id)));
-    Ok(deleted?)
+    let warning = control.ended(Credential::Key(id)).await;
+    deleted?;
+    Ok(warning)
 }
 
 /// Refuses a key for a workspace that the caller could not see: it would open nothing, and most

@@ -65,9 +65,13 @@ pub(crate) async fn api_key_delete(
     about: ForAccount,
     Id(id): Id<ApiKeyId>,
 ) -> ApiResult<Json<MessageResponse>> {
-    app::api_key_delete(&control, &about.account, id).await?;
+    let warning = app::api_key_delete(&control, &about.account, id).await?;
     tracing::info!(api_key = %id, "API key deleted");
-    Ok(Json(MessageResponse { message: "API key deleted".to_owned() }))
+    let message = match warning {
+        None => "API key deleted".to_owned(),
+        Some(warning) => format!("API key deleted; {warning}"),
+    };
+    Ok(Json(MessageResponse { message }))
 }
 
 fn view(row: ApiKeyRow) -> ApiKey {

@@ -5,11 +5,12 @@
 //! bounded, and what does not fit is said in the log.
 //! Does not decide what is allowed.
 
+mod head;
 pub(crate) mod http;
 mod trail;
 mod writer;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 pub use rigbox_store::audit::Verdict;
@@ -19,6 +20,7 @@ use rigbox_store::{
 };
 use rigbox_types::api::audit::AuditEntry;
 
+pub(crate) use head::HeadFile;
 pub(crate) use trail::{Refusal, Trail};
 pub(crate) use writer::Auditor;
 
@@ -38,6 +40,9 @@ pub enum AuditError {
     /// The chain's key.
     #[error("read the audit record's key")]
     Key(#[from] HasherError),
+    /// What control has noted of the record's end.
+    #[error("read the noted end of the audit record")]
+    Head(#[source] io::Error),
     /// There is no key, so there never was a record here.
     #[error("there is no audit record yet: {0} is missing")]
     NoKey(Utf8PathBuf),
@@ -61,6 +66,7 @@ pub(crate) fn chain_key_kept(secrets: &Utf8Path) -> Result<KeyHasher, AuditError
 pub struct AuditRecord {
     store: Store,
     key: KeyHasher,
+    head: HeadFile,
 }
 
 impl AuditRecord {
@@ -71,16 +77,27 @@ impl AuditRecord {
     pub async fn open(store: &StoreUrl, secrets: &Utf8Path) -> Result<Self, AuditError> {
         let key = chain_key_kept(secrets)?;
         let store = Store::open(store, Arc::new(SystemClock)).await?;
-        Ok(Self { store, key })
+        Ok(Self { store, key, head: HeadFile::new(secrets) })
     }
 
     /// Follows the whole record. `kept` is the number and hash of an entry that was written down
-    /// elsewhere. A broken record is no error but a [`Verdict`].
+    /// elsewhere; the last entry that control has noted beside the chain's key has to be in it, too.
+    /// A broken record is no error but a [`Verdict`].
     ///
     /// # Errors
     /// As [`AuditError`].
     pub async fn verify(&self, kept: Option<(u64, &str)>) -> Result<Verdict, AuditError> {
-        Ok(self.store.audit().verify(&self.key, kept).await?)
+        // Read before the record, which then cannot be older by rights.
+        let noted = self.head.read().map_err(AuditError::Head)?;
+        let audit = self.store.audit();
+        let verdict = audit.verify(&self.key, kept).await?;
+        let noted = noted.filter(|_| matches!(verdict, Verdict::Whole { .. }));
+        let Some(noted) = noted else { return Ok(verdict) };
+        if audit.is_cut_off(noted.seq).await? {
+            // One of several controls, long silent: what is cut off with age is signed.
+            return Ok(verdict);
+        }
+        Ok(audit.verify(&self.key, Some((noted.seq, &noted.hash))).await?)
     }
 
     /// The entries after one of this number, oldest first, some at a time; empty at the end.

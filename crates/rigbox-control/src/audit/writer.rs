@@ -1,11 +1,12 @@
 //! The queue to the record and the one task that writes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rigbox_store::{Store, StoreError, api_keys::KeyHasher, audit::NewEntry};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::HeadFile;
 use crate::error::{ApiError, ApiResult};
 
 /// Entries that wait for the writer: more than requests may be under way at once.
@@ -37,19 +38,22 @@ enum Written {
 pub(crate) struct Auditor {
     queue: mpsc::Sender<Order>,
     key: Arc<KeyHasher>,
+    kept: Duration,
 }
 
 /// Writes entries.
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Order>,
     key: Arc<KeyHasher>,
+    head: HeadFile,
 }
 
 impl Auditor {
-    pub(crate) fn new(key: KeyHasher) -> (Self, Writer) {
+    /// Entries are kept for as long as `kept`; `head` is where the record's end is noted.
+    pub(crate) fn new(key: KeyHasher, kept: Duration, head: HeadFile) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LEN);
         let key = Arc::new(key);
-        (Self { queue: sender, key: Arc::clone(&key) }, Writer { queue, key })
+        (Self { queue: sender, key: Arc::clone(&key), kept }, Writer { queue, key, head })
     }
 
     /// Records a request before it is begun; returns when that is on disk.
@@ -70,7 +74,7 @@ impl Auditor {
 
     /// Cuts off what is older than is kept.
     pub(crate) async fn forget(&self, store: &Store) -> Result<(), StoreError> {
-        store.audit().forget(&self.key).await
+        store.audit().forget(&self.key, self.kept).await
     }
 
     /// Records an answer, soon.
@@ -109,10 +113,13 @@ impl Writer {
         pending.extend(orders.iter().map(|order| order.entry.clone()));
         let written = store.audit().append(pending, &self.key).await;
         let outcome = match &written {
-            Ok(()) => Written::Yes,
+            Ok(_) => Written::Yes,
             Err(StoreError::DiskFull(_)) => Written::Full,
             Err(_) => Written::No,
         };
+        if let Ok(Some(head)) = &written {
+            self.head.write(head);
+        }
         if let Err(error) = &written {
             note(error);
             pending.truncate(kept);

@@ -11,7 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use rigbox_types::{Revision, edge::EdgeAck};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use crate::{
     certificates,
@@ -41,6 +44,8 @@ struct Shared {
     edges: Mutex<BTreeMap<String, Edge>>,
     /// Somebody acknowledged something, or left.
     moved: Notify,
+    /// Counts what edges are to forget and somebody waits for.
+    forgets: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -50,6 +55,8 @@ struct Edge {
     acknowledged: Option<Revision>,
     /// The last mark of its stream.
     mark: u64,
+    /// The last that it forgot.
+    forgotten: u64,
 }
 
 /// Who has not done something in time.
@@ -70,7 +77,9 @@ pub(super) struct Connection {
 impl Edges {
     /// None follows yet; `expected` says whether one is to at any time.
     pub(crate) fn new(expected: bool) -> Self {
-        Self(Arc::new(Shared { expected, edges: Mutex::default(), moved: Notify::new() }))
+        let (forgets, _) = watch::channel(0);
+        let (edges, moved) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { expected, edges, moved, forgets }))
     }
 
     /// Counts an edge from now on.
@@ -89,6 +98,7 @@ impl Edges {
         if let Some(edge) = self.lock().get_mut(&ack.edge) {
             edge.acknowledged = edge.acknowledged.max(Some(ack.revision));
             edge.mark = ack.mark;
+            edge.forgotten = ack.forgotten;
         }
         self.0.moved.notify_waiters();
     }
@@ -124,6 +134,31 @@ impl Edges {
              {} s: until then they may still do as before",
             limit.as_secs()
         ))
+    }
+
+    /// Has all edges that follow now ask again about every visitor, and waits for that; else says, in
+    /// words for people, that some have not in time. To be called when a credential has ended.
+    pub(crate) async fn forgotten(&self) -> Option<String> {
+        let mut mark = 0;
+        self.0.forgets.send_modify(|last| {
+            *last += 1;
+            mark = *last;
+        });
+        // One that comes later believes nothing from before.
+        let late = self.late(|edge| edge.forgotten < mark, (PATIENCE, Duration::ZERO)).await;
+        let Late::Some(late) = late else { return None };
+        tracing::warn!(edges = late.join(" "), "edges are late to forget");
+        Some(format!(
+            "{} of the edges that serve apps did not confirm it within {} s: until then they may \
+             still let visitors in with it",
+            late.len(),
+            PATIENCE.as_secs()
+        ))
+    }
+
+    /// What edges are to forget, from now on.
+    pub(super) fn forgets(&self) -> watch::Receiver<u64> {
+        self.0.forgets.subscribe()
     }
 
     /// Waits until none of the edges that follow now is behind, at most for the first time, and where none
@@ -192,7 +227,7 @@ impl Connection {
     pub(super) fn begins_anew(&self) {
         if let Some(edge) = self.edges.lock().get_mut(&self.name) {
             edge.acknowledged = None;
-            edge.mark = 0;
+            (edge.mark, edge.forgotten) = (0, 0);
         }
     }
 }
@@ -219,7 +254,7 @@ mod tests {
     const NOT_AT_ALL: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
 
     fn ack(edge: &str, revision: u64) -> EdgeAck {
-        EdgeAck { edge: edge.to_owned(), revision: Revision(revision), mark: 0 }
+        EdgeAck { edge: edge.to_owned(), revision: Revision(revision), mark: 0, forgotten: 0 }
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use rigbox_store::{
     apps::routes::{RouteChange, RouteChanges},
     feed::{Subscription, Wake},
 };
-use rigbox_types::{Revision, edge::EdgeEvent};
+use rigbox_types::{AccountId, Revision, edge::EdgeEvent};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -76,6 +76,7 @@ impl Watch {
         let mut wakes = self.control.store.feed().subscribe();
         let mut certificates =
             Told { version: self.control.certificates.subscribe(), ids: BTreeSet::new() };
+        let mut forgets = self.control.edges.forgets();
         let told = match after {
             Some(after) => self.resume(after, &mut certificates).await?,
             None => None,
@@ -84,19 +85,25 @@ impl Watch {
             Some(at) => at,
             None => self.whole(&mut certificates).await?,
         };
-        self.send(EdgeEvent::Forget { account: None }).await?;
+        let mark = *forgets.borrow_and_update();
+        self.forget(None, mark).await?;
         loop {
             let woken = tokio::select! {
+                Ok(()) = forgets.changed() => {
+                    let mark = *forgets.borrow_and_update();
+                    self.forget(None, mark).await?;
+                    continue;
+                }
                 woken = wait(&mut wakes) => woken?,
                 Ok(()) = certificates.version.changed() => Woken::Certificates,
             };
             match woken {
-                Woken::Forget(event) => self.send(event).await?,
+                Woken::Forget(account) => self.forget(account, 0).await?,
                 Woken::Certificates => self.certificates(&mut certificates).await?,
                 Woken::Look => at = self.look(at, &mut certificates).await?,
                 Woken::LookAndForget => {
                     at = self.look(at, &mut certificates).await?;
-                    self.send(EdgeEvent::Forget { account: None }).await?;
+                    self.forget(None, 0).await?;
                 }
             }
         }
@@ -200,6 +207,10 @@ impl Watch {
         self.send(EdgeEvent::Mark { mark }).await
     }
 
+    async fn forget(&self, account: Option<AccountId>, mark: u64) -> Result<(), End> {
+        self.send(EdgeEvent::Forget { account, mark }).await
+    }
+
     async fn send(&self, event: EdgeEvent) -> Result<(), End> {
         self.events.send(event).await.map_err(|_| End::Left)
     }
@@ -218,7 +229,7 @@ enum Woken {
     /// Something of an app may have changed.
     Look,
     /// An admission counts no longer.
-    Forget(EdgeEvent),
+    Forget(Option<AccountId>),
     /// Both may be.
     LookAndForget,
 }
@@ -229,12 +240,8 @@ async fn wait(wakes: &mut Subscription) -> Result<Woken, End> {
             Err(_) | Ok(Some(Wake::App(_))) => Woken::Look,
             Ok(Some(Wake::Everything)) => Woken::LookAndForget,
             // Whose it was is not known any more.
-            Ok(Some(Wake::ApiKey(_) | Wake::Session(_))) => {
-                Woken::Forget(EdgeEvent::Forget { account: None })
-            }
-            Ok(Some(Wake::Access(account))) => {
-                Woken::Forget(EdgeEvent::Forget { account: Some(account) })
-            }
+            Ok(Some(Wake::ApiKey(_) | Wake::Session(_))) => Woken::Forget(None),
+            Ok(Some(Wake::Access(account))) => Woken::Forget(Some(account)),
             Ok(Some(Wake::Workspace { .. } | Wake::Throttle(_) | Wake::Certificates)) => continue,
             Ok(None) => return Err(End::Left),
         });

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod idempotency;
 mod linger;
 pub(crate) mod made;
+mod of_addresses;
 pub(crate) mod page;
 pub(crate) mod params;
 pub(crate) mod places;

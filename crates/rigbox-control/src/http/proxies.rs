@@ -22,6 +22,12 @@ impl Proxies {
         Self(networks)
     }
 
+    /// Whether this is one of them.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
     /// Makes the client's address the one that the request comes from.
     pub(crate) fn reveal(&self, request: &mut Request) {
         let Some(ConnectInfo(from)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
@@ -39,7 +45,7 @@ impl Proxies {
         let values = headers.get_all(FORWARDED_FOR).iter().rev();
         let words = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
         for word in words.take(CHAIN_MAX_LEN) {
-            if !self.0.iter().any(|network| network.contains(&client)) {
+            if !self.trusts(client) {
                 break;
             }
             // Whoever wrote something else has not said whose request it is.

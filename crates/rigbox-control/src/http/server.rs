@@ -1,6 +1,6 @@
 //! The public listener: HTTP/1.1 over TCP.
-//! Invariant: open connections, heads of requests and silent connections are bounded; shutting down
-//! lets requests under way end.
+//! Invariant: open connections, in all and of one address, heads of requests and silent connections
+//! are bounded; shutting down lets requests under way end.
 //! Does not know what a request is about.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -19,10 +19,18 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::linger::Lingering;
+use super::{
+    linger::Lingering,
+    of_addresses::{OfAddress, OfAddresses},
+    proxies::Proxies,
+};
+use crate::rates::network;
 
 /// Most open connections; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1_024;
+
+/// Most of one address, so that nobody takes those of all. A proxy has them for all of its clients.
+const MAX_CONNECTIONS_OF_ADDRESS: usize = 256;
 
 /// How long a head may take to arrive, and how long a connection may be idle between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,10 +51,27 @@ const GRACE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+///
+/// Connections of `proxies` are limited by the number of all alone.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    proxies: Proxies,
+    shutdown: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let of_addresses = Arc::new(OfAddresses::default());
     let connections = TaskTracker::new();
     while let Some((stream, from, place)) = next(&listener, &places, &shutdown).await {
+        let own = match proxies.trusts(from.ip()) {
+            true => None,
+            false => match of_addresses.take(network(from.ip()), MAX_CONNECTIONS_OF_ADDRESS) {
+                Some(own) => Some(own),
+                // It has as many as it may: this one is closed, and those it has go on.
+                None => continue,
+            },
+        };
+        let place = (place, own);
         let exchange = exchange(stream, from, router.clone(), shutdown.clone(), place);
         task::spawn("control.connection", connections.track_future(exchange));
     }
@@ -82,7 +107,7 @@ async fn exchange(
     from: SocketAddr,
     router: Router,
     shutdown: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Option<OfAddress>),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");

@@ -45,7 +45,7 @@ pub(crate) async fn password_change(
     control.audit.received(visitor.entry("password_change", Some(account), &actor)).await?;
     let changed = control.store.passwords().change(account, (person.phc.as_deref(), &phc)).await;
     // Also where it is not known whether it came to be.
-    control.forget_account(account);
+    control.ended_of(account).await;
     match changed {
         // Somebody else has changed it meanwhile, so that the old one is another one.
         Err(StoreError::NotFound { what: "password", .. }) => return Ok(Changed::WrongOld),
@@ -76,7 +76,7 @@ pub(crate) async fn password_set(
     let phc = control.passwords.hash(new).await?;
     let changed = control.store.passwords().change(account, (person.phc.as_deref(), &phc)).await;
     // Also where it is not known whether it came to be.
-    control.forget_account(account);
+    control.ended_of(account).await;
     match changed {
         Err(StoreError::NotFound { what: "password", .. }) => {
             Err(ApiError::conflict("the password was changed by somebody else meanwhile"))

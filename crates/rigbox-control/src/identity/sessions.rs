@@ -71,6 +71,6 @@ pub(crate) fn cookies(
 /// Ends a session of the account; from the answer on it is refused everywhere.
 pub(crate) async fn end(control: &Control, account: AccountId, id: SessionId) -> ApiResult<()> {
     let ended = control.store.sessions().end(account, id).await;
-    control.forget(Some(Credential::Session(id)));
+    control.ended(Credential::Session(id)).await;
     Ok(ended?)
 }

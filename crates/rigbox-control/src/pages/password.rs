@@ -109,7 +109,7 @@ pub(super) async fn submit(
     control.audit.received(entry).await?;
     let link = secret.hash(&control.authn);
     let redeemed = control.store.passwords().redeem(&link, &phc, email.as_ref()).await;
-    control.forget_account(person.account);
+    control.ended_of(person.account).await;
     let account = match redeemed {
         Ok(account) => account,
         Err(StoreError::Conflict { .. }) => {

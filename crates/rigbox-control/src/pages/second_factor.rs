@@ -143,7 +143,7 @@ pub(super) async fn confirm(
     };
     tracing::info!(%account, "second factor set up");
     let ended = control.store.sessions().end_others(account, None).await;
-    control.forget_account(account);
+    control.ended_of(account).await;
     ended?;
     let how = (Carrier::Cookie, Level::Full);
     let who = (account, control.store.sessions().epoch(account).await?);

@@ -95,7 +95,7 @@ pub(super) async fn end(
     control.audit.received(visitor.entry("session_delete", Some(account), &actor)).await?;
     if form.text("session") == "others" {
         let ended = control.store.sessions().end_others(account, Some(signed_in.session)).await;
-        control.forget_account(account);
+        control.ended_of(account).await;
         ended?;
         return Ok(see_other("/security"));
     }
@@ -105,7 +105,7 @@ pub(super) async fn end(
         Ok(()) | Err(StoreError::NotFound { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    control.forget(Some(Credential::Session(id)));
+    control.ended(Credential::Session(id)).await;
     Ok(see_other("/security"))
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn user_key_create(
     let (key, row) = control.authn.new_key(id, GIVEN_KEY)?;
     if request.end_others {
         keys.insert_alone(&row).await?;
-        control.authn.forget_account(id);
+        control.ended_of(id).await;
     } else {
         keys.insert(&row, Adding::at_most(API_KEYS_MAX_COUNT)).await?;
     }
@@ -94,7 +94,7 @@ pub(super) async fn user_update(
         ChangeError::Store(error) => explain(error),
     })?;
     if row.profile.disabled_at.is_some() {
-        control.authn.forget_account(id);
+        control.ended_of(id).await;
     }
     Ok(row)
 }

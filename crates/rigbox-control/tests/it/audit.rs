@@ -1,5 +1,7 @@
 //! The audit record.
 
+use std::fs;
+
 use rigbox_control::{AuditRecord, Verdict};
 use serde_json::{Value, json};
 
@@ -77,4 +79,24 @@ async fn the_record_is_verified_beside_a_running_control() {
     assert_eq!(exported[0].hash, last_hash);
     let elsewhere = AuditRecord::open(&store, &path).await.err().unwrap();
     assert!(elsewhere.to_string().contains("audit.key"), "{elsewhere}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_can_only_write_to_the_database_takes_no_newest_entries_away_unseen() {
+    let mut world = World::start().await;
+    for name in ["a", "b"] {
+        world.create(name).await;
+    }
+    world.stop_control().await;
+    let path = world.path();
+    let store = format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
+    let record = AuditRecord::open(&store, &path.join("secrets")).await.unwrap();
+    let verdict = record.verify(None).await.unwrap();
+    let Verdict::Whole { last_seq, last_hash, .. } = verdict else { panic!("{verdict:?}") };
+    let head = path.join("secrets/audit.head");
+    assert_eq!(fs::read_to_string(&head).unwrap().trim(), format!("{last_seq}:{last_hash}"));
+    // As if there had been one more: the chain that is left is whole, and yet too short.
+    fs::write(&head, format!("{}:{last_hash}\n", last_seq + 1)).unwrap();
+    let verdict = record.verify(None).await.unwrap();
+    assert!(matches!(verdict, Verdict::Broken { at_seq, .. } if at_seq == last_seq), "{verdict:?}");
 }

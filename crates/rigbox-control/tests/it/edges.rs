@@ -61,6 +61,39 @@ async fn admission(world: &World, app: &str, (kind, secret): (&str, &str)) -> Va
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_has_ended_at_the_edges_when_the_answer_says_so() {
+    let world = World::start().await;
+    let mut events = watch(&world, "edge=e1").await;
+    let synced = until(&mut events, "synced").await;
+    ack(&world, "e1", &synced["revision"]).await;
+    let make = async || {
+        let made = world.api.json("POST", "/api-keys", json!({ "name": "k" })).await;
+        format!("/api-keys/{}", made.expect(201)["id"].as_str().unwrap())
+    };
+    let (one, other) = (make().await, make().await);
+    let forgets = async {
+        loop {
+            let forget = until(&mut events, "forget").await;
+            if forget["mark"] != 0 {
+                break forget["mark"].clone();
+            }
+        }
+    };
+    let confirmed = async {
+        let mark = forgets.await;
+        let ack = json!({ "edge": "e1", "revision": synced["revision"], "forgotten": mark });
+        let path = "/internal/v1/edge/acks";
+        world.host.control.json::<_, ()>(Method::POST, path, &ack).await.unwrap();
+    };
+    let (gone, ()) = tokio::join!(world.api.bytes("DELETE", &one, ""), confirmed);
+    assert_eq!(gone.expect(200)["message"], "API key deleted");
+    // One that nobody confirms says so.
+    let gone = world.api.bytes("DELETE", &other, "").await.expect(200);
+    let message = gone["message"].as_str().unwrap();
+    assert!(message.contains("1 of the edges") && message.contains("within"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_is_told_everything_and_then_what_changes() {
     let world = World::start().await;
     let workspace = world.running("w").await;

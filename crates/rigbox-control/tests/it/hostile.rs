@@ -1,10 +1,20 @@
 //! What hostile clients send: documents that are none, too large, too deep or ambiguous, and texts
 //! that look like others. Each is refused with a document that says why, and nothing is made of it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
-use crate::{client::Client, world::World};
+use crate::{
+    client::{Client, PATIENCE},
+    world::World,
+};
 
 /// Everything that takes a document.
 const TAKERS: [(&str, &str); 7] = [
@@ -148,4 +158,43 @@ async fn texts_that_look_like_others_are_refused() {
     world.api.json("POST", "/setup-scripts", words).await.expect(201);
     let list = world.api.get("/workspaces").await.expect(200);
     assert_eq!(list["vms"], json!([]));
+}
+
+/// A connection from one of this machine's own addresses.
+async fn from(address: [u8; 4], world: &World) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    let at = world.api.base.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    socket.connect(at.parse().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_cannot_take_the_connections_of_all() {
+    let world = World::without_host().await;
+    let mut silent = Vec::new();
+    for _ in 0..256 {
+        silent.push(from([127, 0, 0, 9], &world).await);
+    }
+    let closed = async {
+        loop {
+            let mut one_more = from([127, 0, 0, 9], &world).await;
+            // Until all of those before are counted, it may be let in and have no answer.
+            let read = timeout(Duration::from_millis(200), one_more.read_u8()).await;
+            match read {
+                Ok(read) => break read.is_err(),
+                Err(_) => silent.push(one_more),
+            }
+        }
+    };
+    assert!(timeout(PATIENCE, closed).await.unwrap());
+    // Others come through.
+    let mut other = from([127, 0, 0, 8], &world).await;
+    other
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, other.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    drop(silent);
 }

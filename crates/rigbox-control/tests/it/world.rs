@@ -275,6 +275,7 @@ async fn start_control(
         api_url: base.clone(),
         ssh: SshGateway { domain: "rigbox.test".to_owned(), port: 2222, enabled: false },
         rates,
+        audit_kept: Duration::from_secs(396 * 24 * 3600),
         trusted_proxies: Vec::new(),
         oidc: providers.to_vec(),
         edge: EdgeConfig { https_port: 8443, resolver, ..EdgeConfig::local(&base) },

@@ -92,7 +92,7 @@ impl Builder {
                 table.ticket_keys = Arc::new(keys);
                 return Applied::TicketKeys;
             }
-            EdgeEvent::Forget { account } => return Applied::Forget(account),
+            EdgeEvent::Forget { account, .. } => return Applied::Forget(account),
             EdgeEvent::Synced { revision } => {
                 table.revision = Some(revision);
                 if let Some(told) = self.told.take() {

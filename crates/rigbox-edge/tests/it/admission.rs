@@ -85,7 +85,7 @@ async fn control_is_asked_once_and_again_when_a_credential_ended() {
     }
     assert_eq!(world.control.asked(), ["owner"]);
     world.control.admit("owner", Admission::Unknown);
-    world.control.tell([EdgeEvent::Forget { account: Some(account(1)) }]).await;
+    world.control.tell([EdgeEvent::Forget { account: Some(account(1)), mark: 0 }]).await;
     assert_eq!(status(&world, &["X-Rigbox-Key: owner"]).await, "403");
     assert_eq!(world.control.asked().len(), 2);
 }

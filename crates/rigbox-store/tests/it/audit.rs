@@ -101,17 +101,17 @@ pub(crate) async fn a_record_that_is_cut_off_at_its_old_end_is_whole(world: Worl
     world.clock.turn(kept + 1);
     fill(&world.store, &key, 2).await;
     let audit = world.store.audit();
-    audit.forget(&key).await.unwrap();
+    audit.forget(&key, AUDIT_KEPT).await.unwrap();
     assert_eq!(broken(&audit.verify(&key, Some((1, "gone"))).await.unwrap()), 3);
     let verdict = audit.verify(&key, None).await.unwrap();
     assert!(matches!(verdict, Verdict::Whole { entries: 2, last_seq: 5, .. }), "{verdict:?}");
     // An entry of a clock that was wrong takes none that is younger with it.
     run(&world, "UPDATE audit SET at = 5 WHERE seq = 5").await;
-    audit.forget(&key).await.unwrap();
+    audit.forget(&key, AUDIT_KEPT).await.unwrap();
     assert_eq!(audit.list(None, &PageRequest::default()).await.unwrap().items.len(), 2);
     run(&world, "UPDATE audit SET at = (SELECT at FROM audit WHERE seq = 4) WHERE seq = 5").await;
     world.clock.turn(kept + 1);
-    audit.forget(&key).await.unwrap();
+    audit.forget(&key, AUDIT_KEPT).await.unwrap();
     fill(&world.store, &key, 1).await;
     let verdict = audit.verify(&key, None).await.unwrap();
     assert!(matches!(verdict, Verdict::Whole { entries: 2, last_seq: 6, .. }), "{verdict:?}");

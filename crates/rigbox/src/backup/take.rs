@@ -227,7 +227,9 @@ impl Taking<'_> {
     fn secrets(&self, pack: &mut Out, folder: &Utf8Path, prefix: &str) -> anyhow::Result<()> {
         for (path, name) in tree(folder, prefix)? {
             let database = self.up.layout.control().join("rigbox.db");
-            if path.as_str().starts_with(database.as_str()) || name.ends_with(".new") {
+            // The record has gone on by the time its noted end is copied.
+            let is_head = path == self.up.layout.control().join("audit.head");
+            if path.as_str().starts_with(database.as_str()) || name.ends_with(".new") || is_head {
                 continue;
             }
             let Some(file) = open_plain(&path)? else { continue };

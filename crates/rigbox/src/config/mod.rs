@@ -8,12 +8,13 @@ mod load;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use rigbox_control::{CertificateSettings, OidcSettings};
-use rigbox_types::{ImageName, RegionName, rate::RateLimits};
+use rigbox_types::{ImageName, RegionName, limits::AUDIT_DAYS, rate::RateLimits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::run as check;
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) ssh: SshConfig,
     /// How fast accounts and addresses may ask.
     pub(crate) rates: RateLimits,
+    /// The audit record.
+    pub(crate) audit: AuditConfig,
     /// The role `control`.
     pub(crate) control: ControlConfig,
     /// The role `host`.
@@ -100,6 +103,46 @@ pub(crate) struct EdgeConfig {
 pub(crate) struct SshConfig {
     /// Its port.
     pub(crate) port: u16,
+}
+
+/// The audit record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditConfig {
+    /// How long an entry is kept.
+    pub(crate) keep_days: KeepDays,
+}
+
+/// Days that something is kept: from one to a hundred years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
+pub(crate) struct KeepDays(u32);
+
+impl KeepDays {
+    const MAX: u32 = 36_525;
+
+    /// The time they last.
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0) * 24 * 3600)
+    }
+}
+
+impl Default for KeepDays {
+    fn default() -> Self {
+        Self(AUDIT_DAYS)
+    }
+}
+
+impl TryFrom<u32> for KeepDays {
+    type Error = String;
+
+    fn try_from(days: u32) -> Result<Self, Self::Error> {
+        if (1..=Self::MAX).contains(&days) {
+            Ok(Self(days))
+        } else {
+            Err(format!("{days} days: must be from 1 to {}", Self::MAX))
+        }
+    }
 }
 
 /// The role `control`.
@@ -209,6 +252,7 @@ impl Default for Config {
             edge: EdgeConfig::default(),
             ssh: SshConfig::default(),
             rates: RateLimits::default(),
+            audit: AuditConfig::default(),
             control: ControlConfig::default(),
             host: HostConfig::default(),
             images: ImagesConfig::default(),

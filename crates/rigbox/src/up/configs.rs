@@ -75,6 +75,7 @@ fn control_file(
         domain: up.config.domain.clone(),
         ssh_port: up.config.ssh.port,
         rates: up.config.rates,
+        audit_keep_days: up.config.audit.keep_days,
         trusted_proxies,
         api_url: up.config.api.url.clone().unwrap_or_else(|| format!("http://{api}")),
         listen: api,
