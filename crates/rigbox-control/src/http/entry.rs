@@ -104,6 +104,10 @@ async fn admit(
     if let Some(principal) = &principal {
         trail.is_of(principal);
     }
+    let _share = match principal {
+        Some(_) => None,
+        None => control.places.of_stranger(from)?,
+    };
     let place = control.places.take_own(place, principal.as_ref(), is_long(endpoint)).await?;
     let params = Params::read(endpoint, request.uri())?;
     let access = Access { principal, endpoint, params };

@@ -1,10 +1,12 @@
-//! How much is under way at once, in all and for one account: no account can take the places of all.
+//! How much is under way at once, in all, for one account, and for one address of which nobody knows
+//! whose it is: none of them can take the places of all.
 //! What is short waits for its turn behind its account's others; a stream, which may last, does not.
 //! Invariants: bounded, as is what waits, and for how long; what waits for its account has no place
 //! among those of all; a place is given back when the answer has ended.
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -16,7 +18,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::error::{ApiError, ApiResult, TooFast};
+use super::of_addresses::{OfAddress, OfAddresses};
+use crate::{
+    error::{ApiError, ApiResult, TooFast},
+    rates::network,
+};
 
 /// Most requests under way whose answer is a document.
 const MAX_REQUESTS: usize = 256;
@@ -26,6 +32,9 @@ const MAX_STREAMS: usize = 512;
 const MAX_REQUESTS_OF_ACCOUNT: usize = 64;
 /// See [`MAX_REQUESTS_OF_ACCOUNT`].
 const MAX_STREAMS_OF_ACCOUNT: usize = 128;
+/// Most requests under way from one address of which nobody knows who asks: a body that comes slowly
+/// holds its place.
+const MAX_REQUESTS_OF_STRANGER: usize = 32;
 /// Most requests of one account that wait for a place: with those under way, what a program sends
 /// that does a hundred things at once, and an eighth of the connections.
 const MAX_WAITING_OF_ACCOUNT: usize = 64;
@@ -41,6 +50,7 @@ pub(crate) struct Places {
     all: Pair,
     /// Of accounts that have something under way.
     accounts: Mutex<HashMap<AccountId, Weak<Pair>>>,
+    strangers: Arc<OfAddresses>,
 }
 
 /// Places for documents and for streams.
@@ -84,7 +94,11 @@ impl Pair {
 
 impl Places {
     pub(crate) fn new() -> Self {
-        Self { all: Pair::new(MAX_REQUESTS, MAX_STREAMS), accounts: Mutex::default() }
+        Self {
+            all: Pair::new(MAX_REQUESTS, MAX_STREAMS),
+            accounts: Mutex::default(),
+            strangers: Arc::default(),
+        }
     }
 
     /// A place among those of all, before it is known who asks.
@@ -97,6 +111,20 @@ impl Places {
             );
             let facts = json!({ "class": UNDER_WAY, "limit": limit, "used": limit });
             ApiError::unavailable(text, BUSY_RETRY_S).adding(facts)
+        })
+    }
+
+    /// A share of what strangers at one address may have, to be held until the answer has ended.
+    pub(crate) fn of_stranger(&self, from: Option<IpAddr>) -> ApiResult<Option<OfAddress>> {
+        let Some(from) = from else { return Ok(None) };
+        let share = self.strangers.take(network(from), MAX_REQUESTS_OF_STRANGER);
+        share.map(Some).ok_or_else(|| {
+            let facts = under_way(MAX_REQUESTS_OF_STRANGER);
+            let text = format!(
+                "all {MAX_REQUESTS_OF_STRANGER} requests that one address may have under way \
+                 without a key are; send fewer at once, or come again in {BUSY_RETRY_S} s"
+            );
+            facts.refusal(text).adding(json!({ "used": MAX_REQUESTS_OF_STRANGER }))
         })
     }
 
@@ -144,13 +172,17 @@ impl Places {
     }
 }
 
-fn too_many(limit: usize) -> ApiError {
-    let facts = TooFast {
+fn under_way(limit: usize) -> TooFast {
+    TooFast {
         class: UNDER_WAY,
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
         window_s: u32::try_from(WAIT_MAX.as_secs()).unwrap_or(u32::MAX),
         retry_after_s: BUSY_RETRY_S,
-    };
+    }
+}
+
+fn too_many(limit: usize) -> ApiError {
+    let facts = under_way(limit);
     let text = format!(
         "all {limit} requests that an account may have under way are; send fewer at once, or come \
          again in {BUSY_RETRY_S} s"

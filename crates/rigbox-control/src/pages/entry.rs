@@ -94,16 +94,22 @@ async fn admit(
     mut request: Request,
     (next, renewed): (Next, &mut Option<Renewed>),
 ) -> ApiResult<Response> {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let place = control.places.take(false)?;
-    if let Some(from) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        control.rates.draw_open(from.0.ip())?;
+    if let Some(from) = from {
+        control.rates.draw_open(from)?;
     }
     let changes = !request.method().is_safe();
     if changes {
         // Also without a session: nobody is signed in, or out, by another site's page.
         control.authn.cookies.check_origin(request.headers(), true)?;
     }
-    if let Some(caller) = caller(control, request.headers()).await? {
+    let caller = caller(control, request.headers()).await?;
+    let _share = match caller {
+        Some(_) => None,
+        None => control.places.of_stranger(from)?,
+    };
+    if let Some(caller) = caller {
         *renewed = caller.renewed.clone().map(Renewed);
         if let Some(signed_in) = SignedIn::of(control, &caller.principal) {
             request.extensions_mut().insert(signed_in);

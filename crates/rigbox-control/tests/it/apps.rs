@@ -144,7 +144,7 @@ async fn a_process_that_was_started_by_hand_becomes_a_unit_and_an_app() {
     let files = world.host.agent.files.clone();
     files.lock().unwrap().insert("/units/web".to_owned(), "it did not listen".into());
     let wrap = json!({ "port": 3000, "step": "wrap", "name": "web" });
-    let refused = expose(wrap.clone()).await.refused(409, "conflict").await;
+    let refused = expose(wrap.clone()).await.refused(409, "conflict");
     assert!(refused.to_string().contains("it did not listen"), "{refused}");
     assert_eq!(world.api.get("/apps").await.expect(200)["apps"], json!([]));
     files.lock().unwrap().clear();

@@ -198,3 +198,28 @@ async fn one_address_cannot_take_the_connections_of_all() {
     assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
     drop(silent);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_cannot_take_the_places_of_all_with_bodies_that_do_not_come() {
+    let world = World::without_host().await;
+    let head = "POST /api/v1/auth/session HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let mut slow = Vec::new();
+    let refused = async {
+        loop {
+            let mut stream = from([127, 0, 0, 9], &world).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 1_024];
+            // One that has a place is not answered before its body is there.
+            match timeout(Duration::from_millis(200), stream.read(&mut answer)).await {
+                Ok(read) => break String::from_utf8_lossy(&answer[..read.unwrap()]).into_owned(),
+                Err(_) => slow.push(stream),
+            }
+        }
+    };
+    let answer = timeout(PATIENCE, refused).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("\"limit\":32"), "{answer}");
+    assert_eq!(slow.len(), 32);
+    // Who comes from elsewhere, or shows a key, is answered.
+    world.api.get("/workspaces").await.expect(200);
+}
