@@ -51,7 +51,6 @@ pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
 
 use crate::{
-    audit::{Auditor, HeadFile},
     authn::Authenticator,
     certificates::Certificates,
     control::{Control, Facts, Known},
@@ -135,8 +134,7 @@ pub async fn run(
         trusted_proxies: config.trusted_proxies,
         edge: config.edge,
     };
-    let (key, head) = (audit::chain_key(&config.secrets)?, HeadFile::new(&config.secrets));
-    let (auditor, writer) = Auditor::new(key, config.audit_kept, head);
+    let (auditor, writer) = audit::open(&config.secrets, config.audit_kept)?;
     let known = Known {
         authn,
         auditor,
@@ -156,12 +154,7 @@ pub async fn run(
     let kept = certificates::run(certificates, Arc::new(store.clone()), edges, shutdown.clone());
     let kept = task::spawn("control.certificates", kept);
     tokio::join!(
-        http::server::serve(
-            public,
-            http::router::router(control.clone()),
-            control.proxies.clone(),
-            shutdown.clone(),
-        ),
+        http::server::serve(public, control.clone(), shutdown.clone()),
         serve_internally(control, (internal, for_edges), shutdown),
     );
     audited.cancel();

@@ -103,37 +103,7 @@ fn services_run_and_openssh_takes_the_accounts_keys() {
     let services = client.get(&format!("/workspaces/{one}/services")).unwrap();
     assert!(services.text.contains("web"), "{}", services.text);
 
-    // What was started by hand becomes a unit, with its words, its directory and its user.
-    let odd = "100% $HOME \"a b\"";
-    let by_hand = format!(
-        "cd /tmp && SECRET=s TZ=UTC setsid python3 -c 'import sys, http.server as h; \
-         h.test(h.SimpleHTTPRequestHandler, port=8100)' '{odd}' >/dev/null 2>&1 &"
-    );
-    let started = format!("su - developer -c '{}'", by_hand.replace('\'', "'\\''"));
-    platform.sh(one, &started).unwrap();
-    until("curl -s localhost:8100 | head -n 1", "<!DOCTYPE");
-    let wrap = json!({"port": 8100, "step": "wrap", "name": "by-hand"});
-    let made = client.post(&format!("/workspaces/{one}/expose-port"), &wrap).unwrap();
-    assert_eq!(made.status, 200, "{}", made.text);
-    assert_eq!(made.text_at("/service_name"), "rigbox-app-by-hand.service");
-    until("systemctl is-active rigbox-app-by-hand", "active\n");
-    until("systemctl is-enabled rigbox-app-by-hand", "enabled\n");
-    until("curl -s localhost:8100 | head -n 1", "<!DOCTYPE");
-    let main = "/proc/$(systemctl show -P MainPID rigbox-app-by-hand)";
-    until(&format!("tail -c {} {main}/cmdline | tr '\\0' '\\n'", odd.len() + 1), odd);
-    until(&format!("readlink {main}/cwd; stat -c %U {main}"), "/tmp\ndeveloper\n");
-    until(&format!("tr '\\0' '\\n' < {main}/environ"), "TZ=UTC");
-    until(&format!("grep -c SECRET {main}/environ"), "0\n");
-    // One that cannot listen as a unit is told of, and leaves none.
-    let needs = "SECRET=s setsid python3 -c 'import os, http.server as h; os.environ[\"SECRET\"]; \
-                 h.test(h.SimpleHTTPRequestHandler, port=8101)' >/dev/null 2>&1 &";
-    platform.sh(one, needs).unwrap();
-    until("curl -s localhost:8101 | head -n 1", "<!DOCTYPE");
-    let wrap = json!({"port": 8101, "step": "wrap", "name": "needy"});
-    let refused = client.post(&format!("/workspaces/{one}/expose-port"), &wrap).unwrap();
-    assert_eq!(refused.status, 409, "{}", refused.text);
-    assert!(refused.text.contains("KeyError"), "{}", refused.text);
-    until("ls /etc/systemd/system | grep -c needy", "0\n");
+    what_was_started_by_hand_becomes_a_unit(&platform, one);
 
     // No two workspaces are the same machine.
     for file in ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub", "/etc/hostname"] {
@@ -162,4 +132,43 @@ fn services_run_and_openssh_takes_the_accounts_keys() {
     say("second-words");
     let second = client.follow(&log, &first.id, "second-words").unwrap();
     assert!(!second.text.contains("first-words"), "{}", second.text);
+}
+
+/// With its words, its directory and its user.
+fn what_was_started_by_hand_becomes_a_unit(platform: &Platform, id: &str) {
+    let client = platform.client().unwrap();
+    let until = |script: &str, wanted: &str| {
+        let seen = || Ok(platform.sh(id, script)?.stdout);
+        wait::until(script, BOOT_LIMIT, seen, |seen| seen.contains(wanted)).unwrap();
+    };
+    let odd = "100% $HOME \"a b\"";
+    let by_hand = format!(
+        "cd /tmp && SECRET=s TZ=UTC setsid python3 -c 'import sys, http.server as h; \
+         h.test(h.SimpleHTTPRequestHandler, port=8100)' '{odd}' >/dev/null 2>&1 &"
+    );
+    let started = format!("su - developer -c '{}'", by_hand.replace('\'', "'\\''"));
+    platform.sh(id, &started).unwrap();
+    until("curl -s localhost:8100 | head -n 1", "<!DOCTYPE");
+    let wrap = json!({"port": 8100, "step": "wrap", "name": "by-hand"});
+    let made = client.post(&format!("/workspaces/{id}/expose-port"), &wrap).unwrap();
+    assert_eq!(made.status, 200, "{}", made.text);
+    assert_eq!(made.text_at("/service_name"), "rigbox-app-by-hand.service");
+    until("systemctl is-active rigbox-app-by-hand", "active\n");
+    until("systemctl is-enabled rigbox-app-by-hand", "enabled\n");
+    until("curl -s localhost:8100 | head -n 1", "<!DOCTYPE");
+    let main = "/proc/$(systemctl show -P MainPID rigbox-app-by-hand)";
+    until(&format!("tail -c {} {main}/cmdline | tr '\\0' '\\n'", odd.len() + 1), odd);
+    until(&format!("readlink {main}/cwd; stat -c %U {main}"), "/tmp\ndeveloper\n");
+    until(&format!("tr '\\0' '\\n' < {main}/environ"), "TZ=UTC");
+    until(&format!("grep -c SECRET {main}/environ"), "0\n");
+    // One that cannot listen as a unit is told of, and leaves none.
+    let needs = "SECRET=s setsid python3 -c 'import os, http.server as h; os.environ[\"SECRET\"]; \
+                 h.test(h.SimpleHTTPRequestHandler, port=8101)' >/dev/null 2>&1 &";
+    platform.sh(id, needs).unwrap();
+    until("curl -s localhost:8101 | head -n 1", "<!DOCTYPE");
+    let wrap = json!({"port": 8101, "step": "wrap", "name": "needy"});
+    let refused = client.post(&format!("/workspaces/{id}/expose-port"), &wrap).unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains("KeyError"), "{}", refused.text);
+    until("ls /etc/systemd/system | grep -c needy", "0\n");
 }

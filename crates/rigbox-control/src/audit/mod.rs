@@ -10,7 +10,7 @@ pub(crate) mod http;
 mod trail;
 mod writer;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 pub use rigbox_store::audit::Verdict;
@@ -20,7 +20,7 @@ use rigbox_store::{
 };
 use rigbox_types::api::audit::AuditEntry;
 
-pub(crate) use head::HeadFile;
+use head::HeadFile;
 pub(crate) use trail::{Refusal, Trail};
 pub(crate) use writer::Auditor;
 
@@ -49,8 +49,16 @@ pub enum AuditError {
 }
 
 /// Reads the key of the chain, or makes it at the first start.
-pub(crate) fn chain_key(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
+fn chain_key(secrets: &Utf8Path) -> Result<KeyHasher, HasherError> {
     KeyHasher::load_or_create(&secrets.join(CHAIN_KEY))
+}
+
+/// The queue to the record and its writer; entries are kept for as long as `kept`.
+pub(crate) fn open(
+    secrets: &Utf8Path,
+    kept: Duration,
+) -> Result<(Auditor, writer::Writer), HasherError> {
+    Ok(Auditor::new(chain_key(secrets)?, kept, HeadFile::new(secrets)))
 }
 
 /// Reads the key of a chain that there is.

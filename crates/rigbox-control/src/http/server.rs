@@ -22,9 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     linger::Lingering,
     of_addresses::{OfAddress, OfAddresses},
-    proxies::Proxies,
+    router::router,
 };
-use crate::rates::network;
+use crate::{control::Control, rates::network};
 
 /// Most open connections; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1_024;
@@ -50,20 +50,19 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `shutdown`.
-///
-/// Connections of `proxies` are limited by the number of all alone.
+/// Serves until `shutdown`. Connections of proxies that are trusted are limited by the number of all
+/// alone.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
-    proxies: Proxies,
+    control: Arc<Control>,
     shutdown: CancellationToken,
 ) {
+    let router = router(control.clone());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let of_addresses = Arc::new(OfAddresses::default());
     let connections = TaskTracker::new();
     while let Some((stream, from, place)) = next(&listener, &places, &shutdown).await {
-        let own = match proxies.trusts(from.ip()) {
+        let own = match control.proxies.trusts(from.ip()) {
             true => None,
             false => match of_addresses.take(network(from.ip()), MAX_CONNECTIONS_OF_ADDRESS) {
                 Some(own) => Some(own),

@@ -108,8 +108,7 @@ mod tests {
     fn line(of: &Process, setting: &str) -> String {
         let unit = render("web", of).unwrap();
         let mut lines = unit.lines().filter_map(|line| line.strip_prefix(setting));
-        let found = lines.next().unwrap_or_else(|| panic!("no {setting} in {unit}")).to_owned();
-        found
+        lines.next().unwrap_or_else(|| panic!("no {setting} in {unit}")).to_owned()
     }
 
     #[test]
