@@ -4,7 +4,8 @@
 
 use rigbox_store::{Adding, StoreError, api_keys::NewApiKey};
 use rigbox_types::{
-    AccountId, ApiKeyId, Authorised, Credential, KeyScope, KeyScopes, Principal, Right, Timestamp,
+    AccountId, ApiKeyId, AppId, Authorised, Credential, KeyScope, KeyScopes, Principal, Right,
+    Timestamp, WorkspaceId,
     api::{
         api_keys::{ApiKeySecretResponse, CreateApiKeyRequest},
         error::ErrorCode,
@@ -15,7 +16,7 @@ use rigbox_types::{
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    access_control::of_workspace,
+    access_control::{of_app, of_workspace},
     authn::ApiKey,
     control::Control,
     error::{ApiError, ApiResult},
@@ -85,20 +86,44 @@ pub(super) async fn api_key_delete(
     Ok(warning)
 }
 
-/// Refuses a key for a workspace that the caller could not see: it would open nothing, and most
-/// likely the id was mistyped. What may not be seen is like what is not there.
+/// Refuses a key for a workspace or an app that the caller could not see: it would open nothing, and
+/// most likely the id was mistyped. What may not be seen is like what is not there.
 async fn check_scopes(control: &Control, who: &Principal, scopes: &KeyScopes) -> ApiResult<()> {
     for scope in scopes.iter() {
-        let KeyScope::Workspace(id) = scope else { continue };
-        let missing = || ApiError::field("scopes", format!("there is no workspace {id}"));
-        let row = match control.store.workspaces().get(id).await {
-            Err(StoreError::NotFound { .. }) => return Err(missing()),
-            other => other?,
+        let (seen, missing) = match scope {
+            KeyScope::Full | KeyScope::Read => continue,
+            KeyScope::Workspace(id) => {
+                (sees_workspace(control, who, id).await, format!("there is no workspace {id}"))
+            }
+            KeyScope::App(id) => {
+                (sees_app(control, who, id).await, format!("there is no app {id}"))
+            }
         };
-        let facts = of_workspace(&control.store, who, &row).await?;
-        authorise(who, Right::WorkspaceRead, &facts, ()).map_err(|_| missing())?;
+        match seen {
+            Ok(true) => {}
+            Ok(false) | Err(StoreError::NotFound { .. }) => {
+                return Err(ApiError::field("scopes", missing));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
+}
+
+async fn sees_workspace(
+    control: &Control,
+    who: &Principal,
+    id: &WorkspaceId,
+) -> Result<bool, StoreError> {
+    let row = control.store.workspaces().get(id).await?;
+    let facts = of_workspace(&control.store, who, &row).await?;
+    Ok(authorise(who, Right::WorkspaceRead, &facts, ()).is_ok())
+}
+
+async fn sees_app(control: &Control, who: &Principal, id: &AppId) -> Result<bool, StoreError> {
+    let row = control.store.apps().get(id).await?;
+    let facts = of_app(&control.store, who, &row).await?;
+    Ok(authorise(who, Right::AppRead, &facts, ()).is_ok())
 }
 
 fn answer(

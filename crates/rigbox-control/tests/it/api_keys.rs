@@ -7,9 +7,10 @@ use rigbox_types::{KeyScope, KeyScopes, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    apps,
     client::{Client, PATIENCE},
-    people::{account, key, user, user_with},
-    world::World,
+    people::{account, grant, key, revoke, user, user_with},
+    world::{self, World},
 };
 
 /// How long control believes a key without being told anything; see its cache.
@@ -68,6 +69,7 @@ async fn a_key_that_cannot_be_is_refused() {
         (json!({ "scopes": ["read", "write"] }), "scopes[1]"),
         (json!({ "scopes": ["workspace:x"] }), "scopes[0]"),
         (json!({ "scopes": ["workspace:ws-00000000"] }), "scopes"),
+        (json!({ "scopes": ["app:app-zzzzzzzz"] }), "scopes"),
         (json!({ "scope": ["read"] }), "scope"),
     ] {
         let answer = world.api.json("POST", "/api-keys", body.clone()).await;
@@ -78,6 +80,35 @@ async fn a_key_that_cannot_be_is_refused() {
         world.api.get("/api-keys").await.expect(200)["api_keys"].as_array().unwrap().len(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_for_what_its_maker_sees() {
+    let world = World::start().await;
+    let (ann, bob) = (user(&world, 1).await, user(&world, 2).await);
+    let body = json!({ "name": "w", "template_id": "tiny" });
+    let workspace = world::id(&ann.json("POST", "/workspaces", body).await.expect(201));
+    let app = apps::id(&apps::create(&ann, "web", &workspace).await);
+    for (scope, resource) in [("workspace", &workspace), ("app", &app)] {
+        let named = format!("{scope}:{resource}");
+        let make = async |api: &Client, scopes: &[&str]| {
+            api.json("POST", "/api-keys", json!({ "scopes": scopes })).await
+        };
+        // What may not be seen is answered like what is not there, also where another scope is good.
+        for scopes in [&[named.as_str()][..], &["read", &named]] {
+            let error = make(&bob, scopes).await.refused(400, "invalid_request");
+            let message = format!("scopes: there is no {scope} {resource}");
+            assert_eq!(
+                (&error["message"], &error["details"]["field"]),
+                (&json!(message), &json!("scopes"))
+            );
+        }
+        grant(&ann, 2, &named, "viewer").await;
+        make(&bob, &[&named]).await.expect(201);
+        revoke(&ann, 2, &named, "viewer").await;
+        make(&bob, &[&named]).await.refused(400, "invalid_request");
+        make(&ann, &[&named]).await.expect(201);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
