@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use rigbox_types::{
-    Status,
+    Right, Status,
     api::error::{ApiErrorBody, ApiErrorDetail, ErrorCode},
     authz::Denied,
 };
@@ -92,6 +92,16 @@ impl ApiError {
     /// There is no such thing, or the caller may not know of it.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(ErrorCode::NotFound, format!("{what} not found"))
+    }
+
+    /// What of an app takes a right to its workspace, which the caller does not have.
+    pub(crate) fn lacks(right: Right, what: &str) -> Self {
+        let word = right.word();
+        let message = format!(
+            "{what} takes the right {word} to the app's workspace, which a role on the app or a key of \
+             it does not give: ask for a role on the workspace, or use a key that reaches it"
+        );
+        Self { message, ..Denied::Forbidden.into() }.with(json!({ "right": word }))
     }
 
     /// The workspace is in a state in which this cannot be done.

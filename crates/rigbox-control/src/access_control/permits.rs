@@ -48,8 +48,8 @@ pub(crate) struct Permits {
 #[derive(Clone)]
 struct Open {
     who: Principal,
-    right: Right,
-    about: About,
+    /// All of it has to hold.
+    asks: Vec<(Right, About)>,
     ended: CancellationToken,
 }
 
@@ -94,7 +94,7 @@ impl Permits {
     pub(crate) fn hold(&self, who: &Principal, row: &Endpoint, path: &str) -> Option<Permit> {
         let about = about_of(row, path)?;
         let ended = CancellationToken::new();
-        let open = Open { who: who.clone(), right: row.right, about, ended: ended.clone() };
+        let open = Open { who: who.clone(), asks: vec![(row.right, about)], ended: ended.clone() };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.open).insert(number, open);
         Some(Permit(Arc::new(Held { entries: self.open.clone(), number, ended })))
@@ -109,6 +109,13 @@ impl Permit {
     /// Is cancelled when the permit ends.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.0.ended
+    }
+
+    /// Makes the permit stand on a right to a workspace, too. As the first one, before that is decided.
+    pub(crate) fn also(&self, right: Right, workspace: WorkspaceId) {
+        if let Some(open) = lock(&self.0.entries).get_mut(&self.0.number) {
+            open.asks.push((right, About::Workspace(workspace)));
+        }
     }
 
     /// Answers a request as long as the permit holds.
@@ -215,7 +222,12 @@ async fn holds(control: &Control, open: &Open) -> ApiResult<bool> {
         return Ok(false);
     }
     // A stream says itself that its workspace is gone.
-    may(control, &open.who, (open.right, &open.about)).await
+    for (right, about) in &open.asks {
+        if !may(control, &open.who, (*right, about)).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether somebody may do what a path with the id of a workspace asks, as far as that is known by

@@ -1,7 +1,7 @@
 //! What of an app is inside its workspace: what listens, and the unit that it is.
 //! Invariants: only units of the account's own specs and those made of its processes are started and
-//! stopped; whatever the guest says is
-//! believed of this workspace only.
+//! stopped, and for who may not enter the workspace only the one that somebody who may has named;
+//! whatever the guest says is believed of this workspace only.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderValue, Method, header};
 use rigbox_store::apps::AppRow;
 use rigbox_types::{
-    Status,
+    Authorised, Status, WorkspaceId,
     api::services::LogSourceType,
     guest::{
         ExecRequest, ExecResult, ListListeningPortsResponse, ListeningPort, ServicesResponse,
@@ -43,20 +43,27 @@ const TEXT_MAX_LEN: usize = 500;
 pub(super) struct Unit {
     /// Its name for systemd.
     pub(super) name: String,
+    /// Whether the primary log source names it, which takes the right to enter the workspace. The name
+    /// and the port of an app may be changed by who may not.
+    pub(super) is_named: bool,
     /// systemd's word.
     pub(super) state: String,
     /// Where its process listens.
     pub(super) ports: Vec<u16>,
 }
 
-/// The agent of an app's workspace, where that runs.
-pub(super) fn agent(control: &Control, about: &ForApp) -> ApiResult<Option<Agent>> {
+/// The agent of an app's workspace, where that runs, for what the caller has the right to.
+pub(super) fn agent(
+    control: &Control,
+    about: &ForApp,
+    workspace: &Authorised<WorkspaceId>,
+) -> ApiResult<Option<Agent>> {
     let row = &about.row;
     if row.status != Status::Running {
         return Ok(None);
     }
     let Some(address) = &row.address else { return Ok(None) };
-    Ok(Some(Agent::new(control.hosts.client(&row.host, address)?, &about.workspace)))
+    Ok(Some(Agent::new(control.hosts.client(&row.host, address)?, workspace)))
 }
 
 /// The unit of an app, if it has one: that of its primary log source, the one of its name, or the one
@@ -98,6 +105,7 @@ fn choose(
     let own = ports.iter().filter(|at| found.pid.is_some() && at.pid == found.pid);
     Some(Unit {
         name: found.unit.clone(),
+        is_named: named == Some(found.unit.as_str()),
         state: state(&found.active_state),
         ports: own.map(|at| at.port).collect(),
     })

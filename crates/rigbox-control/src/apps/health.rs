@@ -22,7 +22,7 @@ pub(crate) async fn app_health(
     about: ForApp,
 ) -> ApiResult<Json<AppHealthResponse>> {
     let row = &about.row;
-    let Some(agent) = guest::agent(&control, &about)? else {
+    let Some(agent) = guest::agent(&control, &about, &about.workspace)? else {
         return Ok(Json(AppHealthResponse {
             live: false,
             port_open: false,

@@ -1,12 +1,13 @@
 //! Where an app's logs are, and what is in them.
 //! Invariants: a unit is read through the guest's journal; a file with no more rights than the user that
-//! people work as inside; who may see an app reads only the places that somebody who may change it has
-//! named.
+//! people work as inside; only who may enter the workspace names a place in it; who may no more than see
+//! the app reads its primary unit, other units take the right to see the workspace, and files, as
+//! everywhere, the right to enter it.
 
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::State,
     response::{Response, sse::Event},
@@ -15,7 +16,7 @@ use futures_util::stream;
 use http::{HeaderMap, Method};
 use rigbox_store::app_log_sources::{AppLogSourceRow, LogPlace};
 use rigbox_types::{
-    AppLogSourceId,
+    AppLogSourceId, Authorised, Right, WorkspaceId,
     api::{
         app_logs::{
             AppLogSource, CreateAppLogSourceRequest, GetAppLogSourceResponse, GetAppLogsResponse,
@@ -33,6 +34,7 @@ use rigbox_types::{
 
 use super::guest;
 use crate::{
+    access_control::Permit,
     control::Control,
     error::{ApiError, ApiResult},
     guest::{
@@ -77,6 +79,7 @@ pub(crate) async fn app_log_source_create(
         display_name: request.display_name,
         is_primary: request.is_primary.unwrap_or_default(),
     };
+    name_place(&control, &about).await?;
     check(&place)?;
     let id = AppLogSourceId::from_random(random().map_err(ApiError::internal)?);
     let row = control.store.app_log_sources().insert((about.id.target(), id), &place).await?;
@@ -92,7 +95,7 @@ pub(crate) async fn app_log_source_update(
 ) -> ApiResult<Json<GetAppLogSourceResponse>> {
     let sources = control.store.app_log_sources();
     let now = find(&control, &about, Some(id)).await?;
-    let mut place = now.place;
+    let mut place = now.place.clone();
     place.source_type = request.source_type.unwrap_or(place.source_type);
     place.source_ref = request.source_ref.unwrap_or(place.source_ref);
     place.display_name = match request.display_name {
@@ -100,8 +103,18 @@ pub(crate) async fn app_log_source_update(
         other => other.or_keep_optional(place.display_name),
     };
     place.is_primary = request.is_primary.unwrap_or(place.is_primary);
+    let renamed = LogPlace { display_name: place.display_name.clone(), ..now.place };
+    let is_moved = place != renamed;
+    if is_moved {
+        name_place(&control, &about).await?;
+    }
     check(&place)?;
-    let row = sources.change((about.id.target(), id), |kept| *kept = place).await?;
+    let edit = |kept: &mut LogPlace| match is_moved {
+        true => *kept = place,
+        // Where it is now may be another place than it was a moment ago.
+        false => kept.display_name = place.display_name,
+    };
+    let row = sources.change((about.id.target(), id), edit).await?;
     Ok(Json(GetAppLogSourceResponse { source: view(row) }))
 }
 
@@ -121,7 +134,8 @@ pub(crate) async fn app_logs(
     about: ForApp,
 ) -> ApiResult<Json<GetAppLogsResponse>> {
     let source = asked(&control, &about).await?;
-    let agent = running(&control, &about, "read its logs")?;
+    let workspace = may_read(&control, &about, &source).await?;
+    let agent = running(&control, (&about, &workspace), "read its logs")?;
     let page = match source.place.source_type {
         LogSourceType::SystemdUnit => journal(&agent, &about, &source.place.source_ref).await?,
         LogSourceType::FilePath => file(&agent, &about, &source.place.source_ref).await?,
@@ -137,12 +151,19 @@ pub(crate) async fn app_logs_stream(
     State(control): State<Arc<Control>>,
     headers: HeaderMap,
     about: ForApp,
+    // After the app: for what is no app's id there is none.
+    Extension(permit): Extension<Permit>,
 ) -> ApiResult<Response> {
     let source = asked(&control, &about).await?;
+    if let Some((right, _)) = taken_by(&source) {
+        // What is followed ends with this right, too.
+        permit.also(right, about.row.workspace.clone());
+    }
+    let workspace = may_read(&control, &about, &source).await?;
     if source.place.source_type != LogSourceType::SystemdUnit {
         return Err(unsupported("follow anything but units: read pages instead"));
     }
-    let agent = running(&control, &about, "follow its logs")?;
+    let agent = running(&control, (&about, &workspace), "follow its logs")?;
     // What the reader saw last beats where it once began.
     let cursor = sse::last_event_id(&headers).or_else(|| about.params.text("cursor"));
     let pairs = [Some(("unit", source.place.source_ref.as_str())), cursor.map(|at| ("cursor", at))];
@@ -222,9 +243,45 @@ async fn find(
     found.ok_or_else(|| ApiError::not_found("log source"))
 }
 
-fn running(control: &Control, about: &ForApp, verb: &str) -> ApiResult<Agent> {
+/// Whoever names a place chooses what others read, and which unit is stopped with the app.
+async fn name_place(control: &Control, about: &ForApp) -> ApiResult<()> {
+    let asked = (Right::WorkspaceEnter, "to name a place in the workspace as a log source");
+    about.beyond(control, asked).await.map(drop)
+}
+
+/// The right to the workspace that reading a source takes beside the one to the app.
+fn taken_by(source: &AppLogSourceRow) -> Option<(Right, &'static str)> {
+    match source.place.source_type {
+        LogSourceType::SystemdUnit if source.place.is_primary => None,
+        LogSourceType::SystemdUnit => {
+            Some((Right::WorkspaceRead, "to read a unit other than that of the primary log source"))
+        }
+        LogSourceType::FilePath => Some((Right::WorkspaceEnter, "to read a file")),
+        LogSourceType::DockerContainer => {
+            Some((Right::WorkspaceEnter, "to read the output of a container"))
+        }
+    }
+}
+
+/// The proof that the caller may read what a source names.
+async fn may_read(
+    control: &Control,
+    about: &ForApp,
+    source: &AppLogSourceRow,
+) -> ApiResult<Authorised<WorkspaceId>> {
+    match taken_by(source) {
+        None => Ok(about.workspace.clone()),
+        Some(asked) => about.beyond(control, asked).await,
+    }
+}
+
+fn running(
+    control: &Control,
+    (about, workspace): (&ForApp, &Authorised<WorkspaceId>),
+    verb: &str,
+) -> ApiResult<Agent> {
     check_running(about.row.status, verb)?;
-    let agent = guest::agent(control, about)?;
+    let agent = guest::agent(control, about, workspace)?;
     agent.ok_or_else(|| ApiError::unavailable("the workspace has no host yet", 2))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 use rigbox_store::{apps::AppRow, workspaces::WorkspaceRow};
 use rigbox_types::{
-    AccountId, AppId, Authorised, Principal, WorkspaceId,
+    AccountId, AppId, Authorised, Principal, Right, WorkspaceId,
     access::{InvalidAccess, ResourceRef, Role},
     api::error::ErrorCode,
     authz::{Denied, Resource, Standing, authorise, role},
@@ -116,6 +116,24 @@ pub(crate) struct ForApp {
     pub(crate) principal: Principal,
     /// The query.
     pub(crate) params: Params,
+}
+
+impl ForApp {
+    /// The proof that the caller may do `right` to the workspace itself, for what of an app reaches
+    /// further into it than the app's port. Who sees an app is told its workspace's id, so a refusal
+    /// hides nothing and says what is missing.
+    ///
+    /// # Errors
+    /// Forbidden with `what` and the right, or the workspace is gone.
+    pub(crate) async fn beyond(
+        &self,
+        control: &Control,
+        (right, what): (Right, &str),
+    ) -> ApiResult<Authorised<WorkspaceId>> {
+        let row = control.workspace(&self.row.workspace).await?;
+        let facts = of_workspace(&control.store, &self.principal, &row).await?;
+        authorise(&self.principal, right, &facts, row.id).map_err(|_| ApiError::lacks(right, what))
+    }
 }
 
 /// A request whose document says what it is about; its handler decides the right.

@@ -9,6 +9,7 @@
 mod access_control;
 mod agent;
 mod api_keys;
+mod app_rights;
 mod apps;
 mod audit;
 mod browser;
