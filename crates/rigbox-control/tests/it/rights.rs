@@ -1,6 +1,8 @@
 //! Who may call what: every row of the endpoint table, for every kind of caller, on an object of the
 //! account and on somebody else's. What is expected is written down here and asked of nobody.
 
+mod scene;
+
 use http_body_util::BodyExt as _;
 use rigbox_types::{
     Right,
@@ -8,12 +10,8 @@ use rigbox_types::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    client::Client,
-    people::{account, grant, key, revoke, session, user},
-    ssh_keys,
-    world::{World, id},
-};
+use self::scene::Scene;
+use crate::{client::Client, people::account, world::World};
 
 /// How a request ends, as far as rights go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +47,15 @@ enum About {
     OfAccount,
     /// One app, in the path.
     App,
+    /// One app, by its reference.
+    OfApp,
     /// A workspace that an app is to be made in.
     InWorkspace,
 }
 
 const SESSIONS: &str = "/auth/sessions";
 
-const COUNT: usize = 16;
+const COUNT: usize = 21;
 
 /// The order of the columns of [`expected`].
 const CALLERS: [&str; COUNT] = [
@@ -75,6 +75,11 @@ const CALLERS: [&str; COUNT] = [
     "an admin of the account",
     "an owner of the account",
     "a former member",
+    "the owner's key of this app",
+    "a viewer of the app",
+    "a developer of the app",
+    "an admin of the app",
+    "an owner of the app",
 ];
 
 const ROLES: [&str; 4] = ["viewer", "developer", "admin", "owner"];
@@ -83,7 +88,8 @@ const ROLES: [&str; 4] = ["viewer", "developer", "admin", "owner"];
 type Row = ([Outcome; 7], [Outcome; 4], [Outcome; 4]);
 
 /// For each caller: on the owner's object, and on that of the other user, where members are like
-/// strangers. A former member is a stranger everywhere.
+/// strangers. A former member is a stranger everywhere, and to all but the app so is who has a role on
+/// that alone.
 fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
     let (own, other): (Row, [Outcome; 7]) = match (right, about) {
         (Right::Public, About::Account) => return [[Y; COUNT]; 2],
@@ -97,7 +103,12 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
         // Only the operator, and that only with a whole key.
         (
             Right::Administer,
-            About::Account | About::User | About::Plan | About::OfWorkspace | About::OfAccount,
+            About::Account
+            | About::User
+            | About::Plan
+            | About::OfWorkspace
+            | About::OfAccount
+            | About::OfApp,
         ) => return [all([U, F, F, F, F, F, Y], F); 2],
         // An operator has no way to the things of others' accounts, and no role opens them.
         (Right::AccountRead, About::Thing(_)) => {
@@ -114,7 +125,7 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
         }
         (Right::WorkspaceRead, About::Workspace)
         | (Right::AppRead, About::App)
-        | (Right::AccessRead, About::OfWorkspace) => {
+        | (Right::AccessRead, About::OfWorkspace | About::OfApp) => {
             (([U, Y, Y, Y, N, N, Y], [Y; 4], [Y; 4]), [U, N, N, N, N, Y, Y])
         }
         (Right::WorkspaceOperate | Right::WorkspaceEnter, About::Workspace)
@@ -126,7 +137,7 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
             (([U, Y, F, Y, N, N, Y], [F, F, Y, Y], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
         }
         // Who lets others in has a whole key.
-        (Right::AccessWrite, About::OfWorkspace) => {
+        (Right::AccessWrite, About::OfWorkspace | About::OfApp) => {
             (([U, Y, F, F, N, N, Y], [F, F, Y, Y], [F, F, Y, Y]), [U, N, N, N, N, Y, Y])
         }
         (Right::AccessRead, About::OfAccount) => {
@@ -141,14 +152,50 @@ fn expected(right: Right, about: About) -> [[Outcome; COUNT]; 2] {
     let mut first = all(others, N);
     first[7..11].copy_from_slice(&of_workspace);
     first[11..15].copy_from_slice(&of_account);
+    if let Some(of_app) = of_app(right, about) {
+        first[16..].copy_from_slice(&of_app);
+    }
     [first, all(other, N)]
 }
 
-/// The same for everybody who is or was a member.
+/// The same for everybody who is or was a member. A key of an app is like one of another workspace.
 fn all(others: [Outcome; 7], members: Outcome) -> [Outcome; COUNT] {
     let mut row = [members; COUNT];
     row[..7].copy_from_slice(&others);
+    row[16] = others[4];
     row
+}
+
+/// Of the key of the app, and of those with a role on it alone; none where that is nothing to them.
+fn of_app(right: Right, about: About) -> Option<[Outcome; 5]> {
+    match (right, about) {
+        (Right::AppRead, About::App) | (Right::AccessRead, About::OfApp) => Some([Y; 5]),
+        (Right::AppOperate, About::App) => Some([Y, F, Y, Y, Y]),
+        (Right::AppWrite, About::App) => Some([Y, F, F, Y, Y]),
+        // Who lets others in has a whole key.
+        (Right::AccessWrite, About::OfApp) => Some([F, F, F, Y, Y]),
+        _ => None,
+    }
+}
+
+/// Whether an operation on an app reaches further into the workspace than the app's port, as this test
+/// asks it: a file of logs is named, or read.
+fn is_beyond_the_app(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::AppLogSourceCreate | Operation::AppLogs | Operation::AppLogsStream
+    )
+}
+
+/// That takes the right to enter the workspace, too, and who sees the app is told so.
+fn and_may_enter(mut columns: [[Outcome; COUNT]; 2]) -> [[Outcome; COUNT]; 2] {
+    let enters = expected(Right::WorkspaceEnter, About::Workspace);
+    for (to_app, enters) in columns.iter_mut().flatten().zip(enters.into_iter().flatten()) {
+        if *to_app == Y && enters != Y {
+            *to_app = F;
+        }
+    }
+    columns
 }
 
 /// What a row can be about. A path that is not known here must be thought about before it is let in.
@@ -184,107 +231,9 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         ["plans", "{name}"] => &[About::Plan],
         ["access-control", "bindings" | "principals" | "simulate" | "tags"]
         | ["access-control", "throttle-binding" | "throttle-presets"] => {
-            &[About::OfWorkspace, About::OfAccount]
+            &[About::OfWorkspace, About::OfAccount, About::OfApp]
         }
         _ => panic!("nothing says who may call {}", row.path),
-    }
-}
-
-/// Everybody who calls, and what they call about.
-struct Scene {
-    callers: Vec<Client>,
-    /// A workspace of the owner, and one of the other user.
-    workspaces: [String; 2],
-    /// The app that was last made in each.
-    apps: [Option<String>; 2],
-    made: u32,
-}
-
-impl Scene {
-    async fn new(world: &World) -> Self {
-        let (owner, other) = (user(world, 1).await, user(world, 2).await);
-        // Somebody to be given roles.
-        user(world, SOMEBODY).await;
-        let workspace = async |api: &Client, name: &str| {
-            let body = json!({ "name": name, "template_id": "tiny" });
-            id(&api.json("POST", "/workspaces", body).await.expect(201))
-        };
-        let this = workspace(&owner, "this").await;
-        let beside = workspace(&owner, "beside").await;
-        let theirs = workspace(&other, "theirs").await;
-        let mut callers = vec![
-            world.api.stranger(),
-            owner.clone(),
-            key(&owner, &["read"]).await.1,
-            key(&owner, &[&format!("workspace:{this}")]).await.1,
-            key(&owner, &[&format!("workspace:{beside}")]).await.1,
-            other,
-            world.api.clone(),
-        ];
-        let mut number = 10;
-        for resource in [format!("workspace:{this}"), format!("account:{}", account(1))] {
-            for role in ROLES {
-                number += 1;
-                callers.push(user(world, number).await);
-                grant(&owner, number, &resource, role).await;
-            }
-        }
-        number += 1;
-        callers.push(user(world, number).await);
-        for resource in [format!("workspace:{this}"), format!("account:{}", account(1))] {
-            grant(&owner, number, &resource, "owner").await;
-            revoke(&owner, number, &resource, "owner").await;
-        }
-        Self { callers, workspaces: [this, theirs], apps: [None, None], made: 0 }
-    }
-
-    /// The object of one request; a thing is a new one, because the request before may have ended
-    /// its own. `whose` is 0 for the owner and 1 for the other user.
-    async fn object(&mut self, world: &World, about: About, whose: usize) -> String {
-        let of = account(if whose == 0 { 1 } else { 2 });
-        let noun = match about {
-            About::Account => return String::new(),
-            About::Workspace | About::InWorkspace => return self.workspaces[whose].clone(),
-            About::User | About::Owner => return of.to_string(),
-            // Nobody makes one for a caller that is there already.
-            About::Thing(SESSIONS) => {
-                return session(world, if whose == 0 { 1 } else { 2 }).await.0;
-            }
-            About::OfWorkspace => return format!("workspace:{}", self.workspaces[whose]),
-            About::OfAccount => return format!("account:{of}"),
-            About::Thing(noun) => noun,
-            About::App => "/apps",
-            About::Plan => "/plans",
-        };
-        let maker = self.callers[if whose == 0 { 1 } else { 5 }].clone();
-        if let Some(app) = self.apps[whose].as_ref().filter(|_| about == About::App)
-            && maker.get(&format!("/apps/{app}")).await.status == 200
-        {
-            return app.clone();
-        }
-        self.made += 1;
-        let name = format!("n{}", self.made);
-        if about == About::Plan {
-            // Only the operator makes one.
-            self.callers[6].json("POST", noun, json!({ "name": name })).await.expect(201);
-            return name;
-        }
-        let body = match noun {
-            "/setup-scripts" => json!({ "name": name, "content": "" }),
-            "/service-specs" => json!({ "name": name, "exec_start": "/bin/true" }),
-            "/apps" => json!({ "name": name, "workspace_id": self.workspaces[whose] }),
-            "/ssh-keys" => {
-                json!({ "name": name, "public_key": ssh_keys::key(u8::try_from(self.made % 251).unwrap()) })
-            }
-            _ => json!({ "name": name }),
-        };
-        let made: Value = maker.json("POST", noun, body).await.expect(201);
-        let made = if noun == "/apps" { &made["app"] } else { &made };
-        let id = made["id"].as_str().unwrap().to_owned();
-        if about == About::App {
-            self.apps[whose] = Some(id.clone());
-        }
-        id
     }
 }
 
@@ -298,7 +247,10 @@ fn document(row: &Endpoint, about: About, object: &str) -> String {
         // A name that no app may have.
         return json!({ "name": "www", "workspace_id": object }).to_string();
     }
-    if !matches!(about, About::OfWorkspace | About::OfAccount) {
+    if row.operation == Operation::AppLogSourceCreate {
+        return scene::SOURCE.to_owned();
+    }
+    if !matches!(about, About::OfWorkspace | About::OfAccount | About::OfApp) {
         return "{}".to_owned();
     }
     let somebody = format!("user:{}", account(SOMEBODY));
@@ -351,7 +303,7 @@ async fn outcome(caller: &Client, row: &Endpoint, about: About, object: &str) ->
     // Something may be missing in or on an object that is not.
     let missing = match about {
         About::Workspace | About::OfWorkspace | About::InWorkspace => Some("workspace not found"),
-        About::App => Some("app not found"),
+        About::App | About::OfApp => Some("app not found"),
         About::Owner | About::OfAccount => Some("account not found"),
         About::Account | About::User | About::Plan | About::Thing(_) => None,
     };
@@ -376,7 +328,11 @@ const SOMEBODY: u8 = 99;
 fn cases(row: &Endpoint) -> Vec<(About, usize, usize, Outcome)> {
     let mut cases = Vec::new();
     for about in abouts(row) {
-        for (whose, columns) in expected(row.right, *about).into_iter().enumerate() {
+        let mut wanted = expected(row.right, *about);
+        if is_beyond_the_app(row.operation) {
+            wanted = and_may_enter(wanted);
+        }
+        for (whose, columns) in wanted.into_iter().enumerate() {
             let of_callers = columns.into_iter().enumerate();
             cases.extend(of_callers.map(|(number, wanted)| (*about, whose, number, wanted)));
         }
