@@ -30,6 +30,7 @@ mod links;
 mod metrics;
 mod neighbours;
 mod oidc;
+mod page_rights;
 mod pages;
 mod people;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]
