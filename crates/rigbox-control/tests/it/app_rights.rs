@@ -171,11 +171,13 @@ async fn what_is_followed_ends_with_the_right_to_the_workspace() {
         let path = format!("/apps/{}/logs/stream?source_id={source}", scene.app);
         let response = scene.viewer.open(scene.viewer.request("GET", &path, "".into())).await;
         assert_eq!(response.status(), 200);
-        tokio::spawn(async { drop(response.into_body().collect().await) })
+        response.into_body()
     };
-    let (of_app, of_workspace) = (follow(&own).await, follow(&unit).await);
+    let of_app = tokio::spawn(follow(&own).await.collect());
+    let of_workspace = follow(&unit).await.collect();
     revoke(&scene.owner, VIEWER, &resource, "viewer").await;
-    timeout(PATIENCE, of_workspace).await.expect("the journal ends").unwrap();
+    // Whether it ends in order or breaks off is its own matter.
+    drop(timeout(PATIENCE, of_workspace).await.expect("the journal ends"));
     // The role on the app is still there.
     assert!(!of_app.is_finished());
 }

@@ -67,7 +67,7 @@ fn routes(code: &str) -> Vec<(&'static str, String)> {
         for (word, method) in
             [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("any(", "DELETE")]
         {
-            let mut handlers = handlers.split(|c: char| c == '.' || c == ' ');
+            let mut handlers = handlers.split(['.', ' ']);
             if handlers.any(|handler| handler.starts_with(word)) {
                 found.push((method, path.trim_matches('"').to_owned()));
             }
