@@ -79,9 +79,9 @@ fn the_last_requests_are_listed_and_followed() {
         &format!("{}… 7 more, not listed\n{}", line("/a"), line("/b")),
         "",
     );
-    world.server.on(&list, Reply::Json(200, first.clone()));
     let ended = world.rig("app logs my-api --requests --lines 5000 -o json");
     assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), first);
+    let world = World::with_apps(&[app("my-api", 3000, "private")]);
     world.server.on(&list, Reply::Json(200, page(json!([]), 0)));
     world.rig("app logs my-api --requests --lines 5000").is(
         0,
