@@ -8,6 +8,7 @@ pub mod api;
 pub mod app_name;
 pub mod authz;
 pub mod credits;
+pub mod ed25519_key;
 pub mod edge;
 pub mod email;
 pub mod endpoint;
@@ -30,6 +31,7 @@ pub mod time;
 pub use app_name::{AppName, Unusable};
 pub use authz::{Authorised, Credential, Principal, Right};
 pub use credits::{Credits, InvalidCredits, Month};
+pub use ed25519_key::{Ed25519Key, InvalidEd25519Key};
 pub use email::{Email, InvalidEmail};
 pub use failure::Failure;
 pub use id::{

@@ -52,6 +52,7 @@ pub(super) async fn assignment(
             authorized_keys: ssh_keys::authorized_keys(control, account).await?,
             setup_scripts,
             services,
+            ssh: None,
         },
     })
 }

@@ -4,7 +4,7 @@ use rigbox_types::{
     SetupScriptId, Timestamp,
     api::{service_specs::RestartPolicy, setup_scripts::RunOn},
     guest::{Hello, SetupRequest, SetupState, ShutdownKind},
-    host::{AssignedScript, AssignedService, GuestSetup},
+    host::{AssignedScript, AssignedService, GuestSetup, SshTrust},
 };
 
 use crate::world::{PATIENCE, World, developer_uid, file_system, is_root, mode};
@@ -35,6 +35,7 @@ fn request(workspace: &str) -> SetupRequest {
             authorized_keys: vec!["ssh-ed25519 AAAA me".to_owned()],
             setup_scripts: Vec::new(),
             services: Vec::new(),
+            ssh: None,
         },
     }
 }
@@ -273,6 +274,35 @@ async fn each_disk_has_an_identity_of_its_own_and_a_copy_gets_another() {
     for (old, new) in first.iter().zip(identity(&world)) {
         assert_ne!(*old, new);
     }
+}
+
+#[tokio::test]
+async fn whose_certificates_open_the_workspace_is_told_and_taken_back() {
+    let world = World::vsock().await;
+    let mut told = request("ws-aaaaaaaa");
+    let authority =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaye/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ";
+    let principal = "ws-aaaaaaaa".to_owned();
+    told.guest.ssh = Some(SshTrust { authority: authority.to_owned(), principal });
+    let report = world.agent.setup(&told).await.unwrap().report;
+    assert_eq!(report.problems, Vec::<String>::new());
+    let principals = "/etc/ssh/rigbox/principals/developer";
+    assert_eq!(world.read("/etc/ssh/rigbox/authority.pub"), format!("{authority}\n"));
+    assert_eq!(world.read(principals), "ws-aaaaaaaa\n");
+    // Only root may write on the way to them, or the server would not take them.
+    for path in ["/etc/ssh/rigbox", "/etc/ssh/rigbox/principals"] {
+        assert_eq!(mode(&world.guest_path(path)), 0o755);
+    }
+    if let Some(trust) = &mut told.guest.ssh {
+        trust.principal = "command=\"sh\" ws-aaaaaaaa".to_owned();
+    }
+    let report = world.agent.setup(&told).await.unwrap().report;
+    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
+    assert!(!world.guest_path(principals).exists());
+    told.guest.ssh = None;
+    let report = world.agent.setup(&told).await.unwrap().report;
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(!world.guest_path("/etc/ssh/rigbox/authority.pub").exists());
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub(crate) fn assignment(desired: Desired) -> Assignment {
             authorized_keys: Vec::new(),
             setup_scripts: Vec::new(),
             services: Vec::new(),
+            ssh: None,
         },
     }
 }

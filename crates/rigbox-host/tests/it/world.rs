@@ -270,6 +270,7 @@ pub(crate) fn assignment(n: u8, desired: Desired) -> Assignment {
             authorized_keys: Vec::new(),
             setup_scripts: Vec::new(),
             services: Vec::new(),
+            ssh: None,
         },
     }
 }

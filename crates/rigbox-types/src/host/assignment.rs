@@ -121,6 +121,9 @@ pub struct GuestSetup {
     pub setup_scripts: Vec<AssignedScript>,
     /// Units of the workspace.
     pub services: Vec<AssignedService>,
+    /// Whose certificates open the guest's SSH server; none: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshTrust>,
 }
 
 impl fmt::Debug for GuestSetup {
@@ -131,8 +134,18 @@ impl fmt::Debug for GuestSetup {
             .field("authorized_keys", &self.authorized_keys.len())
             .field("setup_scripts", &self.setup_scripts.len())
             .field("services", &self.services.len())
+            .field("ssh", &self.ssh)
             .finish_non_exhaustive()
     }
+}
+
+/// Which certificates of users let in to a workspace as its default user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshTrust {
+    /// The key that signs them: one public key as `ssh-ed25519 AAAA…`, see [`crate::Ed25519Key`].
+    pub authority: String,
+    /// What a certificate has to name: the workspace's id, so that one for another opens nothing.
+    pub principal: String,
 }
 
 /// A setup script as the guest runs it.

@@ -7,7 +7,7 @@ mod observation;
 
 pub use assignment::{
     AssignedScript, AssignedService, Assignment, Egress, EgressMode, GuestSetup, Resources, Speed,
-    WatchEvent,
+    SshTrust, WatchEvent,
 };
 pub use backup::{CopyEvent, CopyState, DiskCopy, PutAnswer, PutEvent};
 pub use observation::{

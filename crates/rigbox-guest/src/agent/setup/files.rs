@@ -12,7 +12,7 @@ use std::{
 use rigbox_types::{RegionName, Timestamp, WorkspaceId, WorkspaceName, host::GuestSetup};
 use serde::Serialize;
 
-use super::Problems;
+use super::{Problems, trust};
 use crate::agent::{
     environment,
     root::{Root, read_text, write_told, write_whole},
@@ -76,6 +76,7 @@ pub(super) fn write(
     problems.note("the environment", with_rights_of(user, || env(root, user, &setup.env)));
     let keys = with_rights_of(user, || authorized_keys(root, user, &setup.authorized_keys));
     problems.note("authorized_keys", keys);
+    problems.all.extend(trust::write(root, user, setup.ssh.as_ref()));
     problems.all
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod identity;
 mod scripts;
 mod state;
+mod trust;
 mod units;
 
 use std::{io, time::Duration};
