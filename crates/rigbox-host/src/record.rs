@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_types::{
-    Generation, Timestamp, WorkspaceId,
+    Ed25519Key, Generation, Timestamp, WorkspaceId,
     host::{Assignment, DriverName},
 };
 use rigbox_vmm::{ProcessId, VmSpec};
@@ -116,13 +116,16 @@ pub enum Ending {
     Doomed,
 }
 
-/// What the guest was told at its last set-up.
+/// What the guest was told at its last set-up, and what it said of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Digest of what it was told.
     pub digest: String,
     /// When it first said that it is ready.
     pub ready_at: Timestamp,
+    /// What it said that its SSH server is known by, then or soon after.
+    #[serde(default)]
+    pub ssh_host_key: Option<Ed25519Key>,
 }
 
 /// Why a record could not be read or written.

@@ -210,9 +210,11 @@ fn size(observation: &Observation) -> usize {
 
 /// Whether two observations say the same, whenever they were made.
 fn same(one: &Observation, other: &Observation) -> bool {
-    let Observation { workspace, generation, observed, failure, ready_at, setup, .. } = other;
+    let Observation { workspace, generation, observed, failure, .. } = other;
+    let Observation { ready_at, setup, ssh_host_key, .. } = other;
     (&one.workspace, one.generation, one.observed) == (workspace, *generation, *observed)
         && (&one.failure, one.ready_at, &one.setup) == (failure, *ready_at, setup)
+        && one.ssh_host_key == *ssh_host_key
 }
 
 #[cfg(test)]
@@ -230,6 +232,7 @@ mod tests {
             failure: None,
             ready_at: None,
             setup: Vec::new(),
+            ssh_host_key: None,
             observed_at: Timestamp::from_micros(i64::from(n)),
         }
     }
@@ -245,6 +248,12 @@ mod tests {
         assert_eq!(said[0].observed, Observed::Running);
         assert_eq!(said[0].sequence, Sequence { incarnation: 3, count: 2 });
         assert!(reports.take().is_empty());
+        // The host key of a new disk comes after everything else.
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaye/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ";
+        let ssh_host_key = Some(key.parse().unwrap());
+        reports.submit(Observation { ssh_host_key, ..observation(1, Observed::Running) });
+        assert_eq!(reports.take().len(), 1);
     }
 
     #[test]

@@ -283,7 +283,7 @@ impl Workspace {
         let reality = self.reality(assignment);
         let observed = observe(&self.record, assignment, &reality);
         let running = observed == Observed::Running;
-        let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref());
+        let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref()).filter(|_| running);
         if !self.is_orphan {
             self.host.reports.submit(Observation {
                 workspace: self.record.workspace.clone(),
@@ -291,8 +291,9 @@ impl Workspace {
                 observed,
                 sequence: rigbox_types::host::Sequence::default(),
                 failure: failure(&self.record, assignment, observed),
-                ready_at: told.filter(|_| running).map(|told| told.ready_at),
+                ready_at: told.map(|told| told.ready_at),
                 setup: self.live.setup.clone(),
+                ssh_host_key: told.and_then(|told| told.ssh_host_key.clone()),
                 observed_at: clock::now(),
             });
         }

@@ -181,6 +181,7 @@ impl Host {
             failure: None,
             ready_at: None,
             setup: Vec::new(),
+            ssh_host_key: None,
             observed_at: Timestamp::from_micros(1_000_000),
         }
     }

@@ -2,7 +2,7 @@
 
 use rigbox_types::guest::Hello;
 
-use super::{Guest, clock};
+use super::{Guest, clock, setup};
 
 pub(crate) fn hello(guest: &Guest) -> Hello {
     let progress = guest.setup.progress();
@@ -15,5 +15,6 @@ pub(crate) fn hello(guest: &Guest) -> Hello {
         workspace: progress.workspace,
         setup_state: progress.state,
         setup: progress.results,
+        ssh_host_key: setup::ssh_host_key(&guest.root),
     }
 }

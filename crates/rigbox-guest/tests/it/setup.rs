@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _};
 
 use rigbox_types::{
-    SetupScriptId, Timestamp,
+    Ed25519Key, SetupScriptId, Timestamp,
     api::{service_specs::RestartPolicy, setup_scripts::RunOn},
     guest::{Hello, SetupRequest, SetupState, ShutdownKind},
     host::{AssignedScript, AssignedService, GuestSetup, SshTrust},
@@ -273,6 +273,29 @@ async fn each_disk_has_an_identity_of_its_own_and_a_copy_gets_another() {
     world.agent.setup(&request("ws-bbbbbbbb")).await.unwrap();
     for (old, new) in first.iter().zip(identity(&world)) {
         assert_ne!(*old, new);
+    }
+}
+
+#[tokio::test]
+async fn the_host_key_of_a_new_disk_is_said_when_the_setup_is_done_and_known_later() {
+    let world = World::vsock().await;
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    let said = done(&world).await.ssh_host_key.unwrap();
+    let line = world.read("/etc/ssh/ssh_host_ed25519_key.pub");
+    assert_eq!(line, format!("{said} root@workspace\n"));
+    assert!(said.parse::<Ed25519Key>().is_ok());
+    let world = reboot(world, "second-boot").await;
+    let answer = world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert_eq!(answer.report.hello.ssh_host_key, Some(said.clone()), "nothing is waited for");
+    let world = reboot(world, "third-boot").await;
+    let answer = world.agent.setup(&request("ws-bbbbbbbb")).await.unwrap();
+    let other = answer.report.hello.ssh_host_key.unwrap();
+    assert_ne!(other, said, "a copied disk has a key of its own");
+    // What is no key is nothing that is said.
+    let public = world.guest_path("/etc/ssh/ssh_host_ed25519_key.pub");
+    for odd in ["", "ssh-rsa AAAA root@workspace\n", "x"] {
+        fs::write(&public, odd).unwrap();
+        assert_eq!(world.agent.hello().await.unwrap().ssh_host_key, None);
     }
 }
 

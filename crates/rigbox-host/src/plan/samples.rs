@@ -97,7 +97,11 @@ pub(crate) fn running() -> Record {
         generation: Generation(4),
         process: Some(ProcessId { pid: 1, start_time_ticks: 1, boot: 1 }),
         ending: None,
-        told: Some(Told { digest: "d".to_owned(), ready_at: Timestamp::from_micros(5) }),
+        told: Some(Told {
+            digest: "d".to_owned(),
+            ready_at: Timestamp::from_micros(5),
+            ssh_host_key: None,
+        }),
     });
     record
 }

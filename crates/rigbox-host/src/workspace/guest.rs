@@ -7,8 +7,8 @@ use camino::Utf8PathBuf;
 use rigbox_fabric::task;
 use rigbox_guest::client::{Agent, AgentError, bridge};
 use rigbox_types::{
-    WorkspaceId,
-    guest::{SetupAnswer, SetupRequest, SetupState, ShutdownKind, setup::SCRIPT_MAX_S},
+    Ed25519Key, WorkspaceId,
+    guest::{Hello, SetupAnswer, SetupRequest, SetupState, ShutdownKind, setup::SCRIPT_MAX_S},
     host::{GuestSetup, SetupResult},
     limits::SETUP_MAX_COUNT,
 };
@@ -57,12 +57,22 @@ const FOLLOW_MARGIN: Duration = Duration::from_secs(3600);
 pub(crate) enum Event {
     /// The process is gone.
     Exited(u64),
-    /// The guest took what it was told, which had this digest.
-    Told(u64, String),
+    /// The guest took what it was told, which had this digest, and may have said what its SSH server
+    /// is known by.
+    Told(u64, String, Option<Ed25519Key>),
     /// The guest could not be told.
     TellFailed(u64, String),
-    /// How its setup scripts went so far.
-    Setup(u64, Vec<SetupResult>),
+    /// How far it is.
+    Heard(u64, Heard),
+}
+
+/// What a guest says while its setup scripts run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// How they went so far.
+    setup: Vec<SetupResult>,
+    /// What its SSH server is known by: on a new disk, its key is made meanwhile.
+    ssh_host_key: Option<Ed25519Key>,
 }
 
 /// Identifies what a guest is told, so that it is told again when that changes.
@@ -112,7 +122,7 @@ impl Workspace {
                 );
             }
             let event = match &told {
-                Ok(_) => Event::Told(epoch, digest),
+                Ok(answer) => Event::Told(epoch, digest, host_key(&answer.report.hello)),
                 Err(error) => Event::TellFailed(epoch, error.to_string()),
             };
             send(&notify, event).await;
@@ -172,23 +182,27 @@ impl Workspace {
                 tracing::info!(words = words.trim(), "VM ended");
                 self.live.gone();
             }
-            Event::Told(of, digest) if of == epoch => self.note_told(digest).await,
+            Event::Told(of, digest, key) if of == epoch => self.note_told(digest, key).await,
             Event::TellFailed(of, error) if of == epoch => {
                 tracing::warn!(%error, "guest not told what it is");
                 self.live.tell_at = Some(Instant::now() + TELL_PAUSE);
                 self.stop_telling();
             }
-            Event::Setup(of, results) if of == epoch => self.live.setup = results,
+            Event::Heard(of, heard) if of == epoch => {
+                self.live.setup = heard.setup;
+                self.note_host_key(heard.ssh_host_key).await;
+            }
             // Of a VM that is gone.
-            Event::Exited(_) | Event::Told(..) | Event::TellFailed(..) | Event::Setup(..) => {}
+            Event::Exited(_) | Event::Told(..) | Event::TellFailed(..) | Event::Heard(..) => {}
         }
     }
 
-    async fn note_told(&mut self, digest: String) {
+    async fn note_told(&mut self, digest: String, key: Option<Ed25519Key>) {
         fault::point(Point::TellBefore);
         let before = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref());
         let ready_at = before.map_or_else(clock::now, |told| told.ready_at);
-        let told = Told { digest, ready_at };
+        let ssh_host_key = key.or_else(|| before.and_then(|told| told.ssh_host_key.clone()));
+        let told = Told { digest, ready_at, ssh_host_key };
         let noted = self.write(|record| {
             if let Some(vm) = &mut record.vm {
                 vm.told = Some(told);
@@ -205,6 +219,24 @@ impl Workspace {
         }
         fault::point(Point::TellAfter);
         self.stop_telling();
+    }
+
+    /// Notes a key that was not known when the guest was told. Only the first: a guest that says
+    /// another one each time costs the disk nothing.
+    async fn note_host_key(&mut self, key: Option<Ed25519Key>) {
+        let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref());
+        if key.is_none() || told.is_none_or(|told| told.ssh_host_key.is_some()) {
+            return;
+        }
+        let noted = self.write(|record| {
+            if let Some(told) = record.vm.as_mut().and_then(|vm| vm.told.as_mut()) {
+                told.ssh_host_key = key;
+            }
+        });
+        if let Err(error) = noted.await {
+            // The guest says it again at its next set-up.
+            tracing::warn!(error = %error.chain(), "host key of a guest not written down");
+        }
     }
 
     fn stop_telling(&mut self) {
@@ -268,11 +300,12 @@ async fn follow_to_the_end(agent: &Agent, epoch: u64, notify: &mpsc::Sender<Even
         let pause = match agent.setup_done(SETUP_WAIT).await {
             Ok(hello) => {
                 let done = hello.setup_state == SetupState::Done;
-                let results = bounded(hello.setup);
+                let ssh_host_key = host_key(&hello);
+                let heard = Heard { setup: bounded(hello.setup), ssh_host_key };
                 // Only what is new is worth an observation.
-                if said.as_ref() != Some(&results) {
-                    send(notify, Event::Setup(epoch, results.clone())).await;
-                    said = Some(results);
+                if said.as_ref() != Some(&heard) {
+                    send(notify, Event::Heard(epoch, heard.clone())).await;
+                    said = Some(heard);
                 }
                 if done {
                     return;
@@ -316,6 +349,11 @@ async fn keep_bridge(socket: Utf8PathBuf, uds: Utf8PathBuf, cancel: Cancellation
         }
         cancel.run_until_cancelled(sleep(REPAIR_PAUSE)).await;
     }
+}
+
+/// What a guest says that its SSH server is known by, where that is a key.
+fn host_key(hello: &Hello) -> Option<Ed25519Key> {
+    hello.ssh_host_key.as_ref()?.parse().ok()
 }
 
 fn bounded(mut results: Vec<SetupResult>) -> Vec<SetupResult> {
@@ -385,6 +423,25 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 2, "at first, and after one pause");
+    }
+
+    #[test]
+    fn a_host_key_that_is_none_is_as_good_as_nothing() {
+        let check = |said: serde_json::Value, expected: Option<&str>| {
+            let mut hello = serde_json::json!({
+                "version": "0", "boot_id": "x", "uptime_ms": 0, "workspace": null, "ready": true,
+                "setup_state": "done", "system": "unknown", "setup": [],
+            });
+            hello["ssh_host_key"] = said;
+            let hello = serde_json::from_value(hello).unwrap();
+            assert_eq!(host_key(&hello).as_ref().map(Ed25519Key::as_str), expected);
+        };
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaye/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ";
+        check(key.into(), Some(key));
+        check(serde_json::Value::Null, None);
+        check(format!("{key} root@workspace").into(), None);
+        check("a".repeat(1 << 20).into(), None);
     }
 
     #[test]

@@ -24,6 +24,9 @@ use tokio::{
 /// Environment variables of a workspace that its guest listens to.
 pub(crate) const DEAF: &str = "TEST_DEAF";
 pub(crate) const CRASH: &str = "TEST_CRASH";
+/// What it says that its SSH server is known by: at once, or when the set-up has been answered.
+pub(crate) const HOST_KEY: &str = "TEST_HOST_KEY";
+pub(crate) const LATE_HOST_KEY: &str = "TEST_LATE_HOST_KEY";
 
 #[derive(Clone, Default)]
 struct Guest(Arc<Mutex<Option<SetupRequest>>>);
@@ -78,8 +81,10 @@ async fn setup(State(guest): State<Guest>, Json(request): Json<SetupRequest>) ->
         std::process::exit(1);
     }
     eprintln!("told: {}", serde_json::to_string(&request.guest.env).unwrap());
+    let at_once = request.guest.env.get(HOST_KEY).cloned();
     *guest.0.lock().unwrap() = Some(request);
-    Json(SetupReport { hello: guest.hello(), problems: Vec::new() })
+    let hello = Hello { ssh_host_key: at_once, ..guest.hello() };
+    Json(SetupReport { hello, problems: Vec::new() })
 }
 
 async fn shutdown(State(guest): State<Guest>, Json(_): Json<ShutdownRequest>) -> Json<()> {
@@ -93,6 +98,7 @@ async fn shutdown(State(guest): State<Guest>, Json(_): Json<ShutdownRequest>) ->
 impl Guest {
     fn hello(&self) -> Hello {
         let setup = self.0.lock().unwrap();
+        let env = |name| setup.as_ref().and_then(|setup| setup.guest.env.get(name).cloned());
         Hello {
             version: "test".to_owned(),
             boot_id: "test".to_owned(),
@@ -102,6 +108,7 @@ impl Guest {
             workspace: setup.as_ref().map(|setup| setup.workspace.clone()),
             setup_state: if setup.is_some() { SetupState::Done } else { SetupState::Waiting },
             setup: Vec::new(),
+            ssh_host_key: env(LATE_HOST_KEY).or_else(|| env(HOST_KEY)),
         }
     }
 }

@@ -3,10 +3,10 @@
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use rigbox_fabric::Body;
-use rigbox_types::{Desired, Observed};
+use rigbox_types::{Desired, Observed, host::Observation};
 
 use crate::{
-    guest::DEAF,
+    guest::{DEAF, HOST_KEY, LATE_HOST_KEY},
     world::{World, assignment},
 };
 
@@ -42,6 +42,42 @@ async fn a_workspace_is_created_stopped_started_and_deleted() {
     world.kill().await;
     world.down();
     world.down();
+}
+
+#[tokio::test]
+async fn what_a_guest_says_that_it_is_known_by_is_reported_and_outlives_the_agent() {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaye/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ";
+    let mut world = World::quick().await;
+    world.start();
+    for (n, name) in [(1, HOST_KEY), (2, LATE_HOST_KEY)] {
+        let mut wanted = assignment(n, Desired::Running);
+        wanted.guest.env.insert(name.to_owned(), KEY.to_owned());
+        let workspace = wanted.workspace.clone();
+        world.control.assign(wanted.clone());
+        let said = |of: &Observation| of.ssh_host_key.as_ref().is_some_and(|k| k.as_str() == KEY);
+        world
+            .control
+            .wait("the host key", |told| {
+                told.observations.get(&workspace).filter(|o| said(o)).map(drop)
+            })
+            .await;
+        // What is no key takes nothing back, and the guest may say nothing else any more.
+        wanted.guest.env.insert(name.to_owned(), "x".repeat(100_000));
+        let generation = world.control.assign(wanted.clone());
+        let before = world.control.wait_for(&workspace, generation, Observed::Running).await;
+        world.kill().await;
+        world.start();
+        let again = world.control.wait("the next agent", |told| {
+            let seen = told.observations.get(&workspace)?;
+            (seen.sequence.incarnation > before.sequence.incarnation).then(|| seen.clone())
+        });
+        assert!(said(&again.await));
+        wanted.desired = Desired::Stopped;
+        let generation = world.control.assign(wanted);
+        let stopped = world.control.wait_for(&workspace, generation, Observed::Stopped).await;
+        assert_eq!(stopped.ssh_host_key, None, "nobody says it any more");
+    }
 }
 
 #[tokio::test]

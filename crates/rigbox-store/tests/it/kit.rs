@@ -216,6 +216,7 @@ pub(crate) fn observation(
         failure: None,
         ready_at: None,
         setup: Vec::new(),
+        ssh_host_key: None,
         observed_at: Timestamp::from_micros(1_700_000_000 * SECOND),
     }
 }

@@ -25,6 +25,11 @@ pub struct Hello {
     pub setup_state: SetupState,
     /// How they went, in the order in which they ran.
     pub setup: Vec<SetupResult>,
+    /// What its SSH server is known by, as `ssh-ed25519 AAAA…`; none while there is no key yet, where
+    /// there is no such server, and from an agent that is too old to say. A guest may say anything:
+    /// [`crate::Ed25519Key`] tells a key from something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<String>,
 }
 
 /// How far the guest's init is.
@@ -57,7 +62,8 @@ pub enum SetupState {
     Done,
 }
 
-/// Query of `GET /hello`: how long to wait for [`SetupState::Done`], in milliseconds.
+/// Query of `GET /hello`: how long to wait for [`SetupState::Done`] and for the host key of a new
+/// disk, in milliseconds.
 pub const HELLO_WAIT_PARAM: &str = "wait_ms";
 
 /// Longest that one `GET /hello` waits.

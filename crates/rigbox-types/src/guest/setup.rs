@@ -133,6 +133,11 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_is_too_old_has_said_nothing_of_its_host_key() {
+        assert_eq!(answer(&json!(null), &[]).report.hello.ssh_host_key, None);
+    }
+
+    #[test]
     fn an_older_host_reads_the_answer_of_a_newer_agent() {
         let answer = answer(&json!(["disk_grow"]), &["the clock"]);
         let text = serde_json::to_string(&answer).unwrap();

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Failure, Generation, HostId, ImageName, Observed, RegionName, SetupScriptId, Timestamp,
-    WorkspaceId,
+    Ed25519Key, Failure, Generation, HostId, ImageName, Observed, RegionName, SetupScriptId,
+    Timestamp, WorkspaceId,
 };
 
 /// Orders the observations of one host: start time of the agent in microseconds, then a count.
@@ -37,6 +37,9 @@ pub struct Observation {
     pub ready_at: Option<Timestamp>,
     /// How the setup scripts of this boot went.
     pub setup: Vec<SetupResult>,
+    /// What the guest says that its SSH server is known by; none before it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<Ed25519Key>,
     /// When the host saw this.
     pub observed_at: Timestamp,
 }

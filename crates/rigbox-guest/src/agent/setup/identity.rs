@@ -3,14 +3,14 @@
 
 use std::{fs, io, path::Path};
 
-use rigbox_types::WorkspaceId;
+use rigbox_types::{Ed25519Key, WorkspaceId};
 use tracing::info;
 
 use super::{Problems, files};
 use crate::agent::{
     Guest,
     program::Program,
-    root::{Root, remove_if_there},
+    root::{Root, read_text, remove_if_there},
 };
 
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -63,6 +63,16 @@ fn forget(root: &Root) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The public half of the host key, without its comment; none where it is not there or is none.
+pub(super) fn public_host_key(root: &Root) -> Option<String> {
+    let key = root.path(SSH_FOLDER).join(HOST_KEY);
+    // A public half without the other one is of a key that is only being made.
+    let line = key.exists().then(|| read_text(&key.with_extension("pub")).ok()).flatten()?;
+    let mut words = line.split_whitespace();
+    let key: Ed25519Key = format!("{} {}", words.next()?, words.next()?).parse().ok()?;
+    Some(key.into())
 }
 
 /// systemd makes the id itself before we run; this is for other inits and for copies.

@@ -40,6 +40,17 @@ pub(crate) struct Setup {
     turn: Mutex<()>,
     /// One maker of host keys at a time.
     host_key: Mutex<()>,
+    /// Whether this agent has seen to the identity of the disk.
+    identity: watch::Sender<Identity>,
+}
+
+/// How far the identity of the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// Being made where something is missing.
+    Making,
+    /// There, or not to be had.
+    Settled,
 }
 
 impl Setup {
@@ -50,6 +61,7 @@ impl Setup {
             progress: watch::Sender::new(progress),
             turn: Mutex::new(()),
             host_key: Mutex::new(()),
+            identity: watch::Sender::new(Identity::Making),
         }
     }
 
@@ -58,10 +70,14 @@ impl Setup {
         self.progress.borrow().clone()
     }
 
-    /// Waits until scripts and services are done, or the time is over.
+    /// Waits until scripts and services are done and the identity is made, or the time is over.
     pub(crate) async fn done_within(&self, limit: Duration) {
-        let mut progress = self.progress.subscribe();
-        let done = progress.wait_for(|progress| progress.state == SetupState::Done);
+        let (mut progress, mut identity) = (self.progress.subscribe(), self.identity.subscribe());
+        let done = async {
+            // Who says so lives as long as the agent.
+            drop(progress.wait_for(|progress| progress.state == SetupState::Done).await);
+            drop(identity.wait_for(|identity| *identity == Identity::Settled).await);
+        };
         // Out of time is an answer too: the caller shows what there is.
         let _out_of_time = tokio::time::timeout(limit, done).await;
     }
@@ -81,9 +97,15 @@ pub(crate) async fn begin(guest: &Guest) {
     for problem in identity::ensure(guest).await {
         warn!(problem, "identity is not complete");
     }
+    guest.setup.identity.send_replace(Identity::Settled);
     if guest.setup.progress().pending.is_some() {
         scripts::spawn(guest.clone());
     }
+}
+
+/// What the guest's SSH server is known by, if it has a key.
+pub(crate) fn ssh_host_key(root: &super::root::Root) -> Option<String> {
+    identity::public_host_key(root)
 }
 
 /// Names of the units that set-up has made.
