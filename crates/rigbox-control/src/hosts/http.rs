@@ -11,6 +11,7 @@ use axum::{
 use futures_util::stream;
 use http::Method;
 use rigbox_fabric::{Body, Peer, task, watch::response};
+use rigbox_store::workspaces::ObservationOutcome;
 use rigbox_types::{
     HostId, Revision,
     api::error::ErrorCode,
@@ -120,9 +121,14 @@ async fn host_report(
     }
     let outcomes = control.store.workspaces().observe(&id, &report.observations).await?;
     for (observation, outcome) in report.observations.iter().zip(outcomes) {
+        let workspace = &observation.workspace;
+        if outcome == ObservationOutcome::OtherHostKey && control.other_host_keys.is_news(workspace)
+        {
+            tracing::warn!(host = %id, %workspace, "another SSH host key than before: ignored");
+        }
         tracing::debug!(
             host = %id,
-            workspace = %observation.workspace,
+            %workspace,
             observed = ?observation.observed,
             generation = observation.generation.0,
             ?outcome,

@@ -4,8 +4,11 @@
 //! dials a host to change anything.
 
 mod assignment;
+mod host_keys;
 pub(crate) mod http;
 mod inside;
 pub(crate) mod place;
 pub(crate) mod placement;
 mod watch;
+
+pub(crate) use host_keys::OtherHostKeys;

@@ -1,7 +1,14 @@
 //! What hosts ask.
 
+use std::sync::Arc;
+
 use http::Method;
-use rigbox_types::{Desired, Observed, Revision, WorkspaceId, host::Sequence};
+use rigbox_control::SystemClock;
+use rigbox_store::Store;
+use rigbox_types::{
+    Desired, Observed, Revision, WorkspaceId,
+    host::{Observation, Sequence},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -49,6 +56,38 @@ async fn an_older_observation_changes_nothing() {
     old.sequence = Sequence { incarnation: 0, count: 99_999 };
     world.host.report(vec![old]).await.unwrap();
     assert_eq!(world.status(&id).await, "running");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_key_that_is_seen_first_stays_whatever_a_guest_says_later() {
+    let world = World::start().await;
+    let id = world.running("a").await;
+    let store = Store::open(&world.store, Arc::new(SystemClock)).await.unwrap();
+    let [first, other] = ["Pay", "Pey"].map(|three| {
+        format!(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{three}e/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ"
+        )
+    });
+    for key in [&first, &other, &other, &first] {
+        let ssh_host_key = Some(key.parse().unwrap());
+        let seen = Observation { ssh_host_key, ..world.host.observation(&id, Observed::Running) };
+        world.host.report(vec![seen]).await.unwrap();
+        let row = store.workspaces().get(&id.parse().unwrap()).await.unwrap();
+        assert_eq!(row.ssh_host_key.as_ref(), Some(&first));
+    }
+    // What is no key is not taken as a report.
+    let seen = serde_json::to_value(world.host.observation(&id, Observed::Running)).unwrap();
+    let odd = json!({ "promised": { "vcpus": 0, "memory_mib": 0, "disk_mib": 0 }, "drift": 0,
+        "observations": [with(seen, "ssh_host_key", "ssh-ed25519 AAAA\nssh-rsa")] });
+    let path = world.host.path("/reports");
+    let refused = world.host.control.json::<_, ()>(Method::POST, &path, &odd).await.unwrap_err();
+    assert!(refused.refusal().unwrap().status.is_client_error(), "{refused}");
+    assert_eq!(world.status(&id).await, "running");
+}
+
+fn with(mut document: Value, field: &str, value: &str) -> Value {
+    document[field] = value.into();
+    document
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,6 +121,7 @@ both! {
     "2026-11-28-96-ledger-postings-only-added"
     "2026-11-28-97-create-device-networks"
     "2026-11-28-98-device-codes-by-end"
+    "2026-11-29-01-create-ssh-host-keys"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

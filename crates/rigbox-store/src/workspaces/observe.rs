@@ -2,7 +2,7 @@
 //! last one and the host has the workspace; the observation that a workspace is gone, when that is
 //! what is wanted, removes its row, its apps, its samples, its tags and the roles that were given on it in
 //! the same transaction; an observation by which apps are served otherwise than before gives each of
-//! them a revision.
+//! them a revision; the first host key that is seen of a workspace stays.
 
 use rigbox_types::{
     Desired, HostId, Observed as State, WorkspaceId, access::ResourceRef, host::Observation,
@@ -40,10 +40,16 @@ const REMOVAL: &str = "INSERT INTO removals (revision, host_id, workspace_id, re
 
 /// Another report of the same host waits until this one is done.
 const SEEN: Text = Text {
-    sqlite: "SELECT observed, observed_generation FROM workspaces WHERE id = $1 AND host_id = $2",
-    postgres: "SELECT observed, observed_generation FROM workspaces \
-         WHERE id = $1 AND host_id = $2 FOR UPDATE",
+    sqlite: "SELECT observed, observed_generation, (SELECT public_key FROM ssh_host_keys \
+         WHERE workspace_id = workspaces.id) AS ssh_host_key \
+         FROM workspaces WHERE id = $1 AND host_id = $2",
+    postgres: "SELECT observed, observed_generation, (SELECT public_key FROM ssh_host_keys \
+         WHERE workspace_id = workspaces.id) AS ssh_host_key \
+         FROM workspaces WHERE id = $1 AND host_id = $2 FOR UPDATE",
 };
+
+const PIN: &str = "INSERT INTO ssh_host_keys (workspace_id, public_key, seen_at) \
+     VALUES ($1, $2, $3) ON CONFLICT (workspace_id) DO NOTHING";
 
 const HAS_APPS: &str = "SELECT id FROM apps WHERE workspace_id = $1 LIMIT 1";
 
@@ -54,6 +60,8 @@ const EXISTS: &str = "SELECT id FROM workspaces WHERE id = $1 AND host_id = $2";
 pub enum Observed {
     /// It is what is known now.
     Applied,
+    /// It is what is known now, but for the host key: the workspace is known by another one.
+    OtherHostKey,
     /// The workspace is gone, as was wanted, and so is its row.
     Removed,
     /// Something newer is known already.
@@ -110,7 +118,8 @@ impl Workspaces<'_> {
             };
             // Whether it runs is in the observed side and in how new that is.
             let said = (word(&observation.observed)?, observation.generation.0);
-            let changed = outcome == Observed::Applied && before.is_some_and(|seen| seen != said);
+            let is_applied = outcome == Observed::Applied;
+            let changed = is_applied && before.as_ref().is_some_and(|before| before.said != said);
             // Whoever makes an app holds the workspace's row: one that is made now sees what is seen
             // here, or is seen here.
             if changed && has_apps(&mut tx, &observation.workspace).await? {
@@ -121,8 +130,9 @@ impl Workspaces<'_> {
                     }
                 }
             }
+            let is_known = !is_applied || host_key(&mut tx, observation, (before, now)).await?;
             if let Some(slot) = outcomes.get_mut(at) {
-                *slot = outcome;
+                *slot = if is_known { outcome } else { Observed::OtherHostKey };
             }
         }
         tx.commit().await?;
@@ -142,16 +152,38 @@ async fn has_apps(tx: &mut Tx<'_>, workspace: &WorkspaceId) -> Result<bool, Stor
     Ok(query.fetch_optional(tx.on()).await?.is_some())
 }
 
-/// What was observed of a workspace until now.
+/// What was known of a workspace until now.
+struct Before {
+    /// State and generation.
+    said: (String, u64),
+    ssh_host_key: Option<String>,
+}
+
 async fn seen(
     tx: &mut Tx<'_>,
     text: &'static str,
     (host, observation): (&HostId, &Observation),
-) -> Result<Option<(String, u64)>, StoreError> {
+) -> Result<Option<Before>, StoreError> {
     let query = sqlx::query(text).bind(observation.workspace.as_str()).bind(host.as_str());
     let Some(row) = query.fetch_optional(tx.on()).await? else { return Ok(None) };
     let columns = Columns::of("workspaces", &row);
-    Ok(Some((columns.raw("observed")?, columns.number("observed_generation")?)))
+    let said = (columns.raw("observed")?, columns.number("observed_generation")?);
+    Ok(Some(Before { said, ssh_host_key: columns.raw("ssh_host_key")? }))
+}
+
+/// Keeps a host key where none is known. False where another one is.
+async fn host_key(
+    tx: &mut Tx<'_>,
+    observation: &Observation,
+    (before, now): (Option<Before>, i64),
+) -> Result<bool, StoreError> {
+    let Some(key) = &observation.ssh_host_key else { return Ok(true) };
+    if let Some(known) = before.and_then(|before| before.ssh_host_key) {
+        return Ok(known == key.as_str());
+    }
+    let pin = sqlx::query(PIN).bind(observation.workspace.as_str()).bind(key.as_str()).bind(now);
+    pin.execute(tx.on()).await?;
+    Ok(true)
 }
 
 fn may_remove(observation: &Observation) -> bool {

@@ -23,7 +23,8 @@ macro_rules! columns {
              memory_mib, disk_mib, egress_mode, egress_hosts, egress_cidrs, idle_mode, \
              idle_after_s, setup_scripts, service_specs, creation_attempts, creation_started_at, \
              observed, observed_generation, sequence_incarnation, sequence_count, failure, \
-             ready_at, setup, observed_at, ",
+             ready_at, setup, observed_at, (SELECT public_key FROM ssh_host_keys \
+             WHERE workspace_id = workspaces.id) AS ssh_host_key, ",
             $env
         )
     };
@@ -59,6 +60,9 @@ pub struct WorkspaceRow {
     pub wanted: Wanted,
     /// What the host last saw.
     pub seen: Seen,
+    /// What its SSH server is known by, as `ssh-ed25519 AAAA…`: the first key that was seen, whatever
+    /// the guest says later. None before its first boot with an agent that says it.
+    pub ssh_host_key: Option<String>,
 }
 
 /// The desired side: what an edit may change.
@@ -155,6 +159,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<WorkspaceRow, StoreError> {
         generation: Generation(columns.number("generation")?),
         wanted: wanted(&columns)?,
         seen: seen(&columns)?,
+        ssh_host_key: columns.raw("ssh_host_key")?,
     })
 }
 

@@ -169,6 +169,7 @@ cases! {
         a_generation_that_was_never_wanted_is_not_believed
         a_deleted_workspace_goes_when_the_host_has_nothing_of_it
         a_report_is_applied_whole
+        the_first_host_key_that_is_seen_stays
         reports_and_changes_at_once_do_not_block_each_other;
     rates:
         of_many_draws_at_once_as_many_pass_as_there_are_tokens

@@ -13,7 +13,7 @@ use rigbox_types::{
 
 use crate::kit::{SECOND, World, host, observation, registration};
 
-use ObservationOutcome::{Applied, Removed, Stale, Unknown};
+use ObservationOutcome::{Applied, OtherHostKey, Removed, Stale, Unknown};
 
 async fn insert(world: &World) -> WorkspaceRow {
     world.store.workspaces().insert(&world.new_workspace(), None).await.unwrap()
@@ -121,6 +121,48 @@ pub(crate) async fn a_report_is_applied_whole(world: World) {
     assert_eq!(row.seen.observed_at, Some(running.observed_at));
     assert!(row.updated_at > second.updated_at);
     assert!(workspaces.observe(&world.host, &[]).await.unwrap().is_empty());
+}
+
+pub(crate) async fn the_first_host_key_that_is_seen_stays(world: World) {
+    let [first, other] = ["Pay", "Pey"].map(|three| {
+        format!(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{three}e/6M0hOBED4yKKGTsVOwqmasCeNDWvBGCbEEJ8FQ"
+        )
+    });
+    let workspaces = world.store.workspaces();
+    world.store.hosts().register(&registration(&host(2))).await.unwrap();
+    let made = insert(&world).await;
+    assert_eq!(made.ssh_host_key, None);
+    for (from, key, count, expected, known) in [
+        (1, None, 1, Applied, None),
+        // Another host knows nothing of it, and what is old or of another database counts as little.
+        (2, Some(&other), 9, Unknown, None),
+        (1, Some(&other), 1, Stale, None),
+        (1, Some(&first), 2, Applied, Some(&first)),
+        (1, Some(&first), 3, Applied, Some(&first)),
+        (1, Some(&other), 4, OtherHostKey, Some(&first)),
+        (1, Some(&other), 4, Stale, Some(&first)),
+        (1, None, 5, Applied, Some(&first)),
+        (1, Some(&other), 6, OtherHostKey, Some(&first)),
+        (1, Some(&first), 7, Applied, Some(&first)),
+    ] {
+        let mut seen = observation(&made.id, 1, Observed::Running, (1, count));
+        seen.ssh_host_key = key.map(|key| key.parse().unwrap());
+        let outcome = workspaces.observe(&host(from), &[seen]).await.unwrap();
+        assert_eq!(outcome, [expected], "{key:?} {count}");
+        let row = workspaces.get(&made.id).await.unwrap();
+        assert_eq!(row.ssh_host_key.as_ref(), known, "{key:?} {count}");
+        if expected == OtherHostKey {
+            assert_eq!(row.seen.sequence.count, count, "the rest of it counts");
+        }
+    }
+    // It goes with the workspace; one that comes after it has a key of its own.
+    let gone = want(&world, &made, Desired::Deleted).await;
+    let seen = observation(&made.id, gone.generation.0, Observed::Absent, (1, 9));
+    assert_eq!(workspaces.observe(&world.host, &[seen]).await.unwrap(), [Removed]);
+    let mut again = world.new_workspace();
+    again.id = made.id;
+    assert_eq!(workspaces.insert(&again, None).await.unwrap().ssh_host_key, None);
 }
 
 pub(crate) async fn reports_and_changes_at_once_do_not_block_each_other(world: World) {

@@ -32,6 +32,7 @@ async fn fill(world: &World) {
     let account = world.account;
     for text in [
         format!("INSERT INTO removals VALUES (77, 'host-gone0000', '{id}', 5)"),
+        format!("INSERT INTO ssh_host_keys VALUES ('{id}', 'ssh-ed25519 AAAA', 5)"),
         format!("INSERT INTO samples VALUES ('{id}', 5, 0.1, 1, 2, 3, 4, 5, 6)"),
         format!("INSERT INTO samples VALUES ('{id}', 6, 33.333333333333336, 1, 2, 3, 4, 5, 6)"),
         format!(
