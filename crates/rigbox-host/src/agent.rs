@@ -104,12 +104,7 @@ pub async fn run(
         .await
         .map_err(HostError::part("open the socket for dials"))?;
     task::spawn("host.dials", dials.serve(dialer.clone(), shutdown.clone()));
-    if let Some(path) = &host.config.dial_edge {
-        let dials = DialListener::bind(path, host.config.edge_uid)
-            .await
-            .map_err(HostError::part("open the edge's socket for dials"))?;
-        task::spawn("host.dials.edge", dials.serve(dialer, shutdown.clone()));
-    }
+    serve_parts(&host, &dialer, &shutdown).await?;
     task::spawn("host.control", control::follow(host.clone(), address, shutdown.clone()));
     task::spawn("host.report", control::report(host.clone(), shutdown.clone()));
     task::spawn("host.sweep", sweep_often(host.clone(), shutdown.clone()));
@@ -120,6 +115,24 @@ pub async fn run(
     control::report_last(&host).await;
     if let Err(error) = task::drain(DRAIN_LIMIT).await {
         tracing::warn!(%error, "ending all the same");
+    }
+    Ok(())
+}
+
+/// Opens a socket for dials for each other part of this machine that reaches into workspaces.
+async fn serve_parts(
+    host: &Host,
+    dialer: &Arc<serve::Dials>,
+    shutdown: &CancellationToken,
+) -> Result<(), HostError> {
+    let Config { dial_edge, edge_uid, dial_ssh, ssh_uid, .. } = &host.config;
+    for (name, path, uid, failed) in [
+        ("host.dials.edge", dial_edge, *edge_uid, "open the edge's socket for dials"),
+        ("host.dials.ssh", dial_ssh, *ssh_uid, "open the SSH gateway's socket for dials"),
+    ] {
+        let Some(path) = path else { continue };
+        let dials = DialListener::bind(path, uid).await.map_err(HostError::part(failed))?;
+        task::spawn(name, dials.serve(dialer.clone(), shutdown.clone()));
     }
     Ok(())
 }

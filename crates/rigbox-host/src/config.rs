@@ -31,12 +31,18 @@ pub struct Config {
     /// The socket for dials of this machine's edge; none: it has none here.
     #[serde(default)]
     pub dial_edge: Option<Utf8PathBuf>,
+    /// The socket for dials of this machine's SSH gateway; none: it has none here.
+    #[serde(default)]
+    pub dial_ssh: Option<Utf8PathBuf>,
     /// The user that control runs as on this machine; none: root only.
     #[serde(default)]
     pub control_uid: Option<u32>,
     /// The user that the edge runs as on this machine: it reaches apps and nothing else.
     #[serde(default)]
     pub edge_uid: Option<u32>,
+    /// The user that the SSH gateway runs as on this machine: it reaches port 22 and nothing else.
+    #[serde(default)]
+    pub ssh_uid: Option<u32>,
     /// Certificate, key and CA where an address is not a unix socket.
     #[serde(default)]
     pub identity_dir: Option<Utf8PathBuf>,

@@ -11,6 +11,7 @@
 
 mod bad_days;
 mod control;
+mod dials;
 mod faults;
 mod guest;
 mod image;

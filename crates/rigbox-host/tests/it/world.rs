@@ -57,6 +57,8 @@ impl World {
 
     fn write_config(&self, more: &str) {
         let data = self.data();
+        // Keys of the file itself stand before its tables.
+        let (top, more) = more.split_at(more.find('[').unwrap_or(more.len()));
         let disk = if more.contains("[disk]") { "" } else { "[disk]\npool = 'never'\n" };
         let network = if more.contains("[network]") { "" } else { "[network]\npool_size = 2\n" };
         let capacity = if more.contains("[capacity]") {
@@ -73,8 +75,8 @@ impl World {
         let text = format!(
             "data = '{data}'\nid = 'host-testtest'\nregion = 'local'\n\
              control = 'unix:{data}/run/control.sock'\nlisten = 'unix:{data}/run/host.sock'\n\
-             dial = '{data}/run/dial.sock'\n\
-             {network}{disk}{capacity}{times}{more}\n"
+             dial = '{data}/run/dial.sock'\ndial_ssh = '{data}/run/dial-ssh.sock'\n\
+             {top}{network}{disk}{capacity}{times}{more}\n"
         );
         fs::write(self.config(), text).unwrap();
     }
