@@ -122,6 +122,8 @@ fn services_run_and_openssh_takes_the_accounts_keys() {
     assert_eq!((synced.status, synced.at("/synced")), (200, json!(1)), "{}", synced.text);
     assert_eq!(platform.sh(one, login).unwrap().stdout, "developer\n");
 
+    a_certificate_opens_the_workspace_that_it_names(&platform, one);
+
     // A log stream that broke goes on where it was.
     let say = |words: &str| platform.sh(one, &format!("logger -t said {words}")).unwrap();
     let log = format!("/workspaces/{one}/logs");
@@ -132,6 +134,30 @@ fn services_run_and_openssh_takes_the_accounts_keys() {
     say("second-words");
     let second = client.follow(&log, &first.id, "second-words").unwrap();
     assert!(!second.text.contains("first-words"), "{}", second.text);
+}
+
+/// As the agent would tell the server, with an authority of the test's own.
+fn a_certificate_opens_the_workspace_that_it_names(platform: &Platform, id: &str) {
+    let sh = |script: &str| platform.sh(id, script).unwrap().stdout;
+    sh(&format!(
+        "cd /root && for key in ca guest; do ssh-keygen -q -t ed25519 -N '' -f $key; done; \
+         install -d /etc/ssh/rigbox/principals && cp ca.pub /etc/ssh/rigbox/authority.pub && \
+         echo {id} > /etc/ssh/rigbox/principals/developer"
+    ));
+    let enters = |principal: &str, user: &str| {
+        sh(&format!(
+            "cd /root && ssh-keygen -q -s ca -I test -n {principal} guest.pub && \
+             ssh -i guest -o BatchMode=yes -o StrictHostKeyChecking=no {user}@localhost id -un"
+        ))
+    };
+    assert_eq!(enters(id, "developer"), "developer\n");
+    for (principal, user) in
+        [("ws-00000000", "developer"), ("developer", "developer"), (id, "root"), ("root", "root")]
+    {
+        assert_eq!(enters(principal, user), "", "{principal} as {user}");
+    }
+    sh("rm /etc/ssh/rigbox/authority.pub");
+    assert_eq!(enters(id, "developer"), "", "nobody is trusted");
 }
 
 /// With its words, its directory and its user.
