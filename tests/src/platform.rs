@@ -114,6 +114,7 @@ impl Platform {
         let edge = or(&options.edge, "listen = \"127.0.0.1:0\"");
         let config = format!(
             "domain = {domain:?}\n[api]\nlisten = \"127.0.0.1:{port}\"\n[edge]\n{edge}\n\
+             [ssh]\nlisten = \"127.0.0.1:0\"\n\
              [host]\n{host}\n[images]\nready = {images:?}\n\
              [first]\nworkspace = {:?}\ntemplate = {template:?}\n{}\n",
             options.first, options.tables

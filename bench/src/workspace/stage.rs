@@ -84,7 +84,7 @@ impl Stage {
         // What is measured asks more often than an address may.
         let config = format!(
             "[rates]\nopen = 1000000\n[api]\nlisten = {listen:?}\n\
-             [edge]\nlisten = \"127.0.0.1:0\"\n\
+             [edge]\nlisten = \"127.0.0.1:0\"\n[ssh]\nlisten = \"127.0.0.1:0\"\n\
              [host]\ndriver = {driver:?}\npool_gib = {SPARE_GIB}\n\
              [images]\nready = [\"tiny\"]\n[first]\nworkspace = \"\"\n"
         );

@@ -97,13 +97,31 @@ impl EdgeConfig {
     }
 }
 
-/// Where the SSH gateway is: `<region>.<domain>`.
+/// The SSH gateway: where people reach it, and how it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshGateway {
+    /// The name or address that people connect to; where missing, `<region>.<domain>`.
+    pub host: Option<String>,
     /// The installation's domain.
     pub domain: String,
     /// Its port.
     pub port: u16,
     /// Whether it serves.
     pub enabled: bool,
+    /// Where gateways reach control; none where that is the internal listener for hosts.
+    pub internal: Option<Address>,
+    /// The gateway's user on this machine; none where any user that the internal listener lets in may be
+    /// it.
+    pub uid: Option<u32>,
+    /// The socket on which the host of this machine passes connections to SSH servers; where it is
+    /// missing, `dial.sock` beside the socket that the host registers with.
+    pub dial_socket: Option<Utf8PathBuf>,
+}
+
+impl SshGateway {
+    /// Where the gateway of a region is reached.
+    #[must_use]
+    pub fn host_of(&self, region: &RegionName) -> String {
+        self.host.clone().unwrap_or_else(|| format!("{region}.{}", self.domain))
+    }
 }

@@ -32,6 +32,7 @@ use crate::{
     oidc::Oidc,
     rates::Rates,
     source::{NoRandom, now, random},
+    ssh::SshAuthority,
     terminal::TerminalTokens,
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Known {
     pub(crate) host_auth: ClientAuth,
     pub(crate) oidc: Oidc,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) ssh: SshAuthority,
 }
 
 /// See the module.
@@ -63,6 +65,7 @@ pub(crate) struct Control {
     pub(crate) passwords: Passwords,
     pub(crate) oidc: Oidc,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) ssh: SshAuthority,
     pub(crate) hosts: HostClients,
     pub(crate) other_host_keys: OtherHostKeys,
     pub(crate) tokens: TerminalTokens,
@@ -106,6 +109,7 @@ impl Control {
             passwords: Passwords::new()?,
             oidc: known.oidc,
             certificates: known.certificates,
+            ssh: known.ssh,
             hosts: HostClients::new(known.host_auth),
             other_host_keys: OtherHostKeys::default(),
             tokens: TerminalTokens::new(),

@@ -29,6 +29,7 @@ mod rates;
 mod service_specs;
 mod setup_scripts;
 mod source;
+mod ssh;
 mod ssh_keys;
 mod terminal;
 mod users;
@@ -37,7 +38,7 @@ mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 
-use rigbox_fabric::{BindError, Listener, ServerAuth, serve, task};
+use rigbox_fabric::{Address, BindError, Listener, ServerAuth, serve, task};
 use rigbox_store::{OpenError, Store, StoreError, api_keys::HasherError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,7 @@ use crate::{
     control::{Control, Facts, Known},
     identity::cookies::Cookies,
     oidc::Oidc,
+    ssh::SshAuthority,
 };
 
 /// How long tasks may take to end once both listeners have.
@@ -89,6 +91,9 @@ pub enum RunError {
     /// Certificates, or what they are encrypted with.
     #[error("open certificates")]
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The keys of SSH, or what they are encrypted with.
+    #[error("open the keys of SSH")]
+    Ssh(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the API on `public`, and hosts on the internal listener, until `shutdown`; then lets
@@ -115,17 +120,15 @@ pub async fn run(
     let oidc = Oidc::new(config.oidc, authn::hasher(&config.secrets)?, &config.api_url)?;
     oidc.check_plans(&store).await?;
     let internal = Listener::bind(config.internal, &config.internal_auth).await?;
-    let for_edges = match config.edge.internal.clone() {
-        Some(address) => {
-            let auth = ServerAuth::Local { peer_uid: config.edge.uid };
-            Some(Listener::bind(address, &auth).await?)
-        }
-        None => None,
-    };
+    let for_edges = bind_for(config.edge.internal.clone(), config.edge.uid).await?;
+    let for_ssh = bind_for(config.ssh.internal.clone(), config.ssh.uid).await?;
     let certificates =
         Certificates::open(store.clone(), &config.secrets, &config.ssh.domain, config.certificates)
             .await
             .map_err(|error| RunError::Certificates(error.into()))?;
+    let ssh = SshAuthority::open(&store, &config.secrets, &config.region)
+        .await
+        .map_err(|error| RunError::Ssh(error.into()))?;
     let facts = Facts {
         region: config.region,
         api_url: config.api_url,
@@ -141,6 +144,7 @@ pub async fn run(
         host_auth: config.host_auth,
         oidc,
         certificates: certificates.clone(),
+        ssh,
     };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();
@@ -155,7 +159,7 @@ pub async fn run(
     let kept = task::spawn("control.certificates", kept);
     tokio::join!(
         http::server::serve(public, control.clone(), shutdown.clone()),
-        serve_internally(control, (internal, for_edges), shutdown),
+        serve_internally(control, internal, [for_edges, for_ssh], shutdown),
     );
     audited.cancel();
     let all = async { tokio::join!(keep, metrics, audit, kept) };
@@ -170,21 +174,40 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves hosts and edges: where edges have a listener of their own, neither on the other's.
+/// A listener of their own for processes of one user, where they have one.
+async fn bind_for(
+    address: Option<Address>,
+    uid: Option<u32>,
+) -> Result<Option<Listener>, BindError> {
+    match address {
+        Some(address) => {
+            Listener::bind(address, &ServerAuth::Local { peer_uid: uid }).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Serves hosts, edges and SSH gateways: those that have a listener of their own on no other, the rest on
+/// that of hosts.
 async fn serve_internally(
     control: Arc<Control>,
-    (internal, for_edges): (Listener, Option<Listener>),
+    internal: Listener,
+    of_their_own: [Option<Listener>; 2],
     shutdown: CancellationToken,
 ) {
-    let (hosts, edges) = (hosts::http::router(), edges::http::router());
-    let whole = |router: axum::Router<Arc<Control>>| hosts::http::complete(router, control.clone());
-    match for_edges {
-        None => serve(internal, whole(hosts.merge(edges)), shutdown).await,
-        Some(for_edges) => {
-            tokio::join!(
-                serve(internal, whole(hosts), shutdown.clone()),
-                serve(for_edges, whole(edges), shutdown.clone()),
-            );
+    let mut shared = hosts::http::router();
+    let mut all = Vec::new();
+    for (listener, router) in
+        of_their_own.into_iter().zip([edges::http::router(), ssh::http::router()])
+    {
+        match listener {
+            Some(listener) => all.push((listener, router)),
+            None => shared = shared.merge(router),
         }
     }
+    all.push((internal, shared));
+    let served = all.into_iter().map(|(listener, router)| {
+        serve(listener, hosts::http::complete(router, control.clone()), shutdown.clone())
+    });
+    futures_util::future::join_all(served).await;
 }

@@ -1,19 +1,23 @@
 //! Public SSH keys of accounts.
 //! Writer and reader: control. Invariants: a key is there once within its account; a key that comes
-//! or goes gives every workspace of the account a new generation, in the same transaction. Does not
-//! parse keys.
+//! or goes gives every workspace of the account a new generation, in the same transaction; one that goes
+//! wakes whoever lets people in by it. Does not parse keys.
 
-use rigbox_types::{AccountId, SshKeyId, Timestamp};
+use rigbox_types::{AccountId, SshKeyId, Timestamp, authz::Standing};
 use sqlx::any::AnyRow;
 
 use crate::{
     Adding, Amount, Page, PageRequest, StoreError,
     engine::Engine,
+    feed::Wake,
     page::OfAccount,
     row::Columns,
     tx::Tx,
     workspaces::{Attachment, Fate, touch_attached},
 };
+
+/// Most accounts that a key is looked for in: it opens no others.
+const HOLDERS_MAX: i64 = 16;
 
 /// Most keys of one answer without pages: more than any limit of an account.
 const ALL_MAX: i64 = 1_000;
@@ -48,6 +52,12 @@ const ALL_OF_ACCOUNT: &str = concat!(
     " FROM ssh_keys WHERE account_id = $1 ORDER BY created_at, id LIMIT $2"
 );
 
+/// A key may be that of several accounts: of one person's own and of a team's.
+const HOLDERS: &str = "SELECT k.id AS id, k.account_id AS account_id, a.standing AS standing \
+     FROM ssh_keys k JOIN accounts a ON a.id = k.account_id \
+     LEFT JOIN profiles p ON p.account_id = k.account_id \
+     WHERE k.fingerprint = $1 AND p.disabled_at IS NULL ORDER BY k.created_at, k.id LIMIT $2";
+
 const DELETE: &str = "DELETE FROM ssh_keys WHERE account_id = $1 AND id = $2";
 
 /// See the module.
@@ -66,6 +76,17 @@ pub struct SshKeyRow {
     pub key: SshKey,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// Somebody whose key it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshKeyHolder {
+    /// The key.
+    pub id: SshKeyId,
+    /// Its account, which is not disabled.
+    pub account: AccountId,
+    /// What the account is on the platform.
+    pub standing: Standing,
 }
 
 /// A key as an account gives it.
@@ -153,6 +174,26 @@ impl SshKeys<'_> {
         rows.iter().map(read).collect()
     }
 
+    /// Whose key has a fingerprint: the accounts that added it, first come first, at most 16, of which none
+    /// is disabled.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn holders(&self, fingerprint: &str) -> Result<Vec<SshKeyHolder>, StoreError> {
+        let query = sqlx::query(HOLDERS).bind(fingerprint).bind(HOLDERS_MAX);
+        let rows = query.fetch_all(&self.engine.read).await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns::of("ssh_keys", row);
+                Ok(SshKeyHolder {
+                    id: columns.parsed("id")?,
+                    account: columns.parsed("account_id")?,
+                    standing: columns.word("standing")?,
+                })
+            })
+            .collect()
+    }
+
     /// How many keys the account has.
     ///
     /// # Errors
@@ -173,6 +214,7 @@ impl SshKeys<'_> {
         if query.execute(tx.on()).await?.rows_affected() == 0 {
             return Err(StoreError::not_found("SSH key", &id));
         }
+        tx.wake(Wake::Access(account));
         tx.commit().await
     }
 }

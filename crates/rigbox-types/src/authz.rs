@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ApiKeyId, AppId, KeyScope, KeyScopes, SessionId, WorkspaceId,
+    AccountId, ApiKeyId, AppId, KeyScope, KeyScopes, SessionId, SshKeyId, WorkspaceId,
     access::{Conditions, Role, ScopeKind, Tags},
     edge::Visibility,
 };
@@ -46,6 +46,8 @@ pub enum Credential {
     Key(ApiKeyId),
     /// A session of somebody who signed in.
     Session(SessionId),
+    /// An SSH key, to the gateway.
+    SshKey(SshKeyId),
 }
 
 impl Principal {
@@ -72,6 +74,7 @@ impl fmt::Display for Credential {
         match self {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Session(id) => write!(f, "session:{id}"),
+            Self::SshKey(id) => write!(f, "ssh-key:{id}"),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod rate;
 pub mod scope;
 mod secret;
+pub mod ssh;
 pub mod state;
 pub mod text;
 pub mod time;

@@ -17,7 +17,7 @@ use crate::{
     layout::{DEFAULT_DATA, Install, Layout},
     output,
     plan::{self, PlanVerb},
-    restart,
+    restart, ssh,
     status::{self, Form},
     up::{self, Up},
     user::{self, UserVerb},
@@ -171,6 +171,9 @@ one in the backup, so that it can go to another database engine.")]
     /// The role that serves apps to visitors; started by `up`.
     #[command(hide = true)]
     Edge(RoleArguments),
+    /// The role that carries SSH sessions to workspaces; started by `up`.
+    #[command(hide = true)]
+    Ssh(RoleArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -325,6 +328,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Edge(role) => edge::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
+        Verb::Ssh(role) => ssh::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},
     }
 }

@@ -30,8 +30,6 @@ pub(crate) struct ControlFile {
     pub(crate) region: RegionName,
     /// The domain of the installation.
     pub(crate) domain: String,
-    /// Port of the SSH gateway.
-    pub(crate) ssh_port: u16,
     /// How fast accounts and addresses may ask.
     pub(crate) rates: RateLimits,
     /// How many days an entry of the audit record is kept.
@@ -59,6 +57,8 @@ pub(crate) struct ControlFile {
     pub(crate) oidc: BTreeMap<String, OidcSettings>,
     /// How apps are served.
     pub(crate) edge: EdgePart,
+    /// How workspaces are reached by SSH.
+    pub(crate) ssh: SshPart,
     /// How certificates are had.
     #[serde(default)]
     pub(crate) certificates: CertificateSettings,
@@ -84,6 +84,38 @@ pub(crate) struct EdgePart {
     /// The DNS resolver that custom domains are looked up with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resolver: Option<SocketAddr>,
+}
+
+/// How workspaces are reached by SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SshPart {
+    /// The user of the gateway.
+    pub(crate) uid: u32,
+    /// Where the gateway reaches control.
+    pub(crate) internal: String,
+    /// The name or address that people connect to; without it <region>.<domain>.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// The port that people connect to.
+    pub(crate) port: u16,
+    /// The socket on which the host passes connections to SSH servers.
+    pub(crate) dial_socket: Utf8PathBuf,
+}
+
+impl SshPart {
+    fn config(self, domain: String) -> anyhow::Result<SshGateway> {
+        Ok(SshGateway {
+            host: self.host,
+            domain,
+            port: self.port,
+            // `rigbox up` keeps one running.
+            enabled: true,
+            internal: Some(self.internal.parse().context("ssh.internal")?),
+            uid: Some(self.uid),
+            dial_socket: Some(self.dial_socket),
+        })
+    }
 }
 
 impl EdgePart {
@@ -120,7 +152,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
         certificates: certificates(&file.certificates)?,
     };
-    role::give_root_up("control", file.uid, Some(file.edge.uid))?;
+    role::give_root_up("control", file.uid, &[file.edge.uid, file.ssh.uid])?;
     // Becoming another user undoes it.
     role::follow(parent)?;
     serve(file, listener, secrets)
@@ -212,7 +244,7 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         host_auth: ClientAuth::Local,
         region: file.region,
         api_url: file.api_url.clone(),
-        ssh: SshGateway { domain: file.domain, port: file.ssh_port, enabled: false },
+        ssh: file.ssh.config(file.domain)?,
         edge: file.edge.config(&domain, &file.api_url)?,
         rates: file.rates,
         audit_kept: file.audit_keep_days.duration(),

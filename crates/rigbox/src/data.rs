@@ -23,6 +23,9 @@ const CONTROL_UID_FIRST: u32 = 1_900_000_000;
 /// From a control's user to its edge's.
 const EDGE_UID_AFTER: u32 = 100_000;
 
+/// From a control's user to its SSH gateway's.
+const SSH_UID_AFTER: u32 = 200_000;
+
 /// What is fixed for the life of a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Platform {
@@ -34,6 +37,8 @@ pub(crate) struct Platform {
     pub(crate) control_uid: u32,
     /// The user that the edge becomes.
     pub(crate) edge_uid: u32,
+    /// The user that the SSH gateway becomes.
+    pub(crate) ssh_uid: u32,
 }
 
 /// Makes or completes the data directory.
@@ -44,12 +49,14 @@ pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platfo
     let tag = instance_tag(layout)?;
     let control_uid = control_uid(&tag, config)?;
     let edge_uid = config.edge.uid.unwrap_or_else(|| control_uid.saturating_add(EDGE_UID_AFTER));
+    let ssh_uid = config.ssh.uid.unwrap_or_else(|| control_uid.saturating_add(SSH_UID_AFTER));
     check_way(layout, control_uid)?;
     let owners = [
         (layout.control(), control_uid),
         (layout.control_run(), control_uid),
         (layout.edge(), edge_uid),
         (layout.edge_run(), edge_uid),
+        (layout.ssh_run(), ssh_uid),
     ];
     for (path, mode) in layout.folders() {
         let owner = owners.iter().find(|(folder, _)| *folder == path).map(|(_, owner)| *owner);
@@ -58,7 +65,7 @@ pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platfo
     if files::read(&layout.config())?.is_none() {
         files::write(&layout.config(), commented().as_bytes(), files::PLAIN, None)?;
     }
-    Ok(Platform { tag, host: host_id(layout)?, control_uid, edge_uid })
+    Ok(Platform { tag, host: host_id(layout)?, control_uid, edge_uid, ssh_uid })
 }
 
 /// What was fixed, of a platform that was prepared before; none where it was not.
@@ -152,6 +159,7 @@ mod tests {
         let mut config = Config::default();
         config.control.uid = Some(rustix::process::geteuid().as_raw());
         config.edge.uid = config.control.uid;
+        config.ssh.uid = config.control.uid;
         config
     }
 

@@ -68,7 +68,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
         (handed_over, address) => Some(listener(handed_over, address.unwrap_or(file.listen))?),
     };
     let dns = file.dns.map(|address| dns(address, &file)).transpose()?;
-    role::give_root_up("the edge", file.uid, None)?;
+    role::give_root_up("the edge", file.uid, &[])?;
     // Becoming another user undoes it.
     role::follow(parent)?;
     /// One for each of the machine's, which all do the same.

@@ -27,11 +27,13 @@ pub(crate) enum Role {
     Host,
     /// Apps, to their visitors.
     Edge,
+    /// Workspaces, to whoever comes by SSH.
+    Ssh,
 }
 
 impl Role {
     /// In the order in which they start.
-    pub(crate) const ALL: [Self; 3] = [Self::Control, Self::Host, Self::Edge];
+    pub(crate) const ALL: [Self; 4] = [Self::Control, Self::Host, Self::Edge, Self::Ssh];
 
     /// The word for it in commands and file names.
     pub(crate) fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Role {
             Self::Control => "control",
             Self::Host => "host",
             Self::Edge => "edge",
+            Self::Ssh => "ssh",
         }
     }
 }
@@ -151,6 +154,11 @@ impl Layout {
         self.control_run().join("edge.sock")
     }
 
+    /// Where the SSH gateway of this machine reaches control.
+    pub(crate) fn control_ssh_socket(&self) -> Utf8PathBuf {
+        self.control_run().join("ssh.sock")
+    }
+
     /// What the edge keeps: routes and certificates, to serve them without control.
     pub(crate) fn edge(&self) -> Utf8PathBuf {
         self.data.join("edge")
@@ -164,6 +172,16 @@ impl Layout {
     /// Where the edge tells its metrics.
     pub(crate) fn edge_metrics(&self) -> Utf8PathBuf {
         self.edge_run().join("metrics.sock")
+    }
+
+    /// Where the SSH gateway makes its socket.
+    pub(crate) fn ssh_run(&self) -> Utf8PathBuf {
+        self.run().join("ssh")
+    }
+
+    /// Where the SSH gateway answers once it serves.
+    pub(crate) fn ssh_ready(&self) -> Utf8PathBuf {
+        self.ssh_run().join("ready.sock")
     }
 
     /// Where the host makes its sockets.
@@ -186,9 +204,14 @@ impl Layout {
         self.host_run().join("dial-edge.sock")
     }
 
+    /// Where the host passes connections to SSH servers to the gateway.
+    pub(crate) fn dial_ssh_socket(&self) -> Utf8PathBuf {
+        self.host_run().join("dial-ssh.sock")
+    }
+
     /// Directories that must exist, with the mode of each. What others than root need to pass
     /// through is 0711: they can reach what they know of and list nothing.
-    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 8] {
+    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 9] {
         [
             (self.data.clone(), 0o711),
             (self.run(), 0o711),
@@ -197,6 +220,7 @@ impl Layout {
             (self.control_run(), 0o711),
             (self.edge(), 0o700),
             (self.edge_run(), 0o700),
+            (self.ssh_run(), 0o700),
             (self.host_run(), 0o711),
         ]
     }

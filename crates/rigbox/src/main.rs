@@ -23,6 +23,7 @@ mod plan;
 mod process;
 mod restart;
 mod role;
+mod ssh;
 mod state;
 mod status;
 mod supervise;

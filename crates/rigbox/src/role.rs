@@ -40,12 +40,12 @@ pub(crate) fn handed_over(stream: BorrowedFd<'_>) -> anyhow::Result<Option<TcpLi
     Ok(Some(TcpListener::from(socket)))
 }
 
-/// Becomes a user without any right, for good, and can gain none by executing anything. Stays in one
-/// more group where `group_of` names a user that may come to its sockets.
+/// Becomes a user without any right, for good, and can gain none by executing anything. Stays in the groups
+/// of the users that may come to its sockets.
 ///
 /// # Errors
 /// Where the kernel refuses, and for root itself.
-pub(crate) fn give_root_up(role: &str, uid: u32, group_of: Option<u32>) -> anyhow::Result<()> {
+pub(crate) fn give_root_up(role: &str, uid: u32, groups_of: &[u32]) -> anyhow::Result<()> {
     rustix::thread::set_no_new_privs(true).context("give up gaining rights")?;
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -54,7 +54,7 @@ pub(crate) fn give_root_up(role: &str, uid: u32, group_of: Option<u32>) -> anyho
         bail!("{role} must not run as root");
     }
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    let groups: Vec<Gid> = group_of.map(Gid::from_raw).into_iter().collect();
+    let groups: Vec<Gid> = groups_of.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups).context("give up root's groups")?;
     setresgid(group, group, group).context("give up root's group")?;
     setresuid(user, user, user).context("give up root")

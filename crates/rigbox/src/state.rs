@@ -153,7 +153,7 @@ fn is_role(words: &[&str], config: &Utf8Path) -> bool {
     let program = Utf8Path::new(program).file_name().unwrap_or_default();
     let starts = matches!(
         (program, *verb),
-        ("rigbox", "control" | "host" | "edge") | ("rigbox-host", "run")
+        ("rigbox", "control" | "host" | "edge" | "ssh") | ("rigbox-host", "run")
     );
     starts && rest.windows(2).any(|pair| pair == ["--config", config.as_str()])
 }

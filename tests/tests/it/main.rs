@@ -15,3 +15,4 @@ mod contract;
 mod isolation;
 mod kills;
 mod lifecycle;
+mod ssh;

@@ -13,7 +13,7 @@ use rigbox_types::{
     api::{
         accounts::{
             CapacityResponse, FeatureFlagsResponse, GetDashboardResponse, GetUserLimitsResponse,
-            ListRegionsResponse,
+            ListRegionsResponse, RegionSsh,
         },
         templates::TemplatesResponse,
     },
@@ -62,7 +62,20 @@ pub(crate) async fn account_regions_list(
     State(control): State<Arc<Control>>,
     _: ForAccount,
 ) -> ApiResult<Json<ListRegionsResponse>> {
-    Ok(Json(ListRegionsResponse { regions: app::regions(&control).await? }))
+    let regions = app::regions(&control).await?;
+    let gateway = &control.config.ssh;
+    let ssh = regions
+        .iter()
+        .map(|region| RegionSsh {
+            region: region.clone(),
+            host: gateway.host_of(region),
+            port: gateway.port,
+            enabled: gateway.enabled,
+            host_key: control.ssh.host_key(),
+            fingerprint: control.ssh.host_fingerprint(),
+        })
+        .collect();
+    Ok(Json(ListRegionsResponse { regions, ssh }))
 }
 
 /// Which parts of the product there are.

@@ -202,6 +202,11 @@ impl Authenticator {
                 Err(StoreError::NotFound { .. }) => return Ok(false),
                 Err(error) => return Err(error.into()),
             },
+            Credential::SshKey(key) => match store.ssh_keys().get(*account, *key).await {
+                Ok(_) => None,
+                Err(StoreError::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            },
             Credential::Session(id) => match store.sessions().find(*id).await? {
                 Some(row) if row.level == Level::Full => Some(row.ends_at()),
                 Some(_) | None => return Ok(false),

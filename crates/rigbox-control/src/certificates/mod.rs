@@ -34,11 +34,11 @@ use rigbox_types::{
 use tokio::sync::watch;
 
 pub(crate) use keep::run;
-pub(crate) use seal::SealError;
+
 pub use settings::{CertificateConfig, CertificateSettings, InvalidCertificateSettings};
 
 use crate::source::{NoRandom, random};
-use seal::{Sealer, Use};
+pub(crate) use seal::{SealError, Sealer, Use};
 
 /// What went wrong with certificates.
 #[derive(Debug, thiserror::Error)]

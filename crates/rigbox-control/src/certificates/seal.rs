@@ -1,4 +1,4 @@
-//! Encrypts what the database keeps of certificates: AES-256-GCM, with a key of a file beside it.
+//! Encrypts what the database keeps of certificates and of keys of SSH: AES-256-GCM, with a key of a file beside it.
 //! Invariants: what was encrypted for one use and name is not decrypted for another; a nonce is
 //! random and used once.
 
@@ -12,18 +12,19 @@ use crate::source::{NoRandom, random};
 const FILE: &str = "certificates.key";
 
 /// Encrypts and decrypts.
-pub(super) struct Sealer {
+pub(crate) struct Sealer {
     key: LessSafeKey,
     path: Utf8PathBuf,
 }
 
 /// What is encrypted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Use {
+pub(crate) enum Use {
     Ca,
     Certificate,
     Account,
     Ticket,
+    Ssh,
 }
 
 /// Why not.
@@ -44,7 +45,7 @@ pub(crate) enum SealError {
 
 impl Sealer {
     /// Reads the key, or makes it at the first start.
-    pub(super) fn open(secrets: &Utf8Path) -> Result<Self, SealError> {
+    pub(crate) fn open(secrets: &Utf8Path) -> Result<Self, SealError> {
         let path = secrets.join(FILE);
         // One key for each use of a file: this one is of this use alone.
         let bytes = KeyHasher::load_or_create(&path)?.tag("seal", "certificates");
@@ -52,7 +53,7 @@ impl Sealer {
         Ok(Self { key: LessSafeKey::new(key), path })
     }
 
-    pub(super) fn seal(&self, of: Use, name: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn seal(&self, of: Use, name: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_LEN] = random()?;
         let mut sealed = secret.to_vec();
         self.key
@@ -65,7 +66,7 @@ impl Sealer {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    pub(super) fn unseal(&self, of: Use, name: &str, sealed: &[u8]) -> Result<String, SealError> {
+    pub(crate) fn unseal(&self, of: Use, name: &str, sealed: &[u8]) -> Result<String, SealError> {
         let broken = || SealError::Open { what: about(of, name), path: self.path.clone() };
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(broken)?;
         let mut rest = rest.to_vec();
@@ -82,6 +83,7 @@ fn about(of: Use, name: &str) -> String {
         Use::Certificate => "the key of certificate",
         Use::Account => "the account with",
         Use::Ticket => "the key of session tickets",
+        Use::Ssh => "the key of SSH",
     };
     format!("{of} {name}")
 }

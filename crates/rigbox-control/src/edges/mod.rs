@@ -18,4 +18,5 @@ pub(crate) use admission::facts;
 pub(crate) use connected::Edges;
 pub(crate) use exchange::{TRANSFER_LIFE_S, new_secret};
 pub(crate) use requests::RequestsKept;
+pub(crate) use route::dial_address;
 pub(crate) use traffic::{MinuteOf, TrafficKept, sum, within_ms};

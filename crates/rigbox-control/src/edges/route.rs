@@ -1,5 +1,6 @@
 //! An app as an edge has to know it, and the names that lead to it. Pure.
 
+use camino::Utf8Path;
 use rigbox_store::apps::AppRow;
 use rigbox_types::{
     AppName, Status,
@@ -24,7 +25,10 @@ pub(super) fn route(row: &AppRow, config: &EdgeConfig) -> Option<Route> {
         workspace: row.workspace.clone(),
         owner: row.account,
         generation: row.generation,
-        host: row.address.as_deref().map(|address| dial_address(address, config)),
+        host: row
+            .address
+            .as_deref()
+            .map(|address| dial_address(address, config.dial_socket.as_deref())),
         port: is.port,
         state: match (is.active && !row.owner_disabled, row.status) {
             (false, _) => RouteState::AppStopped,
@@ -67,9 +71,9 @@ pub(crate) fn origin(host_name: &str, config: &EdgeConfig) -> String {
 
 /// Where connections into the workspaces of a host are opened: on one machine a socket of its own
 /// passes them, elsewhere they are streams to where it listens.
-fn dial_address(address: &str, config: &EdgeConfig) -> String {
+pub(crate) fn dial_address(address: &str, socket: Option<&Utf8Path>) -> String {
     let Some(path) = address.strip_prefix("unix:") else { return address.to_owned() };
-    match (&config.dial_socket, path.rsplit_once('/')) {
+    match (socket, path.rsplit_once('/')) {
         (Some(socket), _) => format!("unix:{socket}"),
         (None, Some((folder, _))) => format!("unix:{folder}/{DIAL_SOCKET}"),
         (None, None) => address.to_owned(),
@@ -90,10 +94,9 @@ mod tests {
 
     #[test]
     fn a_host_of_this_machine_is_dialled_through_a_socket_of_its_own() {
-        let mut config = EdgeConfig::local("http://127.0.0.1:1");
-        assert_eq!(dial_address("unix:/r/host.sock", &config), "unix:/r/dial.sock");
-        assert_eq!(dial_address("https://h:1", &config), "https://h:1");
-        config.dial_socket = Some("/x.sock".into());
-        assert_eq!(dial_address("unix:/r/host.sock", &config), "unix:/x.sock");
+        assert_eq!(dial_address("unix:/r/host.sock", None), "unix:/r/dial.sock");
+        assert_eq!(dial_address("https://h:1", None), "https://h:1");
+        let socket = Some(Utf8Path::new("/x.sock"));
+        assert_eq!(dial_address("unix:/r/host.sock", socket), "unix:/x.sock");
     }
 }

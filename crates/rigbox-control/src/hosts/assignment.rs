@@ -3,7 +3,7 @@
 use rigbox_store::{StoreError, workspaces::WorkspaceRow};
 use rigbox_types::{
     AccountId, SetupScriptId,
-    host::{AssignedScript, AssignedService, Assignment, GuestSetup},
+    host::{AssignedScript, AssignedService, Assignment, GuestSetup, SshTrust},
 };
 
 use crate::{control::Control, service_specs, ssh_keys};
@@ -31,6 +31,7 @@ pub(super) async fn assignment(
             auto_enable: row.spec.auto_enable,
         })
         .collect();
+    let ssh = SshTrust { authority: control.ssh.public(), principal: id.to_string() };
     Ok(Assignment {
         workspace: id,
         generation,
@@ -52,7 +53,7 @@ pub(super) async fn assignment(
             authorized_keys: ssh_keys::authorized_keys(control, account).await?,
             setup_scripts,
             services,
-            ssh: None,
+            ssh: Some(ssh),
         },
     })
 }

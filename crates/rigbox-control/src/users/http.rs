@@ -142,6 +142,8 @@ pub(crate) async fn account_show(
     let (kind, id) = match credential {
         Credential::Key(id) => (CredentialKind::ApiKey, id.to_string()),
         Credential::Session(id) => (CredentialKind::Session, id.to_string()),
+        // It opens workspaces, and nothing here.
+        Credential::SshKey(_) => return Err(ApiError::not_found("account")),
     };
     let credential = CredentialView { kind, id, scopes: scopes.clone() };
     Ok(Json(GetAccountResponse { user: view(row), credential }))

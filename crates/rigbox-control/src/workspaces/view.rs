@@ -6,7 +6,7 @@ use rigbox_types::{
     api::workspaces::{GetWorkspaceResponse, SshInfo, Vm},
 };
 
-use crate::config::SshGateway;
+use crate::{config::SshGateway, ssh};
 
 /// The address of every guest, in its own network namespace.
 const GUEST_ADDRESS: &str = "172.16.0.2";
@@ -60,8 +60,8 @@ pub(crate) fn vm(row: &WorkspaceRow, ssh: &SshGateway) -> Vm {
 
 fn ssh_info(row: &WorkspaceRow, gateway: &SshGateway) -> SshInfo {
     SshInfo {
-        user: format!("{}-{}", row.name, row.id.suffix()),
-        host: format!("{}.{}", row.region, gateway.domain),
+        user: ssh::user(row),
+        host: gateway.host_of(&row.region),
         port: gateway.port,
         enabled: gateway.enabled,
     }

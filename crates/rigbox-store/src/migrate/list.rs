@@ -122,6 +122,7 @@ both! {
     "2026-11-28-97-create-device-networks"
     "2026-11-28-98-device-codes-by-end"
     "2026-11-29-01-create-ssh-host-keys"
+    "2026-11-29-20-ssh-keys-by-fingerprint"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

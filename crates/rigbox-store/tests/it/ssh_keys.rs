@@ -39,6 +39,18 @@ pub(crate) async fn a_key_is_there_once_within_its_account(world: World) {
     listed.reverse();
     assert_eq!(listed, made);
 
+    let holders = keys.holders("SHA256:1").await.unwrap();
+    let of: Vec<_> = holders.iter().map(|holder| (holder.id, holder.account)).collect();
+    assert_eq!(of, [(id(1), world.account), (id(9), account(2))]);
+    assert_eq!(holders[0].standing, Standing::Operator);
+    assert_eq!(keys.holders("SHA256:7").await.unwrap(), []);
+    let disable = |_: &_, profile: &mut Profile| -> Result<(), StoreError> {
+        profile.disabled_at = Some(world.clock.now());
+        Ok(())
+    };
+    world.store.accounts().change(account(2), disable).await.unwrap();
+    assert_eq!(keys.holders("SHA256:1").await.unwrap().len(), 1, "a disabled account is nobody");
+
     let foreign = keys.delete(account(2), id(1)).await;
     assert!(matches!(foreign, Err(StoreError::NotFound { .. })), "{foreign:?}");
     keys.delete(world.account, id(1)).await.unwrap();

@@ -151,6 +151,26 @@ pub struct UpdateUserSettingsRequest {
 pub struct ListRegionsResponse {
     /// Regions that a workspace can be made in, the default one first.
     pub regions: Vec<RegionName>,
+    /// Their SSH gateways, in the same order.
+    #[serde(default)]
+    pub ssh: Vec<RegionSsh>,
+}
+
+/// The SSH gateway of a region: what `known_hosts` has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RegionSsh {
+    /// The region.
+    pub region: RegionName,
+    /// The name or address to connect to.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether it serves.
+    pub enabled: bool,
+    /// Its host key, as `authorized_keys` has keys.
+    pub host_key: String,
+    /// The key's fingerprint, as `ssh` shows it at a first visit.
+    pub fingerprint: String,
 }
 
 /// `GET /capacity`: in workspaces of the default template. A picture, not a reservation.

@@ -122,6 +122,7 @@ fn look(layout: &Layout, config: &Config) -> Vec<Finding> {
         ("control.log", &config.control.log),
         ("host.log", &config.host.log),
         ("edge.log", &config.edge.log),
+        ("ssh.log", &config.ssh.log),
     ];
     for (key, filter) in filters {
         if EnvFilter::try_new(filter).is_err() {

@@ -163,8 +163,16 @@ fn check(path: &Utf8Path, config: &Config) -> Result<(), ConfigError> {
         let rule = "must be scheme and host alone, such as https://rigbox.example.com";
         return wrong("api.url", rule);
     }
-    if config.ssh.port == 0 {
+    if config.ssh.port == Some(0) {
         return wrong("ssh.port", "must be from 1 to 65535");
+    }
+    if config
+        .ssh
+        .host
+        .as_deref()
+        .is_some_and(|host| !is_domain(host) && host.parse::<std::net::IpAddr>().is_err())
+    {
+        return wrong("ssh.host", "must be a domain name in lower case, or an IP address");
     }
     if config.control.uid == Some(0) {
         return wrong("control.uid", "must not be root: control holds keys and needs no rights");

@@ -101,8 +101,19 @@ pub(crate) struct EdgeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SshConfig {
-    /// Its port.
-    pub(crate) port: u16,
+    /// Where people come.
+    pub(crate) listen: SocketAddr,
+    /// The name or address that they connect to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// The port that they connect to, when something passes it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u16>,
+    /// Log filter.
+    pub(crate) log: String,
+    /// The user that it becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
 }
 
 /// The audit record.
@@ -287,7 +298,13 @@ impl Default for EdgeConfig {
 
 impl Default for SshConfig {
     fn default() -> Self {
-        Self { port: 2222 }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 2222).into(),
+            host: None,
+            port: None,
+            log: "info".to_owned(),
+            uid: None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes the configuration of each role, so that a role can also be looked at, or started by hand,
 //! with the same words. Pure apart from the writing.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use camino::Utf8PathBuf;
@@ -12,11 +12,12 @@ use serde::Serialize;
 use super::{Sockets, Up};
 use crate::{
     config::{Config, DriverChoice},
-    control::{ControlFile, EdgePart},
+    control::{ControlFile, EdgePart, SshPart},
     data::Platform,
     edge::EdgeFile,
     files,
     layout::{Layout, Role},
+    ssh::SshFile,
 };
 
 /// Writes the files of all roles.
@@ -26,10 +27,13 @@ use crate::{
 pub(super) fn write(up: &Up<'_>, platform: &Platform, sockets: &Sockets) -> anyhow::Result<()> {
     let api = sockets.api.local_addr().context("the API's address")?;
     let https = sockets.https.local_addr().context("the edge's address")?;
-    let control = control_file(up, platform, (api, sockets.https_port(up)?));
+    let ssh = sockets.ssh.local_addr().context("the SSH gateway's address")?;
+    let control = control_file(up, platform, (api, sockets.https_port(up)?, ssh));
     let control = toml::to_string(&control).context("control.toml")?;
     let edge = toml::to_string(&edge_file(up, platform, (api, https))).context("edge.toml")?;
     write_role(up.layout, Role::Edge, &edge)?;
+    let ssh = toml::to_string(&ssh_file(up, platform, ssh)).context("ssh.toml")?;
+    write_role(up.layout, Role::Ssh, &ssh)?;
     write_role(up.layout, Role::Control, &control)?;
     write_host(up, platform)
 }
@@ -63,7 +67,7 @@ fn write_role(layout: &Layout, role: Role, text: &str) -> anyhow::Result<()> {
 fn control_file(
     up: &Up<'_>,
     platform: &Platform,
-    (api, https_port): (SocketAddr, u16),
+    (api, https_port, ssh): (SocketAddr, u16, SocketAddr),
 ) -> ControlFile {
     let layout = up.layout;
     let mut trusted_proxies = up.config.api.trusted_proxies.clone();
@@ -73,7 +77,6 @@ fn control_file(
         uid: platform.control_uid,
         region: up.config.region.clone(),
         domain: up.config.domain.clone(),
-        ssh_port: up.config.ssh.port,
         rates: up.config.rates,
         audit_keep_days: up.config.audit.keep_days,
         trusted_proxies,
@@ -94,7 +97,37 @@ fn control_file(
             addresses: up.config.edge.addresses.clone(),
             resolver: up.config.edge.resolver,
         },
+        ssh: SshPart {
+            uid: platform.ssh_uid,
+            internal: format!("unix:{}", layout.control_ssh_socket()),
+            host: ssh_host(up.config, ssh),
+            port: ssh_port(up.config, ssh),
+            dial_socket: layout.dial_ssh_socket(),
+        },
         certificates: up.config.certificates.clone(),
+    }
+}
+
+/// What people connect to: what was configured, or the address where the domain leads nowhere for them.
+fn ssh_host(config: &Config, listen: SocketAddr) -> Option<String> {
+    let is_local = config.domain == "localhost" || config.domain.ends_with(".localhost");
+    let address = match listen.ip() {
+        ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    config.ssh.host.clone().or_else(|| is_local.then(|| address.to_string()))
+}
+
+fn ssh_port(config: &Config, listen: SocketAddr) -> u16 {
+    config.ssh.port.unwrap_or_else(|| listen.port())
+}
+
+fn ssh_file(up: &Up<'_>, platform: &Platform, listen: SocketAddr) -> SshFile {
+    SshFile {
+        uid: platform.ssh_uid,
+        listen,
+        control: format!("unix:{}", up.layout.control_ssh_socket()),
+        ready: up.layout.ssh_ready(),
     }
 }
 
@@ -140,6 +173,8 @@ struct HostFile {
     dial: Utf8PathBuf,
     dial_edge: Utf8PathBuf,
     edge_uid: u32,
+    dial_ssh: Utf8PathBuf,
+    ssh_uid: u32,
     vmm: VmmPart,
     network: NetworkPart,
     disk: DiskPart,
@@ -208,6 +243,8 @@ fn host_file(up: &Up<'_>, platform: &Platform) -> anyhow::Result<HostFile> {
         dial: layout.dial_socket(),
         dial_edge: layout.dial_edge_socket(),
         edge_uid: platform.edge_uid,
+        dial_ssh: layout.dial_ssh_socket(),
+        ssh_uid: platform.ssh_uid,
         vmm: VmmPart {
             driver: host.driver,
             qemu: host.qemu.clone(),

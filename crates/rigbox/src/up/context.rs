@@ -1,5 +1,5 @@
-//! Signs the invoking user's `rig` in, so that it works at once: `rig` does it itself, as that
-//! user, with the key on its standard input.
+//! Signs the invoking user's `rig` in, so that it works at once, and adds their SSH key: `rig` does it
+//! itself, as that user, with the key of the API on its standard input.
 //! A `rig` that cannot be signed in is no reason not to start: the panel says how to do it by hand.
 
 use std::{net::SocketAddr, process::Stdio, time::Duration};
@@ -29,13 +29,35 @@ pub(super) async fn write(up: &Up<'_>, address: SocketAddr) -> Option<String> {
 }
 
 async fn sign_in(up: &Up<'_>, address: SocketAddr) -> anyhow::Result<String> {
-    let user = invoking_user()?;
     let path = up.layout.admin_key();
     let key = files::read(&path)?.with_context(|| format!("{path} is not there"))?;
+    let words = ["login", "--import-token", "-", "--context", CONTEXT];
+    rig(up, address, (&words, key.trim())).await
+}
+
+/// Adds the invoking user's own SSH key to the account, so that the first workspace opens to it at once.
+/// Whether there was one to add.
+pub(super) async fn add_ssh_key(up: &Up<'_>, address: SocketAddr) -> bool {
+    match rig(up, address, (&["ssh-key", "add"], "")).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, "no SSH key was added");
+            false
+        }
+    }
+}
+
+/// Executes the invoking user's `rig`, with `input` to read; the user's name.
+async fn rig(
+    up: &Up<'_>,
+    address: SocketAddr,
+    (words, input): (&[&str], &str),
+) -> anyhow::Result<String> {
+    let user = invoking_user()?;
     let program = up.install.program("rig")?;
     let mut command = Command::new(&program);
     command
-        .args(["login", "--import-token", "-", "--context", CONTEXT])
+        .args(words)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("HOME", &user.dir)
@@ -51,11 +73,11 @@ async fn sign_in(up: &Up<'_>, address: SocketAddr) -> anyhow::Result<String> {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
     let mut child = command.spawn().with_context(|| format!("start {program}"))?;
-    let mut input = child.stdin.take().context("the standard input of rig")?;
+    let mut stdin = child.stdin.take().context("the standard input of rig")?;
     let exchange = async {
         // A `rig` that ended already says why on stderr.
-        drop(input.write_all(key.trim().as_bytes()).await);
-        drop(input);
+        drop(stdin.write_all(input.as_bytes()).await);
+        drop(stdin);
         child.wait_with_output().await
     };
     let output = timeout(PATIENCE, exchange).await.context("rig does not end")?;

@@ -1,17 +1,17 @@
 //! The first workspace: made where there is none at all, and waited for until it runs.
 //! Does not touch workspaces that somebody made, stopped or removed on purpose.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use rigbox_types::{
     Status, WorkspaceId,
-    api::workspaces::{GetWorkspaceResponse, Vm},
+    api::workspaces::{GetWorkspaceResponse, SshInfo, Vm},
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Up;
+use super::{Up, context};
 use crate::{api::Api, output};
 
 /// How long a first boot may take: under emulation, on a busy machine, a minute is usual.
@@ -27,10 +27,18 @@ const SILENT_MAX: u32 = 60;
 ///
 /// # Errors
 /// Says why it does not run, and what can be tried.
-pub(super) async fn ensure(up: &Up<'_>, api: &Api, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn ensure(
+    up: &Up<'_>,
+    (api, address): (&Api, SocketAddr),
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let first = &up.config.first;
     let all = api.workspaces().await.context("list workspaces")?.vms;
     let named = all.iter().find(|vm| vm.name.as_str() == first.workspace);
+    let is_first = all.is_empty() && !first.workspace.is_empty();
+    if is_first && context::add_ssh_key(up, address).await {
+        output::note("your SSH key was added to the account: rig ssh-key ls");
+    }
     let Some(id) = choose(up, api, &all, named).await? else {
         let running = all.iter().filter(|vm| vm.status == Status::Running).count();
         output::note(&format!("workspaces: {} in all, {running} running", all.len()));
@@ -85,6 +93,13 @@ async fn wait(
             Ok(now) if now.vm.status == Status::Running && api.workspace_answers(id).await => {
                 progress.done(&format!("{name} is running"));
                 output::data(&format!("Ready. Type: rig shell {name}"));
+                if let Some(ssh) = &now.vm.ssh {
+                    let SshInfo { user, host, port, .. } = ssh;
+                    output::data(&format!("         or: ssh -p {port} {user}@{host}"));
+                    output::data(
+                        "ssh opens to the keys of `rig ssh-key ls`; add one: rig ssh-key add",
+                    );
+                }
                 return Ok(());
             }
             Ok(now) if now.vm.status == Status::Failed => bail!(failed(name, &now)),

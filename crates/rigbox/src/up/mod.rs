@@ -116,6 +116,7 @@ struct Sockets {
     api: TcpListener,
     https: TcpListener,
     http: Option<TcpListener>,
+    ssh: TcpListener,
 }
 
 impl Sockets {
@@ -129,6 +130,7 @@ impl Sockets {
             api: listen::bind(listen::API, config.api.listen, &file)?,
             https: listen::bind("edge.listen", config.edge.listen, &file)?,
             http: http.transpose()?,
+            ssh: listen::bind("ssh.listen", config.ssh.listen, &file)?,
         })
     }
 
@@ -160,6 +162,8 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         second: sockets.http.as_ref(),
         ..Needs::default()
     };
+    let ssh =
+        Needs { log_filter: &up.config.ssh.log, listener: Some(&sockets.ssh), ..Needs::default() };
     let host = Needs {
         log_filter: &up.config.host.log,
         resources: images::resources(up)?.to_vec(),
@@ -168,6 +172,7 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
     let control = Keeper::new(Role::Control, parts, recorder, control);
     let host = Keeper::new(Role::Host, parts, recorder, host);
     let edge = Keeper::new(Role::Edge, parts, recorder, edge);
+    let ssh = Keeper::new(Role::Ssh, parts, recorder, ssh);
     let mut succession = signal(SignalKind::user_defined1()).context("watch for SIGUSR1")?;
     let succeed = async {
         while succession.recv().await.is_some() {
@@ -177,16 +182,17 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
     let address = sockets.api.local_addr().context("the API's address")?;
     let https_port = sockets.https_port(up)?;
     let bring_up = async {
-        let done = bring_up(up, (address, https_port), [&control, &host, &edge], &stop).await;
+        let done = bring_up(up, (address, https_port), [&control, &host, &edge, &ssh], &stop).await;
         if done.is_err() {
             stop.cancel();
         }
         done.map(|phase| recorder.change(|state| state.phase = phase))
     };
-    let roles =
-        async { tokio::join!(control.keep(&stop), host.keep(&stop), edge.keep(&stop), bring_up) };
-    let (control, host, edge, brought_up) = tokio::select! {
-        ended = roles => ended,
+    let keep = futures_util::future::join_all(
+        [&control, &host, &edge, &ssh].map(|role| Box::pin(role.keep(&stop))),
+    );
+    let (ended, brought_up) = tokio::select! {
+        ended = async { tokio::join!(keep, bring_up) } => ended,
         () = succeed => bail!("signals come no more"),
     };
     output::note(&format!(
@@ -195,13 +201,13 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         up.layout.command("up"),
         up.layout.command("down"),
     ));
-    brought_up.and(control).and(host).and(edge)
+    ended.into_iter().fold(brought_up, Result::and)
 }
 
 async fn bring_up(
     up: &Up<'_>,
     (address, https_port): (SocketAddr, u16),
-    roles: [&Keeper<'_>; 3],
+    roles: [&Keeper<'_>; 4],
     stop: &CancellationToken,
 ) -> anyhow::Result<Phase> {
     let works = ready::wait(up, address, roles, stop).await?;
@@ -215,7 +221,7 @@ async fn bring_up(
     panel::show(up, (address, https_port), rig.as_deref(), setup.as_deref());
     // A first workspace that fails leaves a platform that works: it can be looked into and tried
     // again, so it is said and not an end.
-    if let Err(error) = first::ensure(up, &api, stop).await {
+    if let Err(error) = first::ensure(up, (&api, address), stop).await {
         output::error(&error);
         return Ok(Phase::ReadyWithoutFirst);
     }

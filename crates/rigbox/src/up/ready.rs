@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn wait(
     up: &Up<'_>,
     address: SocketAddr,
-    [control, host, edge]: [&Keeper<'_>; 3],
+    [control, host, edge, ssh]: [&Keeper<'_>; 4],
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Api>> {
     let mut progress = output::Progress::default();
@@ -61,7 +61,13 @@ pub(super) async fn wait(
     if !until(serves, edge, EDGE_PATIENCE, stop).await? {
         return Ok(None);
     }
-    progress.done("control, host and edge work");
+    progress.show("starting ssh");
+    let ready = up.layout.ssh_ready();
+    let serves = async || UnixStream::connect(&ready).await.is_ok();
+    if !until(serves, ssh, EDGE_PATIENCE, stop).await? {
+        return Ok(None);
+    }
+    progress.done("control, host, edge and ssh work");
     let path = up.layout.admin_key();
     let key = files::read(&path)?.with_context(|| format!("control did not write {path}"))?;
     Ok(Some(Api::new(address, Some(SecretString::from(key.trim().to_owned())))))

@@ -41,9 +41,9 @@ fn control_has_no_right_and_nobody_else_reads_its_data() {
         line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     assert!(field("Uid:").iter().all(|uid| uid.parse::<u32>().unwrap() >= 1_900_000_000));
-    // One, by which the edge reaches the socket that is for it.
-    let edge = fs::metadata(world.path("data/edge")).unwrap().uid().to_string();
-    assert_eq!(field("Groups:"), [edge]);
+    // Those by which the edge and the SSH gateway reach the sockets that are for them.
+    let owner = |path| fs::metadata(world.path(path)).unwrap().uid().to_string();
+    assert_eq!(field("Groups:"), [owner("data/run/edge"), owner("data/run/ssh")]);
     assert_eq!(field("CapEff:"), ["0000000000000000"]);
     assert_eq!(field("CapPrm:"), ["0000000000000000"]);
     assert_eq!(field("NoNewPrivs:"), ["1"]);

@@ -49,7 +49,7 @@ impl World {
 
     pub(crate) fn configure(&self, listen: &str) {
         let text = format!(
-            "[api]\nlisten = \"{listen}\"\n[edge]\nlisten = \"127.0.0.1:0\"\n[images]\nready = [\"tiny\"]\n[first]\nworkspace = \"\"\n"
+            "[api]\nlisten = \"{listen}\"\n[edge]\nlisten = \"127.0.0.1:0\"\n[ssh]\nlisten = \"127.0.0.1:0\"\n[images]\nready = [\"tiny\"]\n[first]\nworkspace = \"\"\n"
         );
         fs::write(self.path("data/rigbox.toml"), text).unwrap();
     }

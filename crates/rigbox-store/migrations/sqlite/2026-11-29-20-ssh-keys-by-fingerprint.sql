@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS ssh_keys_by_fingerprint ON ssh_keys (fingerprint);
