@@ -171,6 +171,7 @@ fn name_of(command: &Command) -> String {
         Command::SetupScript(_) => "setup-script",
         Command::ServiceSpec(_) => "service-spec",
         Command::SshKey(_) => "ssh-key",
+        Command::SshConfig(_) => "ssh-config",
         Command::ApiKey(_) => "api-key",
         Command::Access(_) => "access",
         Command::Api(_) => "api",

@@ -275,7 +275,7 @@ pub(crate) enum SshKeyCommand {
         "rig ssh-key add ~/.ssh/work.pub --name laptop",
     ))]
     Add {
-        /// File of the public key; ~/.ssh/id_ed25519.pub when missing, `-` is standard input
+        /// File of the public key, `-` for standard input; the key that ssh uses by itself when missing
         file: Option<PathBuf>,
         /// Name, for people; the comment of the key when missing
         #[arg(long)]
@@ -293,6 +293,23 @@ pub(crate) enum SshKeyCommand {
     /// Write the account's keys into a running workspace
     #[command(after_help = examples!("rig ssh-key sync demo"))]
     Sync(Target),
+}
+
+/// `rig ssh-config`
+#[derive(Debug, Args)]
+pub(crate) struct SshConfigArgs {
+    /// Print what would be written, and write nothing
+    #[arg(long, conflicts_with = "remove")]
+    pub(crate) print: bool,
+    /// Take out again what was written
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// The configuration of ssh; ~/.ssh/config when missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The keys that ssh knows; ~/.ssh/known_hosts when missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_hosts: Option<PathBuf>,
 }
 
 /// `rig api-key …`

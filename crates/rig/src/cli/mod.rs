@@ -18,7 +18,7 @@ pub(crate) use access::{AccessCommand, AccessThing, CheckArgs, GrantArgs, Revoke
 pub(crate) use account::{
     ApiArgs, ApiKeyCommand, AuditArgs, CaCommand, CompletionsArgs, ConfigCommand, ContextCommand,
     CreditsArgs, LoginArgs, LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting,
-    SetupScriptChange, SetupScriptCommand, SshKeyCommand, TemplateCommand,
+    SetupScriptChange, SetupScriptCommand, SshConfigArgs, SshKeyCommand, TemplateCommand,
 };
 pub(crate) use app::{
     AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,
@@ -228,6 +228,13 @@ pub(crate) enum Command {
     /// Public SSH keys that open your workspaces
     #[command(subcommand, after_help = examples!("rig ssh-key add", "rig ssh-key ls"))]
     SshKey(SshKeyCommand),
+    /// Let `ssh NAME` reach your workspaces: writes ~/.ssh/config and known_hosts
+    #[command(after_help = examples!(
+        "rig ssh-config && ssh demo",
+        "rig ssh-config --print",
+        "rig ssh-config --remove",
+    ))]
+    SshConfig(SshConfigArgs),
     /// API keys of the account, for programs and other machines
     #[command(subcommand, after_help = examples!(
         "rig api-key create --name ci --scope workspace:demo",

@@ -15,6 +15,7 @@ mod log_lines;
 mod login;
 mod service_spec;
 mod setup_script;
+mod ssh_config;
 mod ssh_key;
 mod workspace;
 
@@ -112,6 +113,7 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::SetupScript(command) => setup_script::run(&app.session()?, command).await,
         Command::ServiceSpec(command) => service_spec::run(&app.session()?, command).await,
         Command::SshKey(command) => ssh_key::run(&app.session()?, command).await,
+        Command::SshConfig(args) => ssh_config::run(&app.session()?, &args).await,
         Command::ApiKey(command) => api_key::run(&app.session()?, command).await,
         Command::Access(command) => access::run(&app.session()?, command).await,
         Command::Api(args) => api::run(app, &args).await,

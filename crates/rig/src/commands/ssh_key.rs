@@ -21,8 +21,8 @@ use crate::{
 };
 
 const BASE: &str = "/ssh-keys";
-/// The key that `ssh-keygen` makes by default, below the home directory.
-const DEFAULT_KEY: &str = ".ssh/id_ed25519.pub";
+/// The keys that `ssh` shows by itself, below the home directory; the one that `ssh-keygen` makes first.
+const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519.pub", ".ssh/id_ecdsa.pub", ".ssh/id_rsa.pub"];
 
 /// Does what the command says.
 pub(super) async fn run(session: &Session, command: SshKeyCommand) -> CommandResult {
@@ -35,7 +35,7 @@ pub(super) async fn run(session: &Session, command: SshKeyCommand) -> CommandRes
 }
 
 async fn add(session: &Session, file: Option<PathBuf>, name: Option<String>) -> CommandResult {
-    let file = file.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(DEFAULT_KEY)));
+    let file = file.or_else(default_key);
     let file = file.ok_or_else(|| CommandError::usage("which file? HOME is not set"))?;
     if file.as_os_str() != "-" && !file.exists() {
         return Err(CommandError::failed(format!("there is no key in {}", file.display()))
@@ -53,6 +53,13 @@ async fn add(session: &Session, file: Option<PathBuf>, name: Option<String>) -> 
     }
     let fingerprint = answer.value.fingerprint.as_deref().unwrap_or_default();
     session.output.line(format!("added the key {} {fingerprint}", answer.value.name))
+}
+
+/// The first of the usual files that is there; the first of all where none is.
+fn default_key() -> Option<PathBuf> {
+    let home = PathBuf::from(env::var_os("HOME")?);
+    let files = DEFAULT_KEYS.map(|name| home.join(name));
+    files.iter().find(|file| file.exists()).or_else(|| files.first()).cloned()
 }
 
 /// The one line of a public key. A private key is refused before it goes anywhere.

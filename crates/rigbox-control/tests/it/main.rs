@@ -45,6 +45,7 @@ mod second_factor;
 mod sessions;
 mod sharing;
 mod sign_in;
+mod ssh;
 mod ssh_keys;
 mod terminal;
 mod users;

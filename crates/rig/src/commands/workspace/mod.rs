@@ -105,7 +105,7 @@ pub(super) async fn list(session: &Session, args: &ListArgs) -> CommandResult {
 }
 
 /// The workspaces of others that are shared with the account.
-fn shared() -> Path {
+pub(super) fn shared() -> Path {
     Path::api("/workspaces").query("shared", "true")
 }
 

@@ -1,0 +1,323 @@
+//! A workspace by SSH, with the tools that people have: OpenSSH's, rsync and git.
+#![expect(clippy::panic, reason = "a test fails loudly")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use rigbox_tests::{
+    platform::{BOOT_LIMIT, Options, Platform, build_image, image_store, text},
+    wait,
+};
+use serde_json::json;
+
+/// Files of the tree that rsync keeps the same.
+const FILES: usize = 20_000;
+
+/// A platform with a workspace of the image that people work in, and somebody who has a key.
+struct World {
+    platform: Platform,
+    workspace: String,
+    /// The person's own directory.
+    home: PathBuf,
+}
+
+impl World {
+    fn start() -> Self {
+        build_image(&image_store().unwrap(), "base").unwrap();
+        let options = Options {
+            images: vec!["base".to_owned()],
+            template: "base".to_owned(),
+            pool_gib: 12,
+            ..Options::default()
+        };
+        let platform = Platform::start_with(&options).unwrap();
+        let client = platform.client().unwrap();
+        let made = client.post("/workspaces", &json!({ "name": "hello", "template_id": "base" }));
+        let workspace = made.unwrap().text_at("/vm/id");
+        platform.act(&workspace, "start").unwrap();
+        let home = platform.data().join("person");
+        fs::create_dir(&home).unwrap();
+        let world = Self { platform, workspace, home };
+        world.make_key("id_ed25519");
+        let public = fs::read_to_string(world.home.join("id_ed25519.pub")).unwrap();
+        let key = json!({ "name": "laptop", "public_key": public });
+        let added = client.post("/ssh-keys", &key).unwrap();
+        assert_eq!(added.status, 201, "{}", added.text);
+        world.platform.wait_status(&world.workspace, "running").unwrap();
+        world.write_config();
+        world
+    }
+
+    fn make_key(&self, name: &str) {
+        let file = self.home.join(name);
+        let mut make = Command::new("ssh-keygen");
+        assert!(made_ok(make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file)));
+    }
+
+    /// As `rig ssh-config` writes it, into files of the person's own.
+    fn write_config(&self) {
+        let (config, known) = (self.home.join("config"), self.home.join("known_hosts"));
+        let words = ["ssh-config", "--config", path(&config), "--known-hosts", path(&known)];
+        let done = self.platform.rig(&words).unwrap();
+        assert!(done.status.success(), "{}", text(&done));
+    }
+
+    /// The words by which an OpenSSH program finds the files of the person, and nothing else.
+    fn words(&self) -> Vec<String> {
+        let file = |name: &str| self.home.join(name).display().to_string();
+        let options = [
+            format!("UserKnownHostsFile={}", file("known_hosts")),
+            format!("IdentityFile={}", file("id_ed25519")),
+            "IdentitiesOnly=yes".to_owned(),
+            "StrictHostKeyChecking=yes".to_owned(),
+            "BatchMode=yes".to_owned(),
+            "GlobalKnownHostsFile=/dev/null".to_owned(),
+        ];
+        let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]);
+        ["-F".to_owned(), file("config")].into_iter().chain(options).collect()
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.args(self.words()).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
+    fn ssh(&self, words: &[&str]) -> Output {
+        self.program("ssh").args(words).output().unwrap()
+    }
+
+    /// What a command prints that succeeds.
+    fn says(&self, words: &[&str]) -> String {
+        said(&self.ssh(words))
+    }
+
+    /// For tools that execute ssh themselves.
+    fn as_one_command(&self) -> String {
+        let quoted = self.words().into_iter().map(|word| format!("'{word}'"));
+        format!("ssh {}", quoted.collect::<Vec<_>>().join(" "))
+    }
+
+    /// A session that is open, whose command has begun.
+    fn session(&self) -> Child {
+        let mut child = self
+            .program("ssh")
+            .args(["hello", "echo begun; cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if line != "begun\n" {
+            panic!("no session: {}", text(&child.wait_with_output().unwrap()));
+        }
+        child
+    }
+}
+
+fn made_ok(command: &mut Command) -> bool {
+    command.status().unwrap().success()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", text(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Waits until a session has ended by itself.
+fn until_ended(mut session: Child) {
+    let ended = wait::until(
+        "the end of a session",
+        Duration::from_secs(30),
+        || Ok(session.try_wait()?.is_some()),
+        |ended| *ended,
+    );
+    if ended.is_err() {
+        session.kill().unwrap();
+        panic!("the session goes on");
+    }
+}
+
+#[test]
+fn the_tools_that_people_have_work() {
+    let world = World::start();
+    assert!(world.says(&["hello", "uname -a"]).starts_with("Linux hello "));
+    assert_eq!(world.says(&["hello", "id -un; pwd"]), "developer\n/home/developer\n");
+    assert_eq!(world.ssh(&["hello", "exit 7"]).status.code(), Some(7));
+    assert_eq!(world.says(&["-tt", "hello", "tty >/dev/null && echo terminal"]), "terminal\r\n");
+    copies(&world);
+    a_tree_of_many_files_is_kept_the_same(&world);
+    a_repository_is_pushed_and_cloned(&world);
+    a_port_is_forwarded_both_ways(&world);
+    what_was_forwarded_is_in_the_record(&world);
+}
+
+fn copies(world: &World) {
+    let file = world.home.join("blob");
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761) as u8).collect();
+    fs::write(&file, &bytes).unwrap();
+    for (protocol, name) in [("-O", "old"), ("-s", "new")] {
+        let to = format!("hello:{name}");
+        let back = world.home.join(name);
+        assert!(made_ok(world.program("scp").args(["-q", protocol, path(&file), &to])));
+        assert!(made_ok(world.program("scp").args(["-q", protocol, &to, path(&back)])));
+        assert!(fs::read(&back).unwrap() == bytes, "scp {protocol}");
+    }
+    let batch = world.home.join("batch");
+    fs::write(&batch, format!("put {} by-sftp\nls\n", path(&file))).unwrap();
+    let listed = said(&world.program("sftp").args(["-b", path(&batch), "hello"]).output().unwrap());
+    assert!(listed.contains("by-sftp"), "{listed}");
+    let sum = world.says(&["hello", "sha256sum old new by-sftp | cut -d ' ' -f 1 | sort -u"]);
+    assert_eq!(sum.lines().count(), 1, "{sum}");
+}
+
+fn a_tree_of_many_files_is_kept_the_same(world: &World) {
+    let tree = world.home.join("tree");
+    for number in 0..FILES {
+        let folder = tree.join((number % 100).to_string());
+        if number < 100 {
+            fs::create_dir_all(&folder).unwrap();
+        }
+        fs::write(folder.join(number.to_string()), number.to_string()).unwrap();
+    }
+    let (from, through) = (format!("{}/", path(&tree)), world.as_one_command());
+    let rsync = |words: &[&str]| {
+        let mut rsync = Command::new("rsync");
+        rsync.args(["-a", "--delete", "-e", &through]).args(words);
+        said(&rsync.stdin(Stdio::null()).output().unwrap())
+    };
+    rsync(&[&from, "hello:tree/"]);
+    let count = "find tree -type f | wc -l";
+    assert_eq!(world.says(&["hello", count]).trim(), FILES.to_string());
+    for number in (0..FILES).step_by(2) {
+        fs::remove_file(tree.join((number % 100).to_string()).join(number.to_string())).unwrap();
+    }
+    rsync(&[&from, "hello:tree/"]);
+    assert_eq!(world.says(&["hello", count]).trim(), (FILES / 2).to_string());
+    // Nothing is left to do, which it finds out by itself.
+    assert_eq!(rsync(&["-i", "--dry-run", &from, "hello:tree/"]), "");
+}
+
+fn a_repository_is_pushed_and_cloned(world: &World) {
+    let git = |directory: &Path, words: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(directory)
+            .args([
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.com",
+                "-c",
+                "init.defaultBranch=main",
+            ])
+            .args(words)
+            .env("GIT_SSH_COMMAND", world.as_one_command());
+        said(&git.output().unwrap())
+    };
+    world.says(&["hello", "git init -q --bare -b main repo.git"]);
+    let repository = world.home.join("repository");
+    fs::create_dir(&repository).unwrap();
+    git(&repository, &["init", "-q"]);
+    fs::write(repository.join("file"), "content\n".repeat(100_000)).unwrap();
+    git(&repository, &["add", "file"]);
+    git(&repository, &["commit", "-q", "-m", "first"]);
+    git(&repository, &["push", "-q", "hello:repo.git", "main"]);
+    let clone = world.home.join("clone");
+    git(&world.home, &["clone", "-q", "hello:repo.git", path(&clone)]);
+    assert_eq!(fs::read(clone.join("file")).unwrap(), fs::read(repository.join("file")).unwrap());
+}
+
+/// A server in the workspace is reached by its own name for itself, and one of the person's own from there.
+fn a_port_is_forwarded_both_ways(world: &World) {
+    world.says(&[
+        "hello",
+        "echo inside > page; setsid python3 -m http.server 8123 >/dev/null 2>&1 &",
+    ]);
+    let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let outside = own.local_addr().unwrap().port();
+    let local = rigbox_tests::machine::free_port().unwrap();
+    let to = format!("{local}:localhost:8123");
+    let from = format!("9123:127.0.0.1:{outside}");
+    let mut session = world
+        .program("ssh")
+        .args(["-o", "ExitOnForwardFailure=yes", "-L", &to, "-R", &from, "hello"])
+        .arg("echo begun; cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(session.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let page = wait::until(
+        "the server in the workspace",
+        BOOT_LIMIT,
+        || {
+            let url = format!("http://127.0.0.1:{local}/page");
+            let got = Command::new("curl").args(["-s", &url]).output()?;
+            Ok(String::from_utf8_lossy(&got.stdout).into_owned())
+        },
+        |page| !page.is_empty(),
+    );
+    assert_eq!(page.unwrap(), "inside\n");
+    let answers = std::thread::spawn(move || {
+        let (mut connection, _) = own.accept().unwrap();
+        connection.write_all(b"outside\n").unwrap();
+    });
+    assert_eq!(world.says(&["hello", "nc -d localhost 9123"]), "outside\n");
+    answers.join().unwrap();
+    drop(session.stdin.take());
+    assert!(session.wait().unwrap().success());
+}
+
+fn what_was_forwarded_is_in_the_record(world: &World) {
+    let client = world.platform.client().unwrap();
+    let seen = || Ok(client.get("/audit?max_results=200")?.text);
+    let both = ["tcp localhost:8123", "listen"];
+    wait::until("forwards in the record", Duration::from_secs(30), seen, |text| {
+        both.iter().all(|part| text.contains(part))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_session_ends_with_the_right_to_it() {
+    let world = World::start();
+    let client = world.platform.client().unwrap();
+    let keys = client.get("/ssh-keys").unwrap();
+    let session = world.session();
+    let id = keys.text_at("/ssh_keys/0/id");
+    assert_eq!(client.call("DELETE", &format!("/ssh-keys/{id}"), None).unwrap().status, 200);
+    until_ended(session);
+    let refused = world.ssh(&["hello", "true"]);
+    assert!(text(&refused).contains("Permission denied"), "{}", text(&refused));
+    // Somebody's other key opens it again, and another workspace's end does not matter.
+    let public = fs::read_to_string(world.home.join("id_ed25519.pub")).unwrap();
+    client.post("/ssh-keys", &json!({ "name": "again", "public_key": public })).unwrap();
+    let session = world.session();
+    world.platform.act(&world.workspace, "stop").unwrap();
+    until_ended(session);
+    world.platform.wait_status(&world.workspace, "stopped").unwrap();
+    let stopped = text(&world.ssh(&["hello", "true"]));
+    assert!(stopped.contains("rig workspace start hello"), "{stopped}");
+    // Whoever comes while it starts is let in once it runs.
+    world.platform.act(&world.workspace, "start").unwrap();
+    let come = || Ok(world.ssh(&["hello", "true"]).status.success());
+    wait::until("the workspace again", BOOT_LIMIT, come, |came| *came).unwrap();
+    let session = world.session();
+    let path = format!("/workspaces/{}", world.workspace);
+    assert_eq!(client.call("DELETE", &path, None).unwrap().status, 200);
+    until_ended(session);
+    let gone = text(&world.ssh(&["hello", "true"]));
+    assert!(!gone.contains("rig workspace start"), "{gone}");
+}
