@@ -27,6 +27,11 @@ pub const TEXT_MAX_BYTES: usize = 4096;
 pub const REPLAY_MAX_BYTES: usize = 256 * 1024;
 /// Most commands that run at once, attached or not.
 pub const EXEC_MAX_SESSIONS: usize = 64;
+/// Most of them that have a terminal.
+pub const TERMINALS_MAX: usize = 32;
+/// How long a terminal that nobody is attached to is kept, in seconds: a laptop that was closed for a
+/// moment finds its shell again, and shells that were left for good do not pile up.
+pub const TERMINAL_KEPT_S: u64 = 600;
 /// Path segment, relative to `/exec/{id}`, that attaches.
 pub const ATTACH_SEGMENT: &str = "attach";
 /// Query of an attach: position in the output, counted in bytes of both kinds from the start, from

@@ -26,7 +26,10 @@ use std::{
 
 use rigbox_types::{
     api::error::ErrorCode,
-    guest::{ExecList, ExecRequest, exec::EXEC_MAX_SESSIONS},
+    guest::{
+        ExecList, ExecRequest,
+        exec::{EXEC_MAX_SESSIONS, TERMINAL_KEPT_S, TERMINALS_MAX},
+    },
 };
 use tokio::time::Instant;
 
@@ -54,6 +57,8 @@ struct Kept {
     all: BTreeMap<String, Arc<Session>>,
     /// Places that were given to commands which are not in `all` yet.
     starting: usize,
+    /// Those of them for commands that will have a terminal.
+    starting_terminals: usize,
 }
 
 impl Sessions {
@@ -98,30 +103,59 @@ impl Sessions {
     }
 
     /// A place for a command that is about to start, unless there are too many.
-    fn reserve(&self) -> Result<Place<'_>, Refusal> {
+    fn reserve(&self, kind: Kind) -> Result<Place<'_>, Refusal> {
         let mut kept = self.lock();
-        let running = kept.all.values().filter(|session| !session.has_ended()).count();
-        if running.saturating_add(kept.starting) >= EXEC_MAX_SESSIONS {
-            return Err(too_many());
+        let running = || kept.all.values().filter(|session| !session.has_ended());
+        if running().count().saturating_add(kept.starting) >= EXEC_MAX_SESSIONS {
+            return Err(too_many(EXEC_MAX_SESSIONS, "commands run"));
+        }
+        let terminals = running().filter(|session| session.has_tty()).count();
+        if kind == Kind::Terminal
+            && terminals.saturating_add(kept.starting_terminals) >= TERMINALS_MAX
+        {
+            return Err(too_many(TERMINALS_MAX, "terminals are open"));
         }
         kept.starting = kept.starting.saturating_add(1);
-        Ok(Place { sessions: self })
+        kept.starting_terminals = kept.starting_terminals.saturating_add(kind.terminals());
+        Ok(Place { sessions: self, kind })
+    }
+}
+
+/// Whether a command has a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Terminal,
+    Pipes,
+}
+
+impl Kind {
+    fn terminals(self) -> usize {
+        usize::from(self == Self::Terminal)
+    }
+}
+
+impl Kept {
+    /// A command that had a place has started, or will not.
+    fn starts_no_more(&mut self, kind: Kind) {
+        self.starting = self.starting.saturating_sub(1);
+        self.starting_terminals = self.starting_terminals.saturating_sub(kind.terminals());
     }
 }
 
 /// The place of a command that starts; free again when it goes without one.
 struct Place<'s> {
     sessions: &'s Sessions,
+    kind: Kind,
 }
 
 impl Place<'_> {
     /// Keeps the command that has started. Cannot fail: whoever has a place has room.
     fn keep(self, session: &Arc<Session>) {
-        let sessions = self.sessions;
+        let (sessions, kind) = (self.sessions, self.kind);
         // Given up below, under the same lock: at no moment is the command counted twice or not.
         std::mem::forget(self);
         let mut kept = sessions.lock();
-        kept.starting = kept.starting.saturating_sub(1);
+        kept.starts_no_more(kind);
         kept.all.retain(|_, other| !other.ended_before(Instant::now().checked_sub(KEPT)));
         while kept.all.len() >= EXEC_MAX_SESSIONS {
             // One that runs is worth more than the end of one that nobody has asked for. Not all
@@ -137,16 +171,12 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut kept = self.sessions.lock();
-        kept.starting = kept.starting.saturating_sub(1);
+        self.sessions.lock().starts_no_more(self.kind);
     }
 }
 
-fn too_many() -> Refusal {
-    Refusal::new(
-        ErrorCode::Unavailable,
-        format!("{EXEC_MAX_SESSIONS} commands run in this workspace already"),
-    )
+fn too_many(most: usize, what: &str) -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, format!("{most} {what} in this workspace already"))
 }
 
 /// Starts the command of a request.
@@ -160,7 +190,8 @@ pub(crate) async fn start(
         let field = if request.detach { "detach" } else { "tty" };
         return Err(Refusal::field(field, "needs an upgrade of the connection"));
     }
-    let place = guest.exec.reserve()?;
+    let kind = if request.tty.is_some() { Kind::Terminal } else { Kind::Pipes };
+    let place = guest.exec.reserve(kind)?;
     let (session, reader) = session::start(guest, request, channel).await?;
     place.keep(&session);
     Ok(Attached { guest: guest.clone(), session, reader })
@@ -174,7 +205,7 @@ pub(crate) fn attach(guest: &Guest, id: &str, after: u64) -> Result<Attached, Re
 }
 
 /// Somebody who reads a command's output. When it goes, a command that cannot live without it is
-/// ended, and one whose end it has heard is forgotten.
+/// ended, one whose end it has heard is forgotten, and a terminal is ended unless somebody comes back.
 pub(crate) struct Attached {
     guest: Guest,
     session: Arc<Session>,
@@ -194,9 +225,20 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if self.session.output.detach(self.reader) && !self.session.is_detachable() {
+        if !self.session.output.detach(self.reader) {
+            return;
+        }
+        if !self.session.is_detachable() {
             self.session.end();
             self.forget();
+        } else if self.session.has_tty() {
+            let (session, reader) = (Arc::clone(&self.session), self.reader);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(TERMINAL_KEPT_S)).await;
+                if session.output.was_left_by(reader) {
+                    session.end();
+                }
+            });
         }
     }
 }
@@ -208,13 +250,18 @@ mod tests {
     #[test]
     fn a_place_is_given_once_and_is_free_again_when_the_start_fails() {
         let sessions = Sessions::default();
-        let mut places: Vec<_> =
-            (0..EXEC_MAX_SESSIONS).map(|_| sessions.reserve().ok().unwrap()).collect();
-        assert!(sessions.reserve().is_err());
+        let reserve = |kind| sessions.reserve(kind).ok();
+        let terminals: Vec<_> =
+            (0..TERMINALS_MAX).map(|_| reserve(Kind::Terminal).unwrap()).collect();
+        assert!(reserve(Kind::Terminal).is_none());
+        let rest = EXEC_MAX_SESSIONS - TERMINALS_MAX;
+        let mut places: Vec<_> = (0..rest).map(|_| reserve(Kind::Pipes).unwrap()).collect();
+        assert!(reserve(Kind::Pipes).is_none());
         drop(places.pop());
-        let place = sessions.reserve().ok().unwrap();
-        assert!(sessions.reserve().is_err());
-        drop((places, place));
-        assert_eq!(sessions.lock().starting, 0);
+        let place = reserve(Kind::Pipes).unwrap();
+        assert!(reserve(Kind::Pipes).is_none());
+        drop((places, place, terminals));
+        let kept = sessions.lock();
+        assert_eq!((kept.starting, kept.starting_terminals), (0, 0));
     }
 }

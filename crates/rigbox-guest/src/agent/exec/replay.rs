@@ -99,6 +99,12 @@ impl Replay {
         was_current
     }
 
+    /// Whether nobody has attached since this reader went.
+    pub(super) fn was_left_by(&self, reader: Reader) -> bool {
+        let state = self.lock();
+        !state.attached && state.reader == reader.number
+    }
+
     pub(super) fn is_attached(&self) -> bool {
         self.lock().attached
     }
