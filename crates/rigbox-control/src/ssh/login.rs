@@ -34,6 +34,9 @@ const ACTION: &str = "ssh_login";
 /// How long somebody waits for a workspace that is starting: less than the gateway waits for us.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long after its first boot a workspace may take to make its host key, in microseconds.
+const HOST_KEY_PATIENCE: i64 = 60 * 1_000_000;
+
 /// A wake-up is a hint: after this long without one the row is read anyway.
 const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 
@@ -156,12 +159,23 @@ async fn enter(
     Ok(LoginAnswer::Entry(Box::new(entry)))
 }
 
-/// The workspace once it neither starts nor stops any more, or as it is after a while.
+/// Whether a workspace is on its way to what can be entered: it starts, or has just started and has not
+/// told its host key yet.
+fn is_starting(control: &Control, row: &WorkspaceRow) -> bool {
+    match row.status() {
+        Status::Provisioning | Status::Starting => true,
+        Status::Running if row.ssh_host_key.is_none() => row.seen.ready_at.is_some_and(|ready| {
+            control.store.now().as_micros().saturating_sub(ready.as_micros()) < HOST_KEY_PATIENCE
+        }),
+        _ => false,
+    }
+}
+
+/// The workspace once it does not start any more, or as it is after a while.
 async fn until_settled(control: &Control, mut row: WorkspaceRow) -> ApiResult<WorkspaceRow> {
     let until = Instant::now() + START_PATIENCE;
     let mut wakes = control.store.feed().subscribe();
-    while matches!(row.status(), Status::Provisioning | Status::Starting) && Instant::now() < until
-    {
+    while is_starting(control, &row) && Instant::now() < until {
         let woken = async {
             while let Some(wake) = wakes.next().await {
                 match wake {
