@@ -96,7 +96,10 @@ impl PublicKey {
                     &RSA_PKCS1_2048_8192_SHA512
                 };
                 let public = rsa::PublicKeyComponents { n: positive(n), e: positive(e) };
-                public.verify(parameters, signed, value).map_err(|_| SshError::Tampered)?;
+                // Some clients leave out the zeros that a signature begins with.
+                let mut padded = vec![0; public.n.len().saturating_sub(value.len())];
+                padded.extend_from_slice(value);
+                public.verify(parameters, signed, &padded).map_err(|_| SshError::Tampered)?;
             }
             ("sk-ssh-ed25519@openssh.com", "sk-ssh-ed25519@openssh.com") => {
                 let (point, application) = (key.string()?, key.string()?);

@@ -7,6 +7,8 @@
 mod auth;
 mod directory;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod limits;
 mod msg;
@@ -32,11 +34,14 @@ use crate::{
     auth::LetIn,
     limits::{Places, Standing},
     msg::reason,
-    transport::{Incoming, Role},
+    transport::{Incoming, Renewal, Role},
 };
 
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What somebody is told who is one too many. A server may say something before its version
+/// (RFC 4253, section 4.2).
+const FULL: &[u8] = b"too many connections: try again in a moment\r\n";
 
 /// Everything that the gateway needs.
 pub struct Gateway {
@@ -65,7 +70,11 @@ impl Gateway {
                     }
                 };
                 // One too many is closed before a byte of it was read.
-                let Some(standing) = places.enter(from.ip()) else { continue };
+                let Some(standing) = places.enter(from.ip()) else {
+                    // There is room in a new connection; where not, nobody waits for it.
+                    drop(stream.try_write(FULL));
+                    continue;
+                };
                 let session = gateway.clone().session((stream, from), standing, shutdown.clone());
                 sessions.spawn(session);
             }
@@ -123,6 +132,7 @@ impl Gateway {
                 to_client.disconnect(why, text),
                 to_guest.disconnect(reason::BY_APPLICATION, "the client has left"),
             ));
+            client.drain().await;
         };
         drop(timeout(self.limits.farewell, farewell).await);
         Ok(())
@@ -130,11 +140,13 @@ impl Gateway {
 
     /// Lets somebody in and opens the way to the workspace; only then the client is told.
     async fn begin(&self, stream: TcpStream, from: SocketAddr) -> Result<Begun, SshError> {
-        let mut client = transport::open(stream, Role::Server(self.key.clone())).await?;
+        let renewal = Renewal::new(self.limits.rekey_bytes, self.limits.rekey_after);
+        let role = Role::Server(self.key.clone());
+        let mut client = transport::open(stream, role, renewal.clone()).await?;
         let LetIn { attempt, target, session } =
             auth::authenticate(&mut client, &*self.directory, from).await?;
         let (out, ends) = (client.outgoing(), target.ends.clone());
-        let guest = match upstream::enter(*target, &session).await {
+        let guest = match upstream::enter(*target, &session, renewal).await {
             Ok(guest) => guest,
             Err(error) => {
                 tracing::warn!(user = attempt.user, %error, "workspace not entered");

@@ -23,6 +23,10 @@ pub struct Limits {
     pub login_grace: Duration,
     /// How long the last words of a session may take.
     pub farewell: Duration,
+    /// Keys are renewed after so many bytes of one direction ...
+    pub rekey_bytes: u64,
+    /// ... and after so long, as soon as there is something to send.
+    pub rekey_after: Duration,
 }
 
 impl Default for Limits {
@@ -35,6 +39,9 @@ impl Default for Limits {
             // OpenSSH's own is two minutes, which is for people who type a password.
             login_grace: Duration::from_secs(60),
             farewell: Duration::from_secs(2),
+            // RFC 4253, section 9.
+            rekey_bytes: 1 << 30,
+            rekey_after: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) const USERAUTH_PK_OK: u8 = 60;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
+/// OpenSSH's own (PROTOCOL, section 1.10).
+pub(crate) const PING: u8 = 192;
+pub(crate) const PONG: u8 = 193;
 
 /// Whether a message belongs to the connection protocol, which is the two ends' own matter.
 pub(crate) fn of_connection(kind: u8) -> bool {

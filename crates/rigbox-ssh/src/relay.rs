@@ -69,7 +69,7 @@ async fn down(
                     continue;
                 }
                 Some(false) => {}
-                Some(true) => to_guest.send(&[msg::REQUEST_FAILURE], true).await?,
+                Some(true) => to_guest.answer(vec![msg::REQUEST_FAILURE]).await?,
             }
         }
         if !guest.has_more() {
@@ -126,6 +126,12 @@ fn forward(message: &[u8]) -> Option<Forward> {
 fn noted(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().filter(|c| !c.is_control()).take(NOTED_MAX).collect()
+}
+
+#[cfg(test)]
+pub(crate) fn read_without_harm(message: &[u8]) {
+    forward(message);
+    of_host_keys(message);
 }
 
 #[cfg(test)]

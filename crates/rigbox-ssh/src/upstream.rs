@@ -7,7 +7,7 @@ use crate::{
     error::SshError,
     key::HostKey,
     msg,
-    transport::{self, Incoming, Role},
+    transport::{self, Incoming, Renewal, Role},
     wire::{Put as _, Reader},
 };
 
@@ -15,8 +15,13 @@ use crate::{
 const CERTIFICATE: &[u8] = b"ssh-ed25519-cert-v01@openssh.com";
 
 /// Enters a workspace.
-pub(crate) async fn enter(target: Target, session: &HostKey) -> Result<Incoming, SshError> {
-    let mut incoming = transport::open(target.stream, Role::Client(target.host_key)).await?;
+pub(crate) async fn enter(
+    target: Target,
+    session: &HostKey,
+    renewal: Renewal,
+) -> Result<Incoming, SshError> {
+    let role = Role::Client(target.host_key);
+    let mut incoming = transport::open(target.stream, role, renewal).await?;
     let out = incoming.outgoing();
     let mut ask = vec![msg::SERVICE_REQUEST];
     ask.put_string(b"ssh-userauth");

@@ -1,12 +1,14 @@
 //! The transport layer of one connection (RFC 4253): packets that are sealed, and keys that are renewed.
 //! Invariants: a message is handed out only after its packet was verified; while keys are renewed
-//! nothing else is sent; messages keep their order.
+//! nothing else is sent; messages keep their order; of the two connections of a session at most one
+//! waits for an answer to a renewal that we began.
 //! Does not know who is at the other end, nor what is said after the keys are there.
 
 mod cipher;
 mod kex;
 mod negotiation;
 mod packet;
+mod renewal;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +18,8 @@ use tokio::{
     sync::{Mutex, MutexGuard, Notify},
     time::timeout,
 };
+
+pub(crate) use self::renewal::Renewal;
 
 use self::{
     kex::{Half, Said},
@@ -35,12 +39,12 @@ const VERSION: &[u8] = b"SSH-2.0-Rigbox";
 const VERSION_MAX: usize = 255;
 /// Most bytes that a server may say before its version.
 const GREETING_MAX: usize = 8 * 1024;
-/// Keys are renewed after so many bytes (RFC 4253, section 9: a gigabyte) ...
-const REKEY_BYTES: u64 = 1 << 30;
-/// ... or packets, long before their numbers come again.
-const REKEY_PACKETS: u32 = 1 << 30;
-/// How long the other side may take to renew keys.
+/// How long a renewal of keys may take once both sides have begun it.
 const REKEY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most bytes of answers that are kept until keys are renewed.
+const HELD_MAX: usize = 64 * 1024;
+/// The extension whose messages hide when something is typed (OpenSSH, PROTOCOL, section 1.10).
+const PING: &str = "ping@openssh.com";
 
 type Input = Box<dyn AsyncRead + Send + Unpin>;
 type Output = Box<dyn AsyncWrite + Send + Unpin>;
@@ -72,6 +76,7 @@ pub(crate) struct Incoming {
     /// Hash of the first exchange; none before it.
     session: Option<[u8; 32]>,
     strict: bool,
+    renewal: Renewal,
 }
 
 /// What goes out.
@@ -83,12 +88,15 @@ pub(crate) struct Outgoing {
 
 struct Out {
     writer: PacketWriter<Output>,
+    renewal: Renewal,
     /// Our offer, from when it was sent until the other side's has come.
     offered: Option<Vec<u8>>,
+    /// Answers that were given meanwhile.
+    held: Vec<Vec<u8>>,
 }
 
 /// Takes a connection up: versions and first keys.
-pub(crate) async fn open<S>(stream: S, role: Role) -> Result<Incoming, SshError>
+pub(crate) async fn open<S>(stream: S, role: Role, renewal: Renewal) -> Result<Incoming, SshError>
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -98,7 +106,8 @@ where
     output.flush().await?;
     let mut buffer = BytesMut::new();
     let their_version = read_version(&mut input, &mut buffer, role.side()).await?;
-    let (out, side) = (Out { writer: PacketWriter::new(output), offered: None }, role.side());
+    let (writer, side) = (PacketWriter::new(output), role.side());
+    let out = Out { writer, renewal: renewal.clone(), offered: None, held: Vec::new() };
     let mut incoming = Incoming {
         reader: PacketReader::new(input, buffer),
         out: Arc::new(Outgoing { side, state: Mutex::new(out), renewed: Notify::new() }),
@@ -106,8 +115,9 @@ where
         their_version,
         session: None,
         strict: false,
+        renewal,
     };
-    incoming.begin().await?;
+    incoming.out.state.lock().await.begin(side, true).await?;
     incoming.reader.advance().await?;
     let theirs = incoming.reader.payload().to_vec();
     incoming.exchange(theirs).await?;
@@ -161,6 +171,13 @@ impl Incoming {
     /// From now on packets may have the size that sessions need.
     pub(crate) fn trust(&mut self) {
         self.reader.limit = SESSIONS_PACKET;
+        self.reader.allowance = None;
+    }
+
+    /// Reads on until the other side ends, of which nothing is looked at: a connection that is closed
+    /// with something unread may take with it what was sent last.
+    pub(crate) async fn drain(&mut self) {
+        self.reader.drain().await;
     }
 
     /// The next message that is not the transport's own. Giving up while it waits may break the
@@ -173,15 +190,23 @@ impl Incoming {
     /// Reads one packet; whether its message is not the transport's own, and is now
     /// [`Self::message`]. To give up while it waits, see [`Self::next`].
     pub(crate) async fn step(&mut self) -> Result<bool, SshError> {
-        if self.reader.bytes > REKEY_BYTES || self.reader.packets > REKEY_PACKETS {
-            self.begin().await?;
-            // Asked for once; the exchange counts anew.
-            (self.reader.bytes, self.reader.packets) = (0, 0);
+        let is_trusted = self.reader.allowance.is_none();
+        if is_trusted && self.renewal.is_due(self.reader.bytes, self.reader.packets) {
+            let mut out = self.out.state.lock().await;
+            if out.renew(self.role.side()).await? {
+                // Asked for once; the exchange counts anew.
+                (self.reader.bytes, self.reader.packets) = (0, 0);
+                self.renewal.begins();
+            }
         }
         self.reader.advance().await?;
         match self.kind() {
             msg::IGNORE | msg::DEBUG | msg::UNIMPLEMENTED | msg::EXT_INFO => Ok(false),
             msg::DISCONNECT => Err(disconnected(self.reader.payload())),
+            // An exchange costs us more than it costs who asks for it.
+            msg::KEXINIT if !is_trusted => {
+                Err(SshError::Malformed("keys are renewed before being let in"))
+            }
             msg::KEXINIT => {
                 let theirs = self.reader.payload().to_vec();
                 let exchange = timeout(REKEY_TIMEOUT, self.exchange(theirs)).await;
@@ -189,6 +214,18 @@ impl Incoming {
                 Ok(false)
             }
             msg::NEWKEYS..50 => Err(SshError::Malformed("a key exchange out of turn")),
+            msg::PING if is_trusted => {
+                let mut pong = vec![msg::PONG];
+                pong.extend_from_slice(self.message().get(1..).unwrap_or_default());
+                self.out.answer(pong).await?;
+                Ok(false)
+            }
+            kind if is_trusted && !(50..128).contains(&kind) => {
+                let mut unknown = vec![msg::UNIMPLEMENTED];
+                unknown.put_u32(self.reader.sequence.wrapping_sub(1));
+                self.out.answer(unknown).await?;
+                Ok(false)
+            }
             _ => Ok(true),
         }
     }
@@ -206,12 +243,6 @@ impl Incoming {
     /// Its number.
     pub(crate) fn kind(&self) -> u8 {
         self.reader.payload().first().copied().unwrap_or_default()
-    }
-
-    /// Asks for new keys, unless that was done.
-    async fn begin(&mut self) -> Result<(), SshError> {
-        let mut out = self.out.state.lock().await;
-        out.begin(self.role.side(), self.session.is_none()).await
     }
 
     /// Makes new keys, of the other side's offer.
@@ -262,8 +293,11 @@ impl Incoming {
         self.renew(&mut out, (&secret, &session), &agreed, first).await?;
         if extensions {
             out.writer.queue(&our_extensions())?;
-            out.writer.flush().await?;
         }
+        for answer in std::mem::take(&mut out.held) {
+            out.writer.queue(&answer)?;
+        }
+        out.writer.flush().await?;
         drop(out);
         self.out.renewed.notify_waiters();
         Ok(())
@@ -281,6 +315,7 @@ impl Incoming {
         out.writer.queue(&[msg::NEWKEYS])?;
         out.writer.key = sealing;
         (out.writer.bytes, out.writer.packets) = (0, 0);
+        out.renewal.is_done();
         if self.strict {
             out.writer.sequence = 0;
         }
@@ -291,6 +326,7 @@ impl Incoming {
         }
         self.reader.key = opening;
         (self.reader.bytes, self.reader.packets) = (0, 0);
+        self.renewal.begins();
         if self.strict {
             self.reader.sequence = 0;
         }
@@ -322,22 +358,52 @@ impl Out {
         }
         Ok(())
     }
+
+    /// Begins a renewal of our own, where it is this connection's turn: while one waits for the other
+    /// side's offer, what comes before that has to get through the other connection.
+    async fn renew(&mut self, side: Side) -> Result<bool, SshError> {
+        if self.offered.is_none() && !self.renewal.takes_turn() {
+            return Ok(false);
+        }
+        self.begin(side, false).await?;
+        // Asked for once; the exchange counts anew.
+        self.writer.bytes = 0;
+        self.renewal.begins();
+        Ok(true)
+    }
 }
 
 impl Outgoing {
-    /// Sends a message once it may be sent. Without `at_once` it may wait for the next one.
+    /// Sends a message once it may be sent. Without `at_once` it may wait for the next one. Waits for
+    /// somebody who does not read, or not renew keys, as long as the connection is there: who is
+    /// stopped with Ctrl-Z has not left.
     pub(crate) async fn send(&self, message: &[u8], at_once: bool) -> Result<(), SshError> {
-        let mut out = timeout(REKEY_TIMEOUT, self.ready())
-            .await
-            .map_err(|_| SshError::TooSlow("the renewal of keys"))?;
+        let mut out = self.ready().await;
         out.writer.queue(message)?;
         if at_once {
             out.writer.flush().await?;
         }
-        if out.writer.bytes > REKEY_BYTES || out.writer.packets > REKEY_PACKETS {
-            out.begin(self.side, false).await?;
-            (out.writer.bytes, out.writer.packets) = (0, 0);
+        // Not before somebody is let in.
+        let of_session = message.first().copied().is_some_and(msg::of_connection);
+        if of_session && out.renewal.is_due(out.writer.bytes, out.writer.packets) {
+            out.renew(self.side).await?;
         }
+        Ok(())
+    }
+
+    /// Answers the other side. For who reads what comes from there: does not wait for a renewal of
+    /// keys, which would be waiting for oneself.
+    pub(crate) async fn answer(&self, message: Vec<u8>) -> Result<(), SshError> {
+        let mut out = self.state.lock().await;
+        if out.offered.is_none() {
+            out.writer.queue(&message)?;
+            return out.writer.flush().await;
+        }
+        let held: usize = out.held.iter().map(Vec::len).sum();
+        if held + message.len() > HELD_MAX {
+            return Err(SshError::Malformed("too much is asked for while keys are renewed"));
+        }
+        out.held.push(message);
         Ok(())
     }
 
@@ -376,9 +442,11 @@ impl Outgoing {
 /// What a client may sign with (RFC 8308, section 3.1).
 fn our_extensions() -> Vec<u8> {
     let mut out = vec![msg::EXT_INFO];
-    out.put_u32(1);
+    out.put_u32(2);
     out.put_string(b"server-sig-algs");
     out.put_string(SIGNATURES.as_bytes());
+    out.put_string(PING.as_bytes());
+    out.put_string(b"0");
     out
 }
 
@@ -392,4 +460,10 @@ fn disconnected(payload: &[u8]) -> SshError {
     })();
     let why = String::from_utf8_lossy(why.unwrap_or_default());
     SshError::Disconnected(why.chars().filter(|c| !c.is_control()).take(TOLD).collect())
+}
+
+#[cfg(test)]
+pub(crate) fn read_without_harm(message: &[u8]) {
+    drop(Offer::read(message).map(|offer| offer.agree(Side::Server, true)));
+    disconnected(message);
 }

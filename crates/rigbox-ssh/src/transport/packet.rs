@@ -12,9 +12,14 @@ use crate::error::SshError;
 pub(crate) const STRANGERS_PACKET: usize = 35_000;
 /// Longest packet of a session: OpenSSH's own limit.
 pub(crate) const SESSIONS_PACKET: usize = 256 * 1024;
+/// Most packets from somebody whom we do not know: several for each request that is answered.
+const STRANGERS_PACKETS: u32 = 512;
+/// Most packets that are sealed with one key, whose nonces have 32 bits: somebody who lets no keys be
+/// renewed is not spoken to for ever.
+const SEALED_MAX: u32 = 1 << 31;
 /// Fewest bytes of padding.
 const PADDING_MIN: usize = 4;
-/// How much is read at once.
+/// How much is read at once while much comes.
 const READ: usize = 64 * 1024;
 /// How much room is kept while nothing is under way.
 const KEEP: usize = 4 * 1024;
@@ -33,14 +38,30 @@ pub(super) struct PacketReader<R> {
     /// Bytes and packets under this key.
     pub(super) bytes: u64,
     pub(super) packets: u32,
+    /// Longest packet.
     pub(super) limit: usize,
+    /// How many packets may still come from somebody whom we do not know.
+    pub(super) allowance: Option<u32>,
+    /// Room for the next read.
+    room: usize,
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
     pub(super) fn new(io: R, buffer: BytesMut) -> Self {
         let key = Opening::Clear;
-        let limit = STRANGERS_PACKET;
-        Self { io, buffer, last: 0, payload_end: 0, key, sequence: 0, bytes: 0, packets: 0, limit }
+        Self {
+            io,
+            buffer,
+            last: 0,
+            payload_end: 0,
+            key,
+            sequence: 0,
+            bytes: 0,
+            packets: 0,
+            limit: STRANGERS_PACKET,
+            allowance: Some(STRANGERS_PACKETS),
+            room: KEEP,
+        }
     }
 
     /// Reads the next packet, whose message is then [`Self::payload`]. May be given up while it waits.
@@ -53,12 +74,20 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
             {
                 break total;
             }
-            // A length is worth no more memory than one read until its bytes come.
-            self.buffer.reserve(READ);
-            if self.io.read_buf(&mut self.buffer).await? == 0 {
+            // A length is worth no more memory than one read until its bytes come, and somebody who
+            // is idle no more than a key press.
+            self.buffer.reserve(self.room);
+            let read = self.io.read_buf(&mut self.buffer).await?;
+            if read == 0 {
                 return Err(SshError::Closed);
             }
+            self.room = if read < KEEP { KEEP } else { READ };
         };
+        if let Some(allowance) = &mut self.allowance {
+            *allowance = allowance
+                .checked_sub(1)
+                .ok_or(SshError::Malformed("too much before being let in"))?;
+        }
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         self.packets = self.packets.saturating_add(1);
@@ -87,6 +116,17 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         let length = self.key.length(self.sequence, *sealed);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         rest.len() >= length.saturating_add(LENGTH + self.key.tag())
+    }
+
+    /// Reads on until the end, of which nothing is kept.
+    pub(super) async fn drain(&mut self) {
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(KEEP);
+            if !matches!(self.io.read_buf(&mut self.buffer).await, Ok(1..)) {
+                break;
+            }
+        }
     }
 
     /// The size of the packet that comes, once its length is there.
@@ -131,6 +171,9 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
 
     /// Seals a message; it goes with the next [`Self::flush`].
     pub(super) fn queue(&mut self, payload: &[u8]) -> Result<(), SshError> {
+        if self.packets > SEALED_MAX {
+            return Err(SshError::TooSlow("the renewal of keys"));
+        }
         let (block, counts) = self.key.block();
         let measured = if counts { LENGTH } else { 0 } + 1 + payload.len();
         let mut padding = block - measured % block;
@@ -174,3 +217,6 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
         Ok(self.io.shutdown().await?)
     }
 }
+
+#[cfg(test)]
+mod tests;
