@@ -71,7 +71,15 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
             host_auth: ClientAuth::Local,
             region: "local".parse()?,
             api_url: format!("http://{address}"),
-            ssh: SshGateway { domain: "bench.test".to_owned(), port: 22, enabled: false },
+            ssh: SshGateway {
+                host: None,
+                domain: "bench.test".to_owned(),
+                port: 22,
+                enabled: false,
+                internal: None,
+                uid: None,
+                dial_socket: None,
+            },
             rates: RateLimits {
                 authentication: PLENTY,
                 workspaces: PLENTY,

@@ -15,6 +15,10 @@ use rigbox_tests::{
 };
 use serde_json::json;
 
+/// How much goes each way at once, in MiB; another number by the environment variable.
+const BULK_MIB: u32 = 64;
+const BULK_VARIABLE: &str = "RIGBOX_TEST_SSH_BULK_MIB";
+
 /// Files of the tree that rsync keeps the same.
 const FILES: usize = 20_000;
 
@@ -86,6 +90,14 @@ impl World {
         let mut command = Command::new(name);
         command.args(self.words()).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK");
         command
+    }
+
+    /// Writes a file in the workspace.
+    fn put(&self, text: &str, name: &str) {
+        let file = self.home.join(name);
+        fs::write(&file, text).unwrap();
+        let to = format!("hello:{name}");
+        assert!(made_ok(self.program("scp").args(["-q", path(&file), &to])));
     }
 
     fn ssh(&self, words: &[&str]) -> Output {
@@ -160,12 +172,14 @@ fn the_tools_that_people_have_work() {
     a_tree_of_many_files_is_kept_the_same(&world);
     a_repository_is_pushed_and_cloned(&world);
     a_port_is_forwarded_both_ways(&world);
+    other_clients_do_what_they_do(&world);
+    what_is_sent_comes_back_through_new_keys(&world);
     what_was_forwarded_is_in_the_record(&world);
 }
 
 fn copies(world: &World) {
     let file = world.home.join("blob");
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     fs::write(&file, &bytes).unwrap();
     for (protocol, name) in [("-O", "old"), ("-s", "new")] {
         let to = format!("hello:{name}");
@@ -278,6 +292,85 @@ fn a_port_is_forwarded_both_ways(world: &World) {
     answers.join().unwrap();
     drop(session.stdin.take());
     assert!(session.wait().unwrap().success());
+}
+
+/// dropbear's, paramiko, AsyncSSH and ssh2 of npm, by the scripts that the gateway alone is tried with.
+fn other_clients_do_what_they_do(world: &World) {
+    let file = |name: &str| path(&world.home.join(name)).to_owned();
+    let config = fs::read_to_string(world.home.join("config")).unwrap();
+    let word = |key: &str| {
+        let line = config.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap();
+        line.trim().to_owned()
+    };
+    let (user, port) = (word("User "), word("Port "));
+    world.put(ECHO, "echo.py");
+    let serve = "mkdir -p t; setsid python3 echo.py >/dev/null 2>&1 & \
+                 until [ -S t/echo ]; do sleep 0.1; done";
+    world.says(&["hello", serve]);
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/rigbox-ssh/tests/clients");
+    let tools = tools();
+    let ends_well = |command: &mut Command| {
+        let done = command.env("WORKSPACE", &user).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(said(&done), "ok\n");
+    };
+    let rest = ["8124", "/home/developer/t"];
+    for script in ["with_paramiko.py", "with_asyncssh.py"] {
+        let mut python = Command::new(tools.join("venv/bin/python"));
+        python.arg(scripts.join(script)).arg(&port).args([file("id_ed25519"), file("known_hosts")]);
+        ends_well(python.args(rest));
+    }
+    let known = fs::read_to_string(world.home.join("known_hosts")).unwrap();
+    let host_key = known.split(' ').nth(2).unwrap();
+    let mut node = Command::new(tools.join("node"));
+    node.arg(scripts.join("with_ssh2.mjs")).arg(&tools).arg(&port).arg(file("id_ed25519"));
+    ends_well(node.arg(host_key).args(rest));
+    let key = file("dropbear-key");
+    let mut convert = Command::new("dropbearconvert");
+    assert!(made_ok(convert.args(["openssh", "dropbear", &file("id_ed25519"), &key])));
+    let mut dbclient = Command::new("dbclient");
+    dbclient.args(["-y", "-y", "-T", "-i", &key, "-p", &port, &format!("{user}@127.0.0.1")]);
+    dbclient.arg("cat /etc/hostname").env("HOME", &world.home).stdin(Stdio::null());
+    assert_eq!(said(&dbclient.output().unwrap()), "hello\n");
+}
+
+/// Where `scripts/setup --dev` puts what tests need.
+fn tools() -> PathBuf {
+    let cache = || {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+        cache.unwrap_or_else(home).join("rigbox/tools")
+    };
+    std::env::var_os("RIGBOX_TOOLS").map_or_else(cache, PathBuf::from).join("ssh-clients")
+}
+
+/// Sends back what comes to a port and to a socket.
+const ECHO: &str = r#"
+import asyncio, os
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    os.chdir("/home/developer/t")
+    await asyncio.start_server(echo, "localhost", 8124)
+    await asyncio.start_unix_server(echo, "echo")
+    await asyncio.Event().wait()
+asyncio.run(main())
+"#;
+
+/// One each way at once, with new keys again and again; less where that is asked for.
+fn what_is_sent_comes_back_through_new_keys(world: &World) {
+    let mebibytes = std::env::var(BULK_VARIABLE).map_or(BULK_MIB, |text| text.parse().unwrap());
+    let there_and_back = format!(
+        "head -c {mebibytes}M /dev/urandom | tee >(sha256sum >&2) | \
+         ssh {} -o RekeyLimit=16M hello cat | sha256sum",
+        world.words().join(" ")
+    );
+    let done = Command::new("bash").args(["-c", &there_and_back]).output().unwrap();
+    let back = said(&done);
+    assert_eq!(back, String::from_utf8_lossy(&done.stderr), "what came back is what was sent");
+    assert_ne!(back.trim_end_matches("  -\n").len(), 0);
 }
 
 fn what_was_forwarded_is_in_the_record(world: &World) {

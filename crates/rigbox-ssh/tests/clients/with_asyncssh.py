@@ -6,12 +6,13 @@ import sys
 
 import asyncssh
 
+user = os.environ.get("WORKSPACE", "work")
 port, key, known_hosts, echo, folder = int(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4]), sys.argv[5]
 
 
 def connect(**options):
     return asyncssh.connect(
-        "127.0.0.1", port, username="work", client_keys=[key], known_hosts=known_hosts, config=None, **options
+        "127.0.0.1", port, username=user, client_keys=[key], known_hosts=known_hosts, config=None, **options
     )
 
 
@@ -51,21 +52,20 @@ async def main():
             assert await reader.read() == b"there and back"
 
         async def answer(reader, writer):
-            writer.write(await reader.read())
+            writer.write(await reader.readexactly(18))
             writer.close()
 
         async with await connection.start_server(lambda *_: answer, "localhost", 0) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.get_port())
-            writer.write(b"from the workspace")
-            writer.write_eof()
-            assert await reader.read() == b"from the workspace"
+            there = f"exec 3<>/dev/tcp/localhost/{server.get_port()}; printf 'from the workspace' >&3; cat <&3"
+            done = await connection.run(f"bash -c \"{there}\"", check=True)
+            assert done.stdout == "from the workspace", done.stdout
 
         sessions = [connection.run(f"echo {number}", check=True) for number in range(40)]
         assert [done.stdout for done in await asyncio.gather(*sessions)] == [f"{n}\n" for n in range(40)]
 
     try:
         await asyncssh.connect(
-            "127.0.0.1", port, username="work", known_hosts=known_hosts, config=None,
+            "127.0.0.1", port, username=user, known_hosts=known_hosts, config=None,
             client_keys=[asyncssh.generate_private_key("ssh-ed25519")],
         )
         raise SystemExit("a stranger was let in")

@@ -7,6 +7,7 @@ import threading
 
 import paramiko
 
+user = os.environ.get("WORKSPACE", "work")
 port, key, known_hosts, echo, folder = int(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4]), sys.argv[5]
 
 
@@ -15,7 +16,7 @@ def connect():
     client.load_host_keys(known_hosts)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     client.connect(
-        "127.0.0.1", port=port, username="work", key_filename=key, look_for_keys=False, allow_agent=False
+        "127.0.0.1", port=port, username=user, key_filename=key, look_for_keys=False, allow_agent=False
     )
     return client
 
@@ -72,7 +73,7 @@ stranger = paramiko.SSHClient()
 stranger.load_host_keys(known_hosts)
 try:
     stranger.connect(
-        "127.0.0.1", port=port, username="work", pkey=paramiko.RSAKey.generate(2048), look_for_keys=False,
+        "127.0.0.1", port=port, username=user, pkey=paramiko.RSAKey.generate(2048), look_for_keys=False,
         allow_agent=False,
     )
     raise SystemExit("a stranger was let in")

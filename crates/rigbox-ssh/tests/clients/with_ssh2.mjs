@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import { once } from 'node:events';
 
 const [modules, port, key, hostKey, echo, folder] = process.argv.slice(2);
@@ -12,7 +11,7 @@ const { Client } = createRequire(`${modules}/`)('ssh2');
 const connect = async (options) => {
   const client = new Client();
   client.connect({
-    host: '127.0.0.1', port: Number(port), username: 'work', privateKey: fs.readFileSync(key),
+    host: '127.0.0.1', port: Number(port), username: process.env.WORKSPACE ?? 'work', privateKey: fs.readFileSync(key),
     hostVerifier: (shown) => shown.toString('base64') === hostKey, ...options,
   });
   await once(client, 'ready');
@@ -60,12 +59,11 @@ assert.equal((await all(forward)).toString(), 'there and back');
 
 client.on('tcp connection', (_, accept) => {
   const stream = accept();
-  stream.pipe(stream);
+  stream.once('data', (data) => stream.end(data));
 });
 const remote = await call(client, 'forwardIn', '127.0.0.1', 0);
-const socket = net.connect(remote, '127.0.0.1');
-socket.end('from the workspace');
-assert.equal((await all(socket)).toString(), 'from the workspace');
+const there = `exec 3<>/dev/tcp/127.0.0.1/${remote}; printf 'from the workspace' >&3; cat <&3`;
+assert.equal((await run(client, `bash -c "${there}"`))[0].toString(), 'from the workspace');
 
 const numbers = [...Array(9).keys()];
 const said = await Promise.all(numbers.map((number) => run(client, `echo ${number}`)));
