@@ -6,6 +6,7 @@ use rigbox_types::access::{ResourceRef, Tags as Set};
 use crate::{
     StoreError, bindings,
     engine::Engine,
+    feed::Wake,
     row::{Columns, json},
     tx::Tx,
 };
@@ -46,6 +47,8 @@ impl Tags<'_> {
             let query = sqlx::query(SET).bind(of.kind().as_str()).bind(of.id());
             query.bind(json(tags)?).execute(tx.on()).await?;
         }
+        // Roles may count by tags: whose, is not known here.
+        tx.wake(Wake::Everything);
         tx.commit().await
     }
 }

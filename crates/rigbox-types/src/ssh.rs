@@ -103,7 +103,7 @@ pub struct Entry {
 }
 
 /// An open session, as the gateway asks about it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
     /// Whose key it was opened with.
     pub holder: Holder,

@@ -109,6 +109,11 @@ impl Layout {
         self.control().join("admin.key")
     }
 
+    /// There once the SSH key of whoever installed the platform was offered to it.
+    pub(crate) fn ssh_key_offered(&self) -> Utf8PathBuf {
+        self.data.join("ssh-key-offered")
+    }
+
     /// What only matters while something runs.
     pub(crate) fn run(&self) -> Utf8PathBuf {
         self.data.join("run")

@@ -6,13 +6,18 @@ use std::{
     collections::HashSet,
     env, fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path as FilePath, PathBuf},
 };
 
-use rigbox_types::api::{
-    accounts::{ListRegionsResponse, RegionSsh},
-    workspaces::{ListWorkspacesResponse, Vm},
+use rigbox_types::{
+    Ed25519Key,
+    api::{
+        accounts::{ListRegionsResponse, RegionSsh},
+        workspaces::{ListWorkspacesResponse, Vm},
+    },
 };
 use serde_json::json;
 
@@ -30,16 +35,25 @@ use crate::{
 const BEGIN: &str = "# rigbox: begin";
 const END: &str = "# rigbox: end";
 
+/// Longest name of a host.
+const HOST_MAX_LEN: usize = 253;
+
 /// Does what the command says.
 pub(super) async fn run(session: &Session, args: &SshConfigArgs) -> CommandResult {
     let server = session.profile.url.to_string();
     let (hosts, gateways) = if args.remove {
-        (Vec::new(), Vec::new())
+        (Hosts { own: Vec::new(), shared: Vec::new() }, Vec::new())
     } else {
         session.output.progress("reading the workspaces");
         let regions: Document<ListRegionsResponse> =
             session.client.get(Path::api("/users/me/regions")).await?;
         let gateways: Vec<_> = regions.value.ssh.into_iter().filter(|it| it.enabled).collect();
+        if let Some(odd) = gateways.iter().find(|gateway| !is_sound(gateway)) {
+            // It would become lines of the configuration.
+            let message =
+                format!("the server tells no place and key for the region {}", odd.region);
+            return Err(CommandError::failed(message));
+        }
         if gateways.is_empty() {
             return Err(CommandError::failed("this installation has no SSH gateway")
                 .coded("unavailable")
@@ -47,7 +61,10 @@ pub(super) async fn run(session: &Session, args: &SshConfigArgs) -> CommandResul
         }
         (hosts(session).await?, gateways)
     };
-    let entries = entries(&hosts, &gateways);
+    let (config, known_hosts) = files(args)?;
+    let (config, known_hosts) = (File::read(config)?, File::read(known_hosts)?);
+    let taken = own_names(&without_section(&config.text, &server));
+    let entries = entries(&hosts, &gateways, &taken);
     if args.print {
         session.output.text(&section(&server, &entries))?;
         return session
@@ -55,24 +72,23 @@ pub(super) async fn run(session: &Session, args: &SshConfigArgs) -> CommandResul
             .text(&known(&server, &gateways).join("\n"))
             .and_then(|()| session.output.text("\n"));
     }
-    let (config, known_hosts) = files(args)?;
-    change(&config, |text| with_section(text, &server, &entries))?;
-    change(&known_hosts, |text| with_known(text, &server, &gateways))?;
+    config.replace(&with_section(&config.text, &server, &entries))?;
+    known_hosts.replace(&with_known(&known_hosts.text, &server, &gateways))?;
     if !session.output.is_human() {
         let hosts: Vec<_> = entries.iter().map(|entry| json!({ "names": entry.names, "user": entry.user, "host": entry.gateway.host, "port": entry.gateway.port })).collect();
-        return session
-            .output
-            .document(&json!({ "config": config, "known_hosts": known_hosts, "hosts": hosts }));
+        return session.output.document(
+            &json!({ "config": config.path, "known_hosts": known_hosts.path, "hosts": hosts }),
+        );
     }
     if args.remove {
         return session
             .output
-            .line(format!("removed what rig had written to {}", config.display()));
+            .line(format!("removed what rig had written to {}", config.path.display()));
     }
     session.output.line(format!(
         "wrote {} to {}",
         count(entries.len(), "host"),
-        config.display()
+        config.path.display()
     ))?;
     if let Some(first) = entries.first().and_then(|entry| entry.names.first()) {
         session.output.hint(&format!("ssh {first}"));
@@ -80,12 +96,35 @@ pub(super) async fn run(session: &Session, args: &SshConfigArgs) -> CommandResul
     Ok(())
 }
 
-/// The account's workspaces, then those that others share with it.
-async fn hosts(session: &Session) -> CommandResult<Vec<Vm>> {
+/// Workspaces by whose they are.
+struct Hosts {
+    own: Vec<Vm>,
+    /// Those that others share with the account.
+    shared: Vec<Vm>,
+}
+
+async fn hosts(session: &Session) -> CommandResult<Hosts> {
     let own: Document<ListWorkspacesResponse> =
         session.client.list(Path::api("/workspaces"), "vms").await?;
     let shared: Document<ListWorkspacesResponse> = session.client.list(shared(), "vms").await?;
-    Ok(own.value.vms.into_iter().chain(shared.value.vms).collect())
+    Ok(Hosts { own: own.value.vms, shared: shared.value.vms })
+}
+
+/// Whether what a server tells of a gateway is a place and a key, and nothing else.
+fn is_sound(gateway: &RegionSsh) -> bool {
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+    let host = &gateway.host;
+    let is_named = !host.is_empty() && !host.starts_with('-') && host.bytes().all(is_host);
+    is_named && host.len() <= HOST_MAX_LEN && gateway.host_key.parse::<Ed25519Key>().is_ok()
+}
+
+/// The names that a configuration has hosts for, our part apart.
+fn own_names(text: &str) -> HashSet<String> {
+    let lines = text.lines().filter_map(|line| {
+        let (key, names) = line.trim().split_once([' ', '\t', '='])?;
+        key.eq_ignore_ascii_case("host").then_some(names)
+    });
+    lines.flat_map(str::split_whitespace).map(|name| name.trim_matches('"').to_owned()).collect()
 }
 
 /// One `Host` of the configuration.
@@ -96,23 +135,24 @@ struct Entry<'a> {
     gateway: &'a RegionSsh,
 }
 
-/// A workspace goes by its name, where no other one before it does, and by its user name.
-fn entries<'a>(hosts: &[Vm], gateways: &'a [RegionSsh]) -> Vec<Entry<'a>> {
-    let mut taken = HashSet::new();
-    let mut entries = Vec::new();
-    for vm in hosts {
-        let Some(gateway) = gateways.iter().find(|gateway| gateway.region == vm.region) else {
-            continue;
-        };
+/// A workspace goes by its user name, and one of the account's own also by its name, where that is no other
+/// host's already: nobody else's choice of a name changes where `ssh NAME` leads.
+fn entries<'a>(
+    hosts: &Hosts,
+    gateways: &'a [RegionSsh],
+    taken: &HashSet<String>,
+) -> Vec<Entry<'a>> {
+    let own = hosts.own.iter().map(|vm| (vm, true));
+    let all = own.chain(hosts.shared.iter().map(|vm| (vm, false)));
+    let entries = all.filter_map(|(vm, is_own)| {
+        let gateway = gateways.iter().find(|gateway| gateway.region == vm.region)?;
         let user = format!("{}-{}", vm.name, vm.id.suffix());
-        let names = [vm.name.to_string(), user.clone()];
-        let names: Vec<String> =
-            names.into_iter().filter(|name| taken.insert(name.clone())).collect();
-        if !names.is_empty() {
-            entries.push(Entry { names, user, gateway });
-        }
-    }
-    entries
+        let name = vm.name.to_string();
+        let is_free = is_own && !taken.contains(&name) && name != "localhost";
+        let names = is_free.then_some(name).into_iter().chain([user.clone()]).collect();
+        Some(Entry { names, user, gateway })
+    });
+    entries.collect()
 }
 
 /// Our part of the configuration. It ends with what holds for every host again, because the first lines of
@@ -134,28 +174,29 @@ fn section(server: &str, entries: &[Entry<'_>]) -> String {
     text
 }
 
-/// The configuration with our part at its beginning: of several entries for a host the first one counts.
-fn with_section(text: &str, server: &str, entries: &[Entry<'_>]) -> String {
+/// The configuration without our part. A part that has lost its end stays: what is behind it is not ours to
+/// take away.
+fn without_section(text: &str, server: &str) -> String {
     let (begin, end) = (format!("{BEGIN} {server} "), format!("{END} {server}"));
-    let mut rest = String::new();
-    let mut is_ours = false;
+    let (mut rest, mut part) = (String::new(), None::<String>);
     for line in text.split_inclusive('\n') {
-        if line.starts_with(&begin) && has_end(text, &end) {
-            is_ours = true;
+        if line.starts_with(&begin) {
+            rest.push_str(&part.take().unwrap_or_default());
+            part = Some(String::new());
+            continue;
         }
-        if !is_ours {
-            rest.push_str(line);
-        }
-        if line.trim_end() == end {
-            is_ours = false;
+        match &mut part {
+            None => rest.push_str(line),
+            Some(_) if line.trim_end() == end => part = None,
+            Some(part) => part.push_str(line),
         }
     }
-    format!("{}{rest}", section(server, entries))
+    rest + &part.unwrap_or_default()
 }
 
-/// Whether our part is whole: what is behind a part that lost its end is not ours to take away.
-fn has_end(text: &str, end: &str) -> bool {
-    text.lines().any(|line| line.trim_end() == end)
+/// The configuration with our part at its beginning: of several entries for a host the first one counts.
+fn with_section(text: &str, server: &str, entries: &[Entry<'_>]) -> String {
+    format!("{}{}", section(server, entries), without_section(text, server))
 }
 
 /// The gateways' keys as `known_hosts` has keys, marked as ours.
@@ -197,32 +238,51 @@ fn files(args: &SshConfigArgs) -> CommandResult<(PathBuf, PathBuf)> {
     Ok((of(&args.config, "config")?, of(&args.known_hosts, "known_hosts")?))
 }
 
-/// Replaces a file by what `change` makes of it. One that is a link stays a link.
-fn change(path: &FilePath, change: impl FnOnce(&str) -> String) -> CommandResult {
-    let denied = |error| CommandError::file(format!("write {}", path.display()), &error);
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let text = match read_bounded(&target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        read => {
-            read.map_err(|error| CommandError::file(format!("read {}", path.display()), &error))?
+/// A file of ssh's, as it was read.
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+impl File {
+    /// One that is not there yet is empty.
+    fn read(path: PathBuf) -> CommandResult<Self> {
+        match read_bounded(&path) {
+            Ok(text) => Ok(Self { path, text }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self { path, text: String::new() })
+            }
+            Err(error) => Err(CommandError::file(format!("read {}", path.display()), &error)),
         }
-    };
-    let changed = change(&text);
-    if changed == text {
-        return Ok(());
     }
-    replace(&target, &changed).map_err(denied)
+
+    /// Writes another text in its place. One that is a link stays a link; mode and owner stay.
+    fn replace(&self, text: &str) -> CommandResult {
+        if text == self.text {
+            return Ok(());
+        }
+        let target = fs::canonicalize(&self.path).or_else(|_| fs::read_link(&self.path));
+        let target = target.unwrap_or_else(|_| self.path.clone());
+        replace(&target, text)
+            .map_err(|error| CommandError::file(format!("write {}", self.path.display()), &error))
+    }
 }
 
 fn replace(path: &FilePath, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| FilePath::new("/"));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mode = fs::metadata(path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
+    let former = fs::metadata(path).ok();
+    let mode = former.as_ref().map_or(0o600, |former| former.permissions().mode() & 0o777);
+    // Written with the rights of root for somebody else, it is still theirs.
+    let owner = former.map_or_else(|| fs::metadata(folder), Ok)?;
     let draft = path.with_extension(format!("rig.{}", std::process::id()));
     let written = (|| {
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
         file.write_all(text.as_bytes())?;
+        if owner.uid() != file.metadata()?.uid() {
+            std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
         file.sync_all()?;
         fs::rename(&draft, path)
     })();
@@ -266,8 +326,12 @@ mod tests {
         let other = with_section(&first, "https://other.example", &[entry(&gateway)]);
         assert_eq!(with_section(&other, "https://other.example", &[]), first);
         assert_eq!(with_section(&first, SERVER, &[]), own);
+        // What is behind a part that lost its end stays, however often ours is written.
         let torn = format!("{BEGIN} {SERVER} (torn)\n{own}");
-        assert_eq!(with_section(&torn, SERVER, &[]), torn);
+        assert_eq!(without_section(&torn, SERVER), own);
+        let again = with_section(&torn, SERVER, &[entry(&gateway)]);
+        assert_eq!(with_section(&again, SERVER, &[entry(&gateway)]), again);
+        assert!(again.ends_with(own), "{again}");
     }
 
     #[test]
@@ -282,17 +346,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_tells_is_a_place_and_a_key_or_nothing() {
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFe/Ax+M0FkUbzSDx7IV3PX2Wul55/mgElLv5gyGQK0b";
+        let sound = RegionSsh { host_key: key.to_owned(), ..gateway() };
+        assert!(is_sound(&sound));
+        for host in ["", "-oProxyCommand=x", "a b", "a\n  ProxyCommand x", "a/b", "%h"] {
+            assert!(!is_sound(&RegionSsh { host: host.to_owned(), ..sound.clone() }), "{host}");
+        }
+        let odd = format!("{key}\n@cert-authority * {key}");
+        assert!(!is_sound(&RegionSsh { host_key: odd, ..sound }));
+    }
+
+    #[test]
+    fn names_that_the_configuration_has_are_left_to_it() {
+        let names = own_names("Host prod \"other\"\n  User me\nhost=third\nMatch all\n");
+        assert_eq!(names, ["prod", "other", "third"].map(str::to_owned).into());
+    }
+
+    #[test]
     fn a_link_stays_a_link_and_a_new_file_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("dotfiles"), dir.path().join("ssh/config"));
         fs::create_dir(dir.path().join("ssh")).unwrap();
-        fs::write(&file, "a\n").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        change(&link, |text| format!("{text}b\n")).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "a\nb\n");
+        for (before, text) in [("", "a\n"), ("a\n", "b\n")] {
+            let read = File::read(link.clone()).unwrap();
+            assert_eq!(read.text, before);
+            read.replace(text).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let new = dir.path().join("new/config");
-        change(&new, |_| "c\n".to_owned()).unwrap();
+        File::read(new.clone()).unwrap().replace("c\n").unwrap();
         let mode = |path: &FilePath| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&new), mode(new.parent().unwrap())), (0o600, 0o700));
     }

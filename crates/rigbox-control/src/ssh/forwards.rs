@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use futures_util::future::try_join_all;
 use rigbox_store::audit::NewEntry;
 use rigbox_types::{
     Credential,
@@ -21,14 +22,15 @@ const ACTION: &str = "ssh_forward";
 const WHAT_MAX: usize = 300;
 
 /// Records them.
-pub(super) fn record(control: &Control, all: Vec<Forwarded>) -> ApiResult<()> {
+pub(super) async fn record(control: &Control, all: Vec<Forwarded>) -> ApiResult<()> {
     if all.len() > FORWARDED_MAX {
         return Err(ApiError::request(format!("at most {FORWARDED_MAX} may be told at once")));
     }
-    for Forwarded { session, from, what } in all {
+    let entries = all.into_iter().map(|forwarded| {
+        let Forwarded { session, from, what } = forwarded;
         let what: String = what.chars().filter(|c| !c.is_control()).take(WHAT_MAX).collect();
         let workspace = session.workspace.map(|id| id.to_string()).unwrap_or_default();
-        control.audit.completed(NewEntry {
+        control.audit.received(NewEntry {
             stage: AuditStage::Completed,
             request_id: String::new(),
             action: ACTION.to_owned(),
@@ -38,7 +40,8 @@ pub(super) fn record(control: &Control, all: Vec<Forwarded>) -> ApiResult<()> {
             target: format!("/workspaces/{workspace} {what}"),
             status: Some(200),
             code: None,
-        });
-    }
-    Ok(())
+        })
+    });
+    // Entries that come at once are written at once; where there is no room, who forwards waits.
+    try_join_all(entries).await.map(drop)
 }

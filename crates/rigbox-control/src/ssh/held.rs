@@ -23,7 +23,12 @@ pub(super) async fn ends(control: &Control, sessions: &[Held]) -> ApiResult<Ends
     }
     let mut ends = Vec::with_capacity(sessions.len());
     for session in sessions {
-        ends.push(end(control, session).await?.map(str::to_owned));
+        let end = end(control, session).await.unwrap_or_else(|error| {
+            // One that cannot be looked at keeps no other from its end.
+            tracing::warn!(why = error.message(), "whether an SSH session is to end is not known");
+            None
+        });
+        ends.push(end.map(str::to_owned));
     }
     Ok(Ends { ends })
 }

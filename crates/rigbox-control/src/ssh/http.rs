@@ -74,7 +74,7 @@ async fn ssh_forwards(
     Json(forwarded): Json<Vec<Forwarded>>,
 ) -> ApiResult<StatusCode> {
     check_peer(&control, &peer)?;
-    forwards::record(&control, forwarded)?;
+    forwards::record(&control, forwarded).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

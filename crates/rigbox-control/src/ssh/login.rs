@@ -54,6 +54,18 @@ struct Found {
     may: Result<(), Denied>,
 }
 
+/// What a name leads to for the holders of a key.
+enum Named {
+    /// Nothing that any of them may know of.
+    Nothing,
+    /// One that may be entered.
+    One(Found),
+    /// One that may be known of, and not entered.
+    Closed(Found),
+    /// Several: the key is that of several accounts, each with a workspace of that name.
+    Several,
+}
+
 /// Answers, and records who was let in, and who was refused.
 pub(super) async fn login(control: &Control, login: &Login) -> ApiResult<LoginAnswer> {
     let named = login.user.len() <= USER_MAX_LEN && login.fingerprint.len() <= FINGERPRINT_MAX_LEN;
@@ -67,52 +79,92 @@ pub(super) async fn login(control: &Control, login: &Login) -> ApiResult<LoginAn
         }
         return Ok(if holders.is_empty() { LoginAnswer::Unknown } else { LoginAnswer::Known });
     };
-    let drawn =
-        control.rates.draw(&control.store, &principal(first), RateClass::Authentication).await;
-    if let Err(error) = drawn {
-        return refusal(&error);
-    }
-    let Some(found) = find(control, &holders, &login.user).await? else {
-        return menu(control, first).await.map(LoginAnswer::Menu);
+    let named = find(control, &holders, &login.user).await?;
+    // Of whoever it is for: another account that has the same key cannot use the tokens of this one up.
+    let of = match &named {
+        Named::One(found) | Named::Closed(found) => &found.holder,
+        Named::Nothing | Named::Several => first,
     };
-    if found.may.is_err() {
-        refused(control, login, Some(&found), ErrorCode::Forbidden);
-        let message = format!(
-            "your role on {} does not let you enter it; ask its owner for the role developer",
-            found.row.name
-        );
-        return Ok(LoginAnswer::Refused { message });
+    let who = principal(of);
+    let drawn = control.rates.draw(&control.store, &who, RateClass::Authentication).await;
+    if let Err(error) = drawn {
+        refused(control, login, None, ErrorCode::RateLimited);
+        return refusal(error);
     }
-    match enter(control, login, (found, session_key)).await {
-        Err(error) => refusal(&error),
-        answer => answer,
+    match named {
+        Named::Nothing => {
+            refused(control, login, None, ErrorCode::NotFound);
+            menu(control, (first, &holders)).await.map(LoginAnswer::Menu)
+        }
+        Named::Several => {
+            refused(control, login, None, ErrorCode::Conflict);
+            let message = "several accounts have this key, and a workspace of that name: use the name \
+                           with the id behind it, which `rig workspace ssh-info` tells";
+            Ok(LoginAnswer::Refused { message: message.to_owned() })
+        }
+        Named::Closed(found) => {
+            refused(control, login, Some(&found), ErrorCode::Forbidden);
+            let message = format!(
+                "your role on {} does not let you enter it; ask its owner for the role developer",
+                found.row.name
+            );
+            Ok(LoginAnswer::Refused { message })
+        }
+        Named::One(found) => match enter(control, login, (found, session_key)).await {
+            Err(error) => refusal(error),
+            answer => answer,
+        },
     }
 }
 
-/// What people are told of a refusal; what is our own fault is for the gateway.
-fn refusal(error: &ApiError) -> ApiResult<LoginAnswer> {
-    Ok(LoginAnswer::Refused { message: error.message().to_owned() })
+/// What people are told of a refusal; what is our own fault is for the gateway to know.
+fn refusal(error: ApiError) -> ApiResult<LoginAnswer> {
+    match error.code() {
+        ErrorCode::Internal | ErrorCode::Unavailable => Err(error),
+        _ => Ok(LoginAnswer::Refused { message: error.message().to_owned() }),
+    }
 }
 
-/// The workspace that a name leads to for one of the holders of a key: one that may be entered before one
-/// that may only be known of.
-async fn find(control: &Control, holders: &[SshKeyHolder], user: &str) -> ApiResult<Option<Found>> {
-    let mut known = None;
+/// What a name leads to: by an id before by a name, so that nobody who has added somebody else's key takes
+/// the place of what it names.
+async fn find(control: &Control, holders: &[SshKeyHolder], user: &str) -> ApiResult<Named> {
+    let mut closed = None;
+    if let Some(row) = names::find_by_id(control, user).await? {
+        for holder in holders {
+            let found = judge(control, holder, row.clone()).await?;
+            match found.may {
+                Ok(()) => return Ok(Named::One(found)),
+                Err(Denied::Forbidden) => drop(closed.get_or_insert(found)),
+                Err(Denied::Unknown) => {}
+            }
+        }
+    }
+    let mut open: Option<Found> = None;
     for holder in holders {
-        let Some(row) = names::find(control, holder.account, user).await? else { continue };
-        let who = principal(holder);
-        let facts = of_workspace(&control.store, &who, &row).await?;
-        let may = authorise(&who, Right::WorkspaceEnter, &facts, ()).map(drop);
-        let is_known = !matches!(may, Err(Denied::Unknown));
-        let found = Found { holder: holder.clone(), row, facts, may };
-        if found.may.is_ok() {
-            return Ok(Some(found));
-        }
-        if is_known {
-            known.get_or_insert(found);
+        let row = names::find_by_name(control, holder.account, user).await?;
+        let Some(row) = row else { continue };
+        let found = judge(control, holder, row).await?;
+        match found.may {
+            Ok(()) if open.as_ref().is_some_and(|open| open.row.id != found.row.id) => {
+                return Ok(Named::Several);
+            }
+            Ok(()) => open = Some(found),
+            Err(Denied::Forbidden) => drop(closed.get_or_insert(found)),
+            Err(Denied::Unknown) => {}
         }
     }
-    Ok(known)
+    Ok(match (open, closed) {
+        (Some(found), _) => Named::One(found),
+        (None, Some(found)) => Named::Closed(found),
+        (None, None) => Named::Nothing,
+    })
+}
+
+async fn judge(control: &Control, holder: &SshKeyHolder, row: WorkspaceRow) -> ApiResult<Found> {
+    let who = principal(holder);
+    let facts = of_workspace(&control.store, &who, &row).await?;
+    let may = authorise(&who, Right::WorkspaceEnter, &facts, ()).map(drop);
+    Ok(Found { holder: holder.clone(), row, facts, may })
 }
 
 async fn enter(
@@ -122,11 +174,20 @@ async fn enter(
 ) -> ApiResult<LoginAnswer> {
     let row = until_settled(control, found.row.clone()).await?;
     if row.status() != Status::Running {
+        refused(control, login, Some(&found), ErrorCode::InvalidState);
         return Ok(LoginAnswer::Refused { message: not_running(&row) });
     }
+    // The right may have ended while the workspace started.
+    let found = judge(control, &found.holder, row).await?;
+    let row = &found.row;
+    if found.may.is_err() {
+        return Err(ApiError::not_found("workspace"));
+    }
     let Some(host_key) = row.ssh_host_key.clone() else {
+        refused(control, login, Some(&found), ErrorCode::InvalidState);
         let message = format!(
-            "the SSH server of {} has not told its key yet: it may have none, or still be starting",
+            "the SSH server of {} has not told its key: its image has none, or is older than this \
+             platform; rig shell gets in without it",
             row.name
         );
         return Ok(LoginAnswer::Refused { message });
@@ -210,27 +271,32 @@ fn not_running(row: &WorkspaceRow) -> String {
     }
 }
 
-/// The workspaces that the holder of a key may enter or see.
-async fn menu(control: &Control, holder: &SshKeyHolder) -> ApiResult<Menu> {
+/// The workspaces that the holders of a key may enter.
+async fn menu(
+    control: &Control,
+    (first, holders): (&SshKeyHolder, &[SshKeyHolder]),
+) -> ApiResult<Menu> {
     let limit = u32::try_from(MENU_MAX).unwrap_or(u32::MAX);
     let page = PageRequest { limit, cursor: None };
-    let (store, account) = (&control.store, holder.account);
-    let own = store.workspaces().list(Owner::Account(account), &page).await?;
-    let shared = store.workspaces().list_shared(account, &page).await?;
-    let who = principal(holder);
-    let mut entries = Vec::new();
-    for row in own.items.into_iter().chain(shared.items).take(MENU_MAX) {
-        let facts = of_workspace(store, &who, &row).await?;
-        if authorise(&who, Right::WorkspaceEnter, &facts, ()).is_err() {
-            continue;
+    let (store, mut entries) = (&control.store, Vec::new());
+    for holder in holders {
+        let own = store.workspaces().list(Owner::Account(holder.account), &page).await?;
+        let shared = store.workspaces().list_shared(holder.account, &page).await?;
+        for row in own.items.into_iter().chain(shared.items) {
+            let found = judge(control, holder, row).await?;
+            let user = names::user(&found.row);
+            let is_new = entries.iter().all(|entry: &MenuEntry| entry.user != user);
+            if found.may.is_err() || !is_new || entries.len() >= MENU_MAX {
+                continue;
+            }
+            entries.push(MenuEntry {
+                name: found.row.name.to_string(),
+                user,
+                status: found.row.status().as_str().to_owned(),
+            });
         }
-        entries.push(MenuEntry {
-            name: row.name.to_string(),
-            user: names::user(&row),
-            status: row.status().as_str().to_owned(),
-        });
     }
-    Ok(Menu { holder: Holder { key: holder.id, account }, entries })
+    Ok(Menu { holder: Holder { key: first.id, account: first.account }, entries })
 }
 
 /// Whoever shows a key, as who decides knows them.

@@ -10,11 +10,14 @@ use rigbox_types::{
     ssh::{SshEvent, SshSettings},
 };
 use secrecy::ExposeSecret as _;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 
 use crate::control::Control;
 
-/// A wake-up is a hint: after this long without one everything is asked about anyway.
+/// A wake-up is a hint: everything is asked about this often anyway.
 const LOOK_ANYWAY: Duration = Duration::from_secs(15);
 
 /// Events that wait for a slow gateway.
@@ -40,19 +43,25 @@ async fn tell(
     let host_key = control.ssh.host_seed().expose_secret().to_owned();
     events.send(SshEvent::Settings(SshSettings { host_key })).await?;
     events.send(look(None, None)).await?;
+    let mut anyway = interval_at(Instant::now() + LOOK_ANYWAY, LOOK_ANYWAY);
+    anyway.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let event = match timeout(LOOK_ANYWAY, wakes.next()).await {
-            Err(_) | Ok(Some(Wake::Everything)) => look(None, None),
-            Ok(Some(Wake::Access(account))) => look(Some(account), None),
-            Ok(Some(Wake::Workspace { workspace, .. })) => look(None, Some(workspace)),
-            Ok(Some(
+        let woken = tokio::select! {
+            woken = wakes.next() => woken,
+            _ = anyway.tick() => Some(Wake::Everything),
+        };
+        let event = match woken {
+            Some(Wake::Everything) => look(None, None),
+            Some(Wake::Access(account)) => look(Some(account), None),
+            Some(Wake::Workspace { workspace, .. }) => look(None, Some(workspace)),
+            Some(
                 Wake::App(_)
                 | Wake::ApiKey(_)
                 | Wake::Session(_)
                 | Wake::Throttle(_)
                 | Wake::Certificates,
-            )) => continue,
-            Ok(None) => return Ok(()),
+            ) => continue,
+            None => return Ok(()),
         };
         events.send(event).await?;
     }

@@ -91,13 +91,13 @@ impl Directory for Platform {
     }
 
     fn forwards(&self, attempt: &Attempt, what: &Forward) {
-        let Some(session) = self.sessions.of(attempt.from) else { return };
         let what = match what {
             Forward::Tcp { host, port } => format!("tcp {host}:{port}"),
             Forward::Socket(path) => format!("socket {path}"),
             Forward::Listen(at) => format!("listen {at}"),
         };
-        let from = attempt.from.ip().to_string();
+        let Some(session) = self.sessions.forwards(attempt.from, &what) else { return };
+        let from = attempt.from.ip().to_canonical().to_string();
         if self.report.try_send(Forwarded { session, from, what }).is_err() {
             tracing::warn!(user = attempt.user, "a forward is missing in the record");
         }
@@ -114,7 +114,7 @@ impl Platform {
         let login = Login {
             user: attempt.user.clone(),
             fingerprint: key.fingerprint(),
-            from: attempt.from.ip().to_string(),
+            from: attempt.from.ip().to_canonical().to_string(),
             session_key,
         };
         let asked = self.control.json(Method::POST, "/internal/v1/ssh/logins", &login).await;

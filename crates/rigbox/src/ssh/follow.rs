@@ -1,7 +1,7 @@
 //! Follows what control tells: the host key, and which sessions to ask about again.
 //! Invariants: nothing ends while control is away; once it is there again, everything is asked about.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::Method;
 use rigbox_fabric::{Client, FabricError, watch::Watch};
@@ -72,13 +72,18 @@ pub(super) async fn check(
     sessions: &Sessions,
     open: Vec<(u64, Held)>,
 ) -> Result<(), FabricError> {
-    for part in open.chunks(HELD_MAX) {
-        let held: Vec<&Held> = part.iter().map(|(_, held)| held).collect();
+    // Many sessions are alike: of one key, into one workspace.
+    let mut alike: HashMap<Held, Vec<u64>> = HashMap::new();
+    for (id, held) in open {
+        alike.entry(held).or_default().push(id);
+    }
+    let alike: Vec<(Held, Vec<u64>)> = alike.into_iter().collect();
+    for part in alike.chunks(HELD_MAX) {
+        let held: Vec<&Held> = part.iter().map(|(held, _)| held).collect();
         let Ends { ends } = control.json(Method::POST, "/internal/v1/ssh/checks", &held).await?;
-        for ((id, _), why) in part.iter().zip(ends) {
-            if let Some(why) = why {
-                sessions.end(*id, &why);
-            }
+        for ((_, ids), why) in part.iter().zip(ends) {
+            let Some(why) = why else { continue };
+            ids.iter().for_each(|id| sessions.end(*id, &why));
         }
     }
     Ok(())

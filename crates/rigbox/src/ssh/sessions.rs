@@ -3,7 +3,7 @@
 //! connection to the workspace is closed; one account has no more than its share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,6 +13,10 @@ use std::{
 
 use rigbox_types::{AccountId, WorkspaceId, ssh::Held};
 use tokio_util::sync::CancellationToken;
+
+/// Most things that one session forwards which are recorded: a proxy opens a connection for each thing that a
+/// page has, and the record is for people.
+const FORWARDED_MAX: usize = 100;
 
 /// Most sessions of one account: editors have a handful each.
 pub(super) const OF_ACCOUNT_MAX: usize = 256;
@@ -33,6 +37,8 @@ struct Session {
     held: Held,
     from: SocketAddr,
     ends: CancellationToken,
+    /// What it has forwarded, as far as that is in the record.
+    forwarded: HashSet<String>,
 }
 
 /// A session; it is open as long as this lives.
@@ -58,7 +64,8 @@ impl Sessions {
         }
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let ends = CancellationToken::new();
-        open.insert(id, Session { held, from, ends: ends.clone() });
+        let forwarded = HashSet::new();
+        open.insert(id, Session { held, from, ends: ends.clone(), forwarded });
         Some(Place { sessions: self.clone(), id, ends })
     }
 
@@ -92,11 +99,16 @@ impl Sessions {
         }
     }
 
-    /// The session of a connection.
-    pub(super) fn of(&self, from: SocketAddr) -> Option<Held> {
-        let open = self.lock();
-        let session = open.values().find(|session| session.from == from);
-        session.map(|session| session.held.clone())
+    /// The session of a connection that forwards something, where that is to be recorded: the first time, and
+    /// as long as there is not too much.
+    pub(super) fn forwards(&self, from: SocketAddr, what: &str) -> Option<Held> {
+        let mut open = self.lock();
+        // Of two at one address the former one has lost its client.
+        let of = open.iter_mut().filter(|(_, session)| session.from == from);
+        let (_, session) = of.max_by_key(|(id, _)| **id)?;
+        let is_new =
+            session.forwarded.len() < FORWARDED_MAX && session.forwarded.insert(what.to_owned());
+        is_new.then(|| session.held.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Session>> {
@@ -136,11 +148,12 @@ mod tests {
         assert_eq!(sessions.look(None, one.workspace.as_ref()).len(), 2);
         assert_eq!(sessions.look(None, Some(&"vm-bbbbbbbb".parse().unwrap())), []);
         assert!(sessions.looks() > looks);
-        assert_eq!(sessions.of(from), Some(one.clone()));
+        assert_eq!(sessions.forwards(from, "tcp a:1"), Some(one.clone()));
+        assert_eq!(sessions.forwards(from, "tcp a:1"), None, "once");
         sessions.end(second.id, "test");
         assert!(second.ends.is_cancelled() && !first.ends.is_cancelled());
         drop(first);
-        assert_eq!(sessions.of(from), None);
+        assert_eq!(sessions.forwards(from, "tcp b:1"), None);
         assert_eq!(sessions.look(None, None), [(second.id, two)]);
     }
 

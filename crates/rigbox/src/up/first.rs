@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Up, context};
-use crate::{api::Api, output};
+use crate::{api::Api, files, output};
 
 /// How long a first boot may take: under emulation, on a busy machine, a minute is usual.
 const RUNNING_PATIENCE: Duration = Duration::from_secs(600);
@@ -36,6 +36,8 @@ pub(super) async fn ensure(
     let all = api.workspaces().await.context("list workspaces")?.vms;
     let named = all.iter().find(|vm| vm.name.as_str() == first.workspace);
     let is_first = all.is_empty() && !first.workspace.is_empty();
+    // Once: a key that was removed on purpose stays so.
+    let is_first = is_first && files::create(&up.layout.ssh_key_offered(), b"", files::PLAIN)?;
     if is_first && context::add_ssh_key(up, address).await {
         output::note("your SSH key was added to the account: rig ssh-key ls");
     }
