@@ -30,13 +30,14 @@ impl Guest {
         let (key, config) = (folder.join("guest-key"), folder.join("sshd_config"));
         let log = folder.join("sshd.log");
         keygen(&["-t", "ed25519", "-f", key.to_str().unwrap()]);
+        // With SHLVL bash does not read the files of who runs the tests, which may take long.
         let text = format!(
             "HostKey {}\nTrustedUserCAKeys {}.pub\nAuthorizedKeysFile none\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nStrictModes no\n\
              PermitRootLogin prohibit-password\nPidFile none\nPrintMotd no\nPrintLastLog no\n\
              AcceptEnv *\nAllowAgentForwarding yes\nAllowTcpForwarding yes\n\
              AllowStreamLocalForwarding yes\nGatewayPorts no\nMaxSessions 200\nLogLevel DEBUG1\n\
-             Subsystem sftp internal-sftp\n",
+             Subsystem sftp internal-sftp\nSetEnv SHLVL=2\n",
             key.display(),
             authority.display(),
         );
