@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    directory::{Attempt, Directory, Target, Unavailable, Verdict},
+    directory::{Attempt, Directory, Menu, Target, Unavailable, Verdict},
     error::SshError,
     key::{HostKey, PublicKey, SIGNATURES},
     msg::{self, reason},
@@ -69,9 +69,15 @@ impl<'a> Request<'a> {
 /// Who was let in, and where to. The client does not know it yet.
 pub(crate) struct LetIn {
     pub(crate) attempt: Attempt,
-    pub(crate) target: Box<Target>,
-    /// The key for which the target has a certificate.
-    pub(crate) session: HostKey,
+    pub(crate) key: PublicKey,
+    pub(crate) to: To,
+}
+
+/// Where somebody was let in to.
+pub(crate) enum To {
+    /// A workspace, with the key for which it has a certificate.
+    Workspace(Box<Target>, HostKey),
+    Menu(Menu),
 }
 
 /// Lets somebody in who may. Nobody else gets further than here.
@@ -123,7 +129,12 @@ pub(crate) async fn authenticate(
         if key.verify(algorithm, &signed, signature).is_ok() {
             let session = HostKey::generate()?;
             match directory.enter(&attempt, &key, session.public()).await {
-                Ok(Verdict::Target(target)) => return Ok(LetIn { attempt, target, session }),
+                Ok(Verdict::Target(target)) => {
+                    return Ok(LetIn { attempt, key, to: To::Workspace(target, session) });
+                }
+                Ok(Verdict::Menu(menu)) => {
+                    return Ok(LetIn { attempt, key, to: To::Menu(menu) });
+                }
                 Ok(Verdict::Refused(why)) => {
                     banner(&out, &why).await?;
                     out.disconnect(reason::BY_APPLICATION, &why).await?;

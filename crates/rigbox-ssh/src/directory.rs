@@ -27,6 +27,30 @@ pub enum Verdict {
     Refused(String),
     /// The workspace to enter.
     Target(Box<Target>),
+    /// They may choose among their workspaces.
+    Menu(Menu),
+}
+
+/// The workspaces of somebody. Who chooses one enters it as if its user name had been asked for.
+#[derive(Debug, Clone)]
+pub struct Menu {
+    /// The workspaces, in the order in which they are shown.
+    pub entries: Vec<MenuEntry>,
+    /// Something else to know, in words for people.
+    pub note: Option<String>,
+    /// Ends when the right to look at it does.
+    pub ends: CancellationToken,
+}
+
+/// A workspace of a menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MenuEntry {
+    /// The user name that leads to it.
+    pub user: String,
+    /// What it is called.
+    pub name: String,
+    /// How it is.
+    pub status: String,
 }
 
 /// A byte stream to a workspace.

@@ -41,6 +41,9 @@ pub enum SshError {
     /// Nobody was let in.
     #[error("nobody was let in")]
     NotLetIn,
+    /// A session of the menu cannot go on in the workspace.
+    #[error("the workspace's SSH server cannot take over a session of the menu")]
+    Elsewhere,
     /// The workspace's server did not accept the certificate of the gateway.
     #[error("the workspace's SSH server refuses the platform's certificate")]
     Refused,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::{
     auth,
     key::PublicKey,
-    msg, relay, transport,
+    menu, msg, relay, transport,
     wire::{Put as _, Reader},
 };
 
@@ -61,6 +61,7 @@ proptest! {
         let message = [&[kind][..], &fields].concat();
         auth::read_without_harm(&message);
         relay::read_without_harm(&message);
+        menu::read_without_harm(&message);
         transport::read_without_harm(&message);
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod fuzz;
 mod key;
 mod limits;
+mod menu;
 mod msg;
 mod relay;
 mod transport;
@@ -25,16 +26,19 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use directory::{Attempt, Directory, Forward, Stream, Target, Unavailable, Verdict};
+pub use directory::{
+    Attempt, Directory, Forward, Menu, MenuEntry, Stream, Target, Unavailable, Verdict,
+};
 pub use error::SshError;
 pub use key::{HostKey, PublicKey};
 pub use limits::Limits;
 
 use crate::{
-    auth::LetIn,
+    auth::{LetIn, To},
     limits::{Places, Standing},
+    menu::{Lobby, Wish},
     msg::reason,
-    transport::{Incoming, Renewal, Role},
+    transport::{Incoming, Outgoing, Renewal, Role},
 };
 
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
@@ -107,11 +111,29 @@ impl Gateway {
         let begun = shutdown.run_until_cancelled(timeout(self.limits.login_grace, begin)).await;
         let Some(begun) = begun else { return Ok(()) };
         let begun = begun.map_err(|_| SshError::TooSlow("being let in"))??;
-        let Begun { mut client, mut guest, let_in: (attempt, ends) } = begun;
+        let Begun { mut client, mut attempt, key, to } = begun;
         standing.is_let_in();
-        let (to_client, to_guest) = (client.outgoing(), guest.outgoing());
+        let (mut guest, ends) = match to {
+            Inside::Workspace(guest, ends) => (guest, ends),
+            Inside::Menu(menu) => {
+                let choose = self.choose(&mut client, &menu, (&mut attempt, &key));
+                let chosen = tokio::select! {
+                    chosen = choose => chosen,
+                    () = menu.ends.cancelled() => Ok(Err(ENDED)),
+                    () = shutdown.cancelled() => Ok(Err(SHUT_DOWN)),
+                };
+                match chosen? {
+                    Ok(Some(entered)) => entered,
+                    Ok(None) => return Ok(()),
+                    Err(why) => {
+                        self.farewell((&mut client, why), None).await;
+                        return Ok(());
+                    }
+                }
+            }
+        };
         let relay = relay::relay((&mut client, &mut guest), &*self.directory, &attempt);
-        let (why, text) = tokio::select! {
+        let why = tokio::select! {
             ended = relay => match ended {
                 SshError::Closed | SshError::Disconnected(_) | SshError::Io(_) => {
                     (reason::BY_APPLICATION, "the session has ended")
@@ -121,52 +143,139 @@ impl Gateway {
                     (reason::PROTOCOL_ERROR, "the session was broken off")
                 }
             },
-            () = ends.cancelled() => {
-                (reason::BY_APPLICATION, "the right to this session has ended")
-            }
-            () = shutdown.cancelled() => (reason::BY_APPLICATION, "the gateway ends"),
+            () = ends.cancelled() => ENDED,
+            () = shutdown.cancelled() => SHUT_DOWN,
         };
-        // Who does not read any more is not waited for.
+        self.farewell((&mut client, why), Some(&guest.outgoing())).await;
+        Ok(())
+    }
+
+    /// Last words. Who does not read any more is not waited for.
+    async fn farewell(
+        &self,
+        (client, (reason, why)): (&mut Incoming, (u32, &str)),
+        guest: Option<&Outgoing>,
+    ) {
+        let to_client = client.outgoing();
         let farewell = async {
-            drop(tokio::join!(
-                to_client.disconnect(why, text),
-                to_guest.disconnect(reason::BY_APPLICATION, "the client has left"),
-            ));
+            let to_guest = async {
+                match guest {
+                    Some(guest) => {
+                        guest.disconnect(reason::BY_APPLICATION, "the client has left").await
+                    }
+                    None => Ok(()),
+                }
+            };
+            drop(tokio::join!(to_client.disconnect(reason, why), to_guest));
             client.drain().await;
         };
         drop(timeout(self.limits.farewell, farewell).await);
-        Ok(())
     }
 
     /// Lets somebody in and opens the way to the workspace; only then the client is told.
     async fn begin(&self, stream: TcpStream, from: SocketAddr) -> Result<Begun, SshError> {
         let renewal = Renewal::new(self.limits.rekey_bytes, self.limits.rekey_after);
         let role = Role::Server(self.key.clone());
-        let mut client = transport::open(stream, role, renewal.clone()).await?;
-        let LetIn { attempt, target, session } =
+        let mut client = transport::open(stream, role, renewal).await?;
+        let LetIn { attempt, key, to } =
             auth::authenticate(&mut client, &*self.directory, from).await?;
-        let (out, ends) = (client.outgoing(), target.ends.clone());
-        let guest = match upstream::enter(*target, &session, renewal).await {
-            Ok(guest) => guest,
-            Err(error) => {
-                tracing::warn!(user = attempt.user, %error, "workspace not entered");
-                let text = "the workspace's SSH server cannot be entered now: it may still be \
-                            starting, or was changed from within";
-                auth::banner(&out, text).await?;
-                out.disconnect(reason::SERVICE_NOT_AVAILABLE, text).await?;
-                return Err(error);
+        let out = client.outgoing();
+        let to = match to {
+            To::Menu(menu) => Inside::Menu(menu),
+            To::Workspace(target, session) => {
+                let ends = target.ends.clone();
+                match upstream::enter(*target, &session, client.renewal()).await {
+                    Ok(guest) => Inside::Workspace(Box::new(guest), ends),
+                    Err(error) => {
+                        tracing::warn!(user = attempt.user, %error, "workspace not entered");
+                        auth::banner(&out, NOT_ENTERED).await?;
+                        out.disconnect(reason::SERVICE_NOT_AVAILABLE, NOT_ENTERED).await?;
+                        return Err(error);
+                    }
+                }
             }
         };
         out.send(&[msg::USERAUTH_SUCCESS], true).await?;
         client.trust();
-        Ok(Begun { client, guest, let_in: (attempt, ends) })
+        Ok(Begun { client, attempt, key, to })
+    }
+
+    /// Has somebody choose a workspace, and connects their session to it. Nothing where they left.
+    async fn choose(
+        &self,
+        client: &mut Incoming,
+        menu: &Menu,
+        (attempt, key): (&mut Attempt, &PublicKey),
+    ) -> Result<Chosen, SshError> {
+        let mut lobby = Lobby::new(menu, client.outgoing());
+        loop {
+            let Wish::Enter(user) = lobby.wish(client).await? else {
+                drop(timeout(self.limits.farewell, lobby.leave(client)).await);
+                return Ok(Ok(None));
+            };
+            let chosen = Attempt { user, from: attempt.from };
+            let enter = self.enter_chosen(&lobby, &chosen, (key, client.renewal()));
+            let entered = timeout(self.limits.login_grace, enter).await;
+            match entered.map_err(|_| SshError::TooSlow("the way to a workspace"))?? {
+                Ok(entered) => {
+                    *attempt = chosen;
+                    return Ok(Ok(Some(entered)));
+                }
+                Err(why) => lobby.cannot(&why),
+            }
+        }
+    }
+
+    /// The workspace that was chosen, or why it cannot be entered.
+    async fn enter_chosen(
+        &self,
+        lobby: &Lobby<'_>,
+        attempt: &Attempt,
+        (key, renewal): (&PublicKey, Renewal),
+    ) -> Result<Result<Entered, String>, SshError> {
+        let session = HostKey::generate()?;
+        let target = match self.directory.enter(attempt, key, session.public()).await {
+            Ok(Verdict::Target(target)) => target,
+            Ok(Verdict::Refused(why)) => return Ok(Err(why)),
+            Ok(Verdict::Unknown | Verdict::Menu(_)) => return Ok(Err(GONE.to_owned())),
+            Err(Unavailable) => return Ok(Err(Unavailable.to_string())),
+        };
+        let ends = target.ends.clone();
+        let mut guest = match upstream::enter(*target, &session, renewal).await {
+            Ok(guest) => guest,
+            Err(error) => {
+                tracing::warn!(user = attempt.user, %error, "workspace not entered");
+                return Ok(Err(NOT_ENTERED.to_owned()));
+            }
+        };
+        match lobby.hand_over(&mut guest).await {
+            Err(SshError::Elsewhere) => Ok(Err(format!("ssh to {} by its name", attempt.user))),
+            done => done.map(|()| Ok((Box::new(guest), ends))),
+        }
     }
 }
 
+const ENDED: (u32, &str) = (reason::BY_APPLICATION, "the right to this session has ended");
+const SHUT_DOWN: (u32, &str) = (reason::BY_APPLICATION, "the gateway ends");
+const GONE: &str = "it is not there any more";
+const NOT_ENTERED: &str = "the workspace's SSH server cannot be entered now: it may still be \
+    starting, or was changed from within";
+
+/// A workspace's server, and what ends the right to be there.
+type Entered = (Box<Incoming>, CancellationToken);
+/// A workspace, or nothing where somebody left; or why it ends.
+type Chosen = Result<Option<Entered>, (u32, &'static str)>;
+
 struct Begun {
     client: Incoming,
-    guest: Incoming,
-    let_in: (Attempt, CancellationToken),
+    attempt: Attempt,
+    key: PublicKey,
+    to: Inside,
+}
+
+enum Inside {
+    Workspace(Box<Incoming>, CancellationToken),
+    Menu(Menu),
 }
 
 /// What is typed is sent at once, and a client that is gone is noticed.

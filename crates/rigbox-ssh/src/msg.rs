@@ -19,6 +19,16 @@ pub(crate) const USERAUTH_PK_OK: u8 = 60;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
+pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
+pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
+pub(crate) const CHANNEL_DATA: u8 = 94;
+pub(crate) const CHANNEL_EXTENDED_DATA: u8 = 95;
+pub(crate) const CHANNEL_EOF: u8 = 96;
+pub(crate) const CHANNEL_CLOSE: u8 = 97;
+pub(crate) const CHANNEL_REQUEST: u8 = 98;
+pub(crate) const CHANNEL_SUCCESS: u8 = 99;
+pub(crate) const CHANNEL_FAILURE: u8 = 100;
 /// OpenSSH's own (PROTOCOL, section 1.10).
 pub(crate) const PING: u8 = 192;
 pub(crate) const PONG: u8 = 193;

@@ -2,7 +2,7 @@
 //! Channels, requests, windows and the order of all are the two ends' own matter: they are carried as
 //! they are, so that whatever both know works, and each end slows the other down as if there were nobody
 //! between them. What is held here is one message each way.
-//! Does not open, answer or number channels.
+//! Does not open, answer or number channels (the one of a menu was before, see `menu`).
 
 use crate::{
     directory::{Attempt, Directory, Forward},
@@ -62,19 +62,27 @@ async fn down(
     to_guest: &Outgoing,
 ) -> Result<(), SshError> {
     loop {
-        if guest.step().await? && msg::of_connection(guest.kind()) {
-            match of_host_keys(guest.message()) {
-                None => {
-                    to_client.send(guest.message(), !guest.has_more()).await?;
-                    continue;
-                }
-                Some(false) => {}
-                Some(true) => to_guest.answer(vec![msg::REQUEST_FAILURE]).await?,
-            }
+        if guest.step().await? {
+            carry_down((guest.message(), !guest.has_more()), to_client, to_guest).await?;
         }
         if !guest.has_more() {
             to_client.flush().await?;
         }
+    }
+}
+
+/// Carries one message of the workspace, at once or with the next one.
+pub(crate) async fn carry_down(
+    (message, at_once): (&[u8], bool),
+    to_client: &Outgoing,
+    to_guest: &Outgoing,
+) -> Result<(), SshError> {
+    match of_host_keys(message) {
+        None if message.first().copied().is_some_and(msg::of_connection) => {
+            to_client.send(message, at_once).await
+        }
+        None | Some(false) => Ok(()),
+        Some(true) => to_guest.answer(vec![msg::REQUEST_FAILURE]).await,
     }
 }
 

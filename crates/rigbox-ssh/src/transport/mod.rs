@@ -163,6 +163,11 @@ impl Incoming {
         self.out.clone()
     }
 
+    /// When its keys are renewed, for the other connection of the session.
+    pub(crate) fn renewal(&self) -> Renewal {
+        self.renewal.clone()
+    }
+
     /// What is signed to show that somebody is on this connection and no other.
     pub(crate) fn session_id(&self) -> &[u8] {
         self.session.as_ref().map_or(&[], |hash| hash.as_slice())

@@ -24,9 +24,9 @@ pub(crate) struct Renewal {
 }
 
 impl Clone for Renewal {
-    /// Another one with the same turn, which it does not have.
+    /// Another one with the same turn, which it does not have, from now on.
     fn clone(&self) -> Self {
-        Self { turn: self.turn.clone(), has_turn: false, ..*self }
+        Self { turn: self.turn.clone(), has_turn: false, since: Instant::now(), ..*self }
     }
 }
 

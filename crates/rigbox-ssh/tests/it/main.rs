@@ -16,6 +16,7 @@ mod forward;
 mod guest;
 mod keys;
 mod life;
+mod menu;
 mod openssh;
 mod pty;
 mod raw;

@@ -15,7 +15,8 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rigbox_ssh::{
-    Attempt, Directory, Forward, Gateway, HostKey, Limits, PublicKey, Target, Unavailable, Verdict,
+    Attempt, Directory, Forward, Gateway, HostKey, Limits, Menu, MenuEntry, PublicKey, Target,
+    Unavailable, Verdict,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -158,6 +159,22 @@ impl People {
         std::mem::take(&mut *self.ends.lock().unwrap()).cancel();
     }
 
+    fn menu(&self) -> Menu {
+        let entry = |user: &str, name: &str, status: &str| MenuEntry {
+            user: user.to_owned(),
+            name: name.to_owned(),
+            status: status.to_owned(),
+        };
+        let entries = vec![
+            entry("work", "my work", "running"),
+            entry("stopped", "stopped", "off"),
+            entry("changed", "changed", "running"),
+            entry("gone", "gone", "running"),
+        ];
+        let note = Some("something else to know".to_owned());
+        Menu { entries, note, ends: self.ends.lock().unwrap().clone() }
+    }
+
     async fn target(&self, workspace: &str, principal: &str, session: &[u8]) -> Target {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("session-{number}.pub"));
@@ -202,6 +219,7 @@ impl Directory for People {
             "stopped" => return Ok(Verdict::Refused("start it: rig start stopped".to_owned())),
             "work" | "changed" | "real" => self.target(&attempt.user, &user(), session).await,
             "distrusted" => self.target(&attempt.user, "nobody-at-all", session).await,
+            "rig" => return Ok(Verdict::Menu(self.menu())),
             _ => return Ok(Verdict::Unknown),
         };
         if attempt.user == "changed" {
