@@ -94,7 +94,7 @@ async fn what_cannot_be_entered_is_said_and_asked_again() {
             ("", "choose one"),
         ] {
             person.type_in(&format!("{typed}\r"));
-            person.wait_for(&format!("{said}"));
+            person.wait_for(said);
         }
         person.type_in("1\r");
         person.type_in("exit 3\r");
