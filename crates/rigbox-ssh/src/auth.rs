@@ -97,6 +97,7 @@ pub(crate) async fn authenticate(
     let mut signatures = 0;
     // What was asked about last: a key is named first, and then signed with.
     let mut known: Option<(String, PublicKey)> = None;
+    let mut told: Option<String> = None;
     for _ in 0..REQUESTS_MAX {
         let message = incoming.next().await?.to_vec();
         let request = Request::read(&message)?;
@@ -135,11 +136,12 @@ pub(crate) async fn authenticate(
                 Ok(Verdict::Menu(menu)) => {
                     return Ok(LetIn { attempt, key, to: To::Menu(menu) });
                 }
-                Ok(Verdict::Refused(why)) => {
+                // Another key of theirs may open it.
+                Ok(Verdict::Refused(why)) if told.as_ref() != Some(&why) => {
                     banner(&out, &why).await?;
-                    out.disconnect(reason::BY_APPLICATION, &why).await?;
-                    return Err(SshError::NotLetIn);
+                    told = Some(why);
                 }
+                Ok(Verdict::Refused(_)) => {}
                 Ok(Verdict::Unknown) => {}
                 Err(Unavailable) => return away(&out).await,
             }

@@ -1,7 +1,7 @@
 //! What the gateway asks, and is told, of who comes.
 //! Invariant: who somebody is follows from a key that was verified, and from nothing else.
 
-use std::{net::SocketAddr, pin::Pin};
+use std::{any::Any, net::SocketAddr, pin::Pin};
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,7 +32,6 @@ pub enum Verdict {
 }
 
 /// The workspaces of somebody. Who chooses one enters it as if its user name had been asked for.
-#[derive(Debug, Clone)]
 pub struct Menu {
     /// The workspaces, in the order in which they are shown.
     pub entries: Vec<MenuEntry>,
@@ -40,6 +39,8 @@ pub struct Menu {
     pub note: Option<String>,
     /// Ends when the right to look at it does.
     pub ends: CancellationToken,
+    /// Goes when the menu does.
+    pub held: Box<dyn Any + Send + Sync>,
 }
 
 /// A workspace of a menu.

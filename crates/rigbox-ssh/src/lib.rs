@@ -118,9 +118,10 @@ impl Gateway {
             Inside::Menu(menu) => {
                 let choose = self.choose(&mut client, &menu, (&mut attempt, &key));
                 let chosen = tokio::select! {
-                    chosen = choose => chosen,
+                    biased;
                     () = menu.ends.cancelled() => Ok(Err(ENDED)),
                     () = shutdown.cancelled() => Ok(Err(SHUT_DOWN)),
+                    chosen = choose => chosen,
                 };
                 match chosen? {
                     Ok(Some(entered)) => entered,
@@ -134,6 +135,9 @@ impl Gateway {
         };
         let relay = relay::relay((&mut client, &mut guest), &*self.directory, &attempt);
         let why = tokio::select! {
+            biased;
+            () = ends.cancelled() => ENDED,
+            () = shutdown.cancelled() => SHUT_DOWN,
             ended = relay => match ended {
                 SshError::Closed | SshError::Disconnected(_) | SshError::Io(_) => {
                     (reason::BY_APPLICATION, "the session has ended")
@@ -143,8 +147,6 @@ impl Gateway {
                     (reason::PROTOCOL_ERROR, "the session was broken off")
                 }
             },
-            () = ends.cancelled() => ENDED,
-            () = shutdown.cancelled() => SHUT_DOWN,
         };
         self.farewell((&mut client, why), Some(&guest.outgoing())).await;
         Ok(())
@@ -184,9 +186,16 @@ impl Gateway {
             To::Menu(menu) => Inside::Menu(menu),
             To::Workspace(target, session) => {
                 let ends = target.ends.clone();
-                match upstream::enter(*target, &session, client.renewal()).await {
-                    Ok(guest) => Inside::Workspace(Box::new(guest), ends),
-                    Err(error) => {
+                let enter = upstream::enter(*target, &session, client.renewal());
+                // What was sent ahead is not carried where the right has ended meanwhile.
+                let entered = ends.run_until_cancelled(enter).await;
+                match entered.filter(|_| !ends.is_cancelled()) {
+                    Some(Ok(guest)) => Inside::Workspace(Box::new(guest), ends),
+                    None => {
+                        out.disconnect(ENDED.0, ENDED.1).await?;
+                        return Err(SshError::NotLetIn);
+                    }
+                    Some(Err(error)) => {
                         tracing::warn!(user = attempt.user, %error, "workspace not entered");
                         auth::banner(&out, NOT_ENTERED).await?;
                         out.disconnect(reason::SERVICE_NOT_AVAILABLE, NOT_ENTERED).await?;
@@ -255,7 +264,8 @@ impl Gateway {
     }
 }
 
-const ENDED: (u32, &str) = (reason::BY_APPLICATION, "the right to this session has ended");
+const ENDED: (u32, &str) =
+    (reason::BY_APPLICATION, "the workspace has stopped, or the right to this session has ended");
 const SHUT_DOWN: (u32, &str) = (reason::BY_APPLICATION, "the gateway ends");
 const GONE: &str = "it is not there any more";
 const NOT_ENTERED: &str = "the workspace's SSH server cannot be entered now: it may still be \

@@ -147,11 +147,12 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Waits until a session has ended by itself.
+/// Waits until a session has ended by itself: less long than until everything is asked about anyway, so that
+/// it was told.
 fn until_ended(mut session: Child) {
     let ended = wait::until(
         "the end of a session",
-        Duration::from_secs(30),
+        Duration::from_secs(10),
         || Ok(session.try_wait()?.is_some()),
         |ended| *ended,
     );

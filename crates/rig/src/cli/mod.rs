@@ -230,7 +230,7 @@ pub(crate) enum Command {
     SshKey(SshKeyCommand),
     /// Let `ssh NAME` reach your workspaces: writes ~/.ssh/config and known_hosts
     #[command(after_help = examples!(
-        "rig ssh-config && ssh demo",
+        "rig ssh-config",
         "rig ssh-config --print",
         "rig ssh-config --remove",
     ))]

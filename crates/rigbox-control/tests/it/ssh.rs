@@ -132,6 +132,28 @@ async fn a_foreign_workspace_is_answered_as_one_that_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_adds_the_key_of_somebody_else_takes_nothing_from_them() {
+    let world = World::start().await;
+    let id = with_key(&world, "shop").await;
+    let whole = format!("shop-{}", suffix(&id));
+    // First come, with workspaces that have the same names.
+    let squatter = user(&world, 2).await;
+    add(&squatter, 1).await;
+    for name in ["shop", whole.as_str()] {
+        let body = json!({ "name": name, "template_id": "tiny" });
+        let made = squatter.json("POST", "/workspaces", body).await.expect(201);
+        let id = made["vm"]["id"].as_str().unwrap();
+        squatter.post(&format!("/workspaces/{id}/start")).await.expect(200);
+        world.host.run(id).await;
+    }
+    add(&world.api, 1).await;
+    let entry = login(&world, 1, &whole).await;
+    assert_eq!(entry["workspace"], id.as_str(), "an id is nobody's choice");
+    let several = login(&world, 1, "shop").await;
+    assert!(several["message"].as_str().unwrap().contains("several accounts"), "{several}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workspace_that_does_not_run_says_how_to_start_it() {
     let world = World::start().await;
     add(&world.api, 1).await;

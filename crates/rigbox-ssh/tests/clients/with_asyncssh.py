@@ -30,7 +30,7 @@ async def main():
         done = await connection.run("kill -TERM $$")
         assert done.exit_signal[0] == "TERM", done.exit_signal
 
-        done = await connection.run("echo $RIGBOX_TEST", env={"RIGBOX_TEST": "a value"}, check=True)
+        done = await connection.run("echo $LC_RIGBOX", env={"LC_RIGBOX": "a value"}, check=True)
         assert done.stdout == "a value\n"
         done = await connection.run("stty size", term_type="xterm", term_size=(91, 33), check=True)
         assert done.stdout.strip() == "33 91", done.stdout

@@ -172,7 +172,7 @@ impl People {
             entry("gone", "gone", "running"),
         ];
         let note = Some("something else to know".to_owned());
-        Menu { entries, note, ends: self.ends.lock().unwrap().clone() }
+        Menu { entries, note, ends: self.ends.lock().unwrap().clone(), held: Box::new(()) }
     }
 
     async fn target(&self, workspace: &str, principal: &str, session: &[u8]) -> Target {

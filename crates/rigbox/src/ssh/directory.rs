@@ -16,7 +16,9 @@ use rigbox_fabric::{
     Address, Client,
     dial::{DialClient, DialError, DialRefusal, DialStream, Port, Purpose},
 };
-use rigbox_ssh::{Attempt, Directory, Forward, PublicKey, Target, Unavailable, Verdict};
+use rigbox_ssh::{
+    Attempt, Directory, Forward, Menu, MenuEntry, PublicKey, Target, Unavailable, Verdict,
+};
 use rigbox_types::{
     Credential, KeyScopes, Principal, Right,
     authz::{Resource, authorise},
@@ -32,6 +34,8 @@ use super::{
     follow,
     sessions::{Place, Sessions},
 };
+
+const TOO_MANY: &str = "this account has too many SSH sessions open: end one and come again";
 
 /// The port of a workspace's own SSH server.
 const SSH_PORT: u16 = 22;
@@ -64,20 +68,19 @@ impl Directory for Platform {
         let entry = match self.ask(attempt, key, Some(session_key)).await? {
             LoginAnswer::Entry(entry) => entry,
             LoginAnswer::Refused { message } => return Ok(Verdict::Refused(message)),
-            LoginAnswer::Unknown | LoginAnswer::Known | LoginAnswer::Menu(_) => {
-                return Ok(Verdict::Unknown);
+            LoginAnswer::Unknown | LoginAnswer::Known => return Ok(Verdict::Unknown),
+            LoginAnswer::Menu(menu) => {
+                let held = Held { holder: menu.holder, workspace: None };
+                return Ok(match self.open(held, (attempt, looks)).await? {
+                    Some(place) => Verdict::Menu(menu_of(menu, place)),
+                    None => Verdict::Refused(TOO_MANY.to_owned()),
+                });
             }
         };
         let held = Held { holder: entry.holder, workspace: Some(entry.workspace.clone()) };
-        let Some(place) = self.sessions.open(held.clone(), attempt.from) else {
-            let text = "this account has too many SSH sessions open: end one and come again";
-            return Ok(Verdict::Refused(text.to_owned()));
+        let Some(place) = self.open(held, (attempt, looks)).await? else {
+            return Ok(Verdict::Refused(TOO_MANY.to_owned()));
         };
-        if self.sessions.looks() != looks {
-            let open = vec![(place.id, held)];
-            let checked = follow::check(&self.control, &self.sessions, open).await;
-            checked.map_err(|error| unavailable(&error))?;
-        }
         match dial(&entry).await {
             Ok(stream) => target(*entry, (stream, place)),
             Err(error) => {
@@ -105,6 +108,22 @@ impl Directory for Platform {
 }
 
 impl Platform {
+    /// Opens a session that control has agreed to when there had been `looks`; none where its account has too
+    /// many.
+    async fn open(
+        &self,
+        held: Held,
+        (attempt, looks): (&Attempt, u64),
+    ) -> Result<Option<Place>, Unavailable> {
+        let Some(place) = self.sessions.open(held.clone(), attempt.from) else { return Ok(None) };
+        if self.sessions.looks() != looks {
+            let open = vec![(place.id, held)];
+            let checked = follow::check(&self.control, &self.sessions, open).await;
+            checked.map_err(|error| unavailable(&error))?;
+        }
+        Ok(Some(place))
+    }
+
     async fn ask(
         &self,
         attempt: &Attempt,
@@ -120,6 +139,14 @@ impl Platform {
         let asked = self.control.json(Method::POST, "/internal/v1/ssh/logins", &login).await;
         asked.map_err(|error| unavailable(&error))
     }
+}
+
+fn menu_of(menu: rigbox_types::ssh::Menu, place: Place) -> Menu {
+    let entries = menu.entries.into_iter().map(|entry| {
+        let rigbox_types::ssh::MenuEntry { name, user, status } = entry;
+        MenuEntry { user, name, status }
+    });
+    Menu { entries: entries.collect(), note: None, ends: place.ends.clone(), held: Box::new(place) }
 }
 
 fn unavailable(error: &rigbox_fabric::FabricError) -> Unavailable {

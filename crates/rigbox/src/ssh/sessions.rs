@@ -140,13 +140,13 @@ mod tests {
     fn sessions_are_found_by_whose_they_are_and_where() {
         let sessions = Sessions::new(2);
         let from = "192.0.2.1:1".parse().unwrap();
-        let (one, two) = (held(1, "vm-aaaaaaaa"), held(2, "vm-aaaaaaaa"));
+        let (one, two) = (held(1, "ws-aaaaaaaa"), held(2, "ws-aaaaaaaa"));
         let first = sessions.open(one.clone(), from).unwrap();
         let second = sessions.open(two.clone(), "192.0.2.1:2".parse().unwrap()).unwrap();
         let looks = sessions.looks();
         assert_eq!(sessions.look(Some(one.holder.account), None), [(first.id, one.clone())]);
         assert_eq!(sessions.look(None, one.workspace.as_ref()).len(), 2);
-        assert_eq!(sessions.look(None, Some(&"vm-bbbbbbbb".parse().unwrap())), []);
+        assert_eq!(sessions.look(None, Some(&"ws-bbbbbbbb".parse().unwrap())), []);
         assert!(sessions.looks() > looks);
         assert_eq!(sessions.forwards(from, "tcp a:1"), Some(one.clone()));
         assert_eq!(sessions.forwards(from, "tcp a:1"), None, "once");
@@ -161,7 +161,7 @@ mod tests {
     fn one_account_has_no_more_than_its_share() {
         let sessions = Sessions::new(2);
         let from = "192.0.2.1:1".parse().unwrap();
-        let open = |account| sessions.open(held(account, "vm-aaaaaaaa"), from);
+        let open = |account| sessions.open(held(account, "ws-aaaaaaaa"), from);
         let (first, _second) = (open(1).unwrap(), open(1).unwrap());
         assert!(open(1).is_none());
         assert!(open(2).is_some());

@@ -8,7 +8,8 @@ fn menu(names: &[(&str, &str)]) -> Menu {
         name: (*name).to_owned(),
         status: (*status).to_owned(),
     });
-    Menu { entries: entries.collect(), note: None, ends: CancellationToken::new() }
+    let (entries, ends) = (entries.collect(), CancellationToken::new());
+    Menu { entries, note: None, ends, held: Box::new(()) }
 }
 
 #[test]
