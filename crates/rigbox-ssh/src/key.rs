@@ -245,6 +245,38 @@ mod tests {
     }
 
     #[test]
+    fn a_hardware_token_has_to_be_touched() {
+        let pair = HostKey::generate().unwrap().pair;
+        let mut blob = Vec::new();
+        blob.put_string(b"sk-ssh-ed25519@openssh.com");
+        blob.put_string(pair.public_key().as_ref());
+        blob.put_string(b"ssh:");
+        let key = PublicKey::new(&blob).unwrap();
+        // OpenSSH, PROTOCOL.u2f: the application, flags, a counter and the message.
+        let signature = |flags: u8, message: &[u8]| {
+            let mut signed = digest(&SHA256, b"ssh:").as_ref().to_vec();
+            signed.push(flags);
+            signed.put_u32(7);
+            signed.extend_from_slice(digest(&SHA256, message).as_ref());
+            let mut out = Vec::new();
+            out.put_string(b"sk-ssh-ed25519@openssh.com");
+            out.put_string(pair.sign(&signed).as_ref());
+            out.push(flags);
+            out.put_u32(7);
+            out
+        };
+        let verify =
+            |signature: &[u8]| key.verify("sk-ssh-ed25519@openssh.com", b"this", signature);
+        verify(&signature(1, b"this")).unwrap();
+        verify(&signature(5, b"this")).unwrap();
+        assert!(verify(&signature(0, b"this")).is_err(), "nobody touched it");
+        assert!(verify(&signature(1, b"that")).is_err());
+        let mut changed = signature(1, b"this");
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(verify(&changed).is_err(), "another counter");
+    }
+
+    #[test]
     fn an_rsa_signature_of_sha_1_is_none() {
         let mut blob = Vec::new();
         blob.put_string(b"ssh-rsa");
