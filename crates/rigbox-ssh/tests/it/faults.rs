@@ -45,7 +45,7 @@ impl Chance {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_sessions_leave_no_task_no_descriptor_and_no_memory() {
     let limits = Limits {
-        login_grace: Duration::from_secs(2),
+        login_grace: Duration::from_secs(3),
         farewell: Duration::from_millis(200),
         strangers_of_address: STRANGERS,
         of_address: 2 * STRANGERS,
