@@ -109,12 +109,14 @@ impl<'a> Offer<'a> {
 
     /// What both can speak, in the order that the client prefers.
     pub(crate) fn agree(&self, ours: Side, strict: bool) -> Result<Agreed, SshError> {
-        let kex = choose("key exchange", ours, &KEX, self.kex)?;
-        let host_key = choose("kind of host key", ours, &[HOST_KEY], self.host_key)?;
+        choose("key exchange", ours, &KEX, self.kex)?;
+        choose("kind of host key", ours, &[HOST_KEY], self.host_key)?;
         for list in self.compression {
             choose("compression", ours, &["none"], list)?;
         }
-        let right = first(self.kex) == Some(kex) && first(self.host_key) == Some(host_key);
+        // RFC 4253, section 7: a guess is right where both sides like the same best.
+        let right =
+            first(self.kex) == KEX.first().copied() && first(self.host_key) == Some(HOST_KEY);
         Ok(Agreed {
             to_server: cipher(ours, strict, self.to_server)?,
             to_client: cipher(ours, strict, self.to_client)?,
