@@ -11,6 +11,7 @@ mod procfs;
 mod raw;
 mod report;
 mod rows;
+mod ssh;
 mod stats;
 mod summary;
 mod table;
@@ -31,6 +32,8 @@ enum Cli {
     Api(endpoints::Options),
     /// The edge beside nginx, HAProxy and Caddy: requests, handshakes, WebSockets, memory, routes.
     Edge(edge::Options),
+    /// The SSH gateway beside OpenSSH direct and through a jump host.
+    Ssh(ssh::Options),
     /// Control in a process of its own, for `api`.
     #[command(hide = true)]
     ServeControl(endpoints::Serve),
@@ -40,6 +43,9 @@ enum Cli {
     /// The edge in a process of its own, for `edge`.
     #[command(hide = true)]
     ServeEdge(edge::Serve),
+    /// The SSH gateway in a process of its own, for `ssh`.
+    #[command(hide = true)]
+    ServeSsh(ssh::Serve),
     /// Computes the summary of a folder with results again.
     Summary {
         /// The folder, with its `rows.csv` and `machine.txt`.
@@ -52,9 +58,11 @@ fn main() -> ExitCode {
         Cli::Workspace(options) => workspace::run(&options),
         Cli::Api(options) => endpoints::run(&options),
         Cli::Edge(options) => edge::run(&options),
+        Cli::Ssh(options) => ssh::run(&options),
         Cli::ServeControl(options) => endpoints::serve(options),
         Cli::ServeHello => endpoints::hello(),
         Cli::ServeEdge(options) => edge::serve(options),
+        Cli::ServeSsh(options) => ssh::serve(&options),
         Cli::Summary { folder } => report::summarise(&folder),
     };
     match done {

@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) n: u64,
     /// The value.
     pub(crate) value: f64,
-    /// `ms`, `KiB` or `1/s`.
+    /// `ms`, `KiB`, `1/s` or `MB/s`.
     pub(crate) unit: String,
 }
 
@@ -114,6 +114,18 @@ impl Rows {
     /// Adds a number of requests in a second.
     pub(crate) fn rate(&mut self, name: &str, side: &str, n: u64, rate: f64) {
         self.add(name, side, n, (rate, "1/s"));
+    }
+
+    /// Adds how fast so many bytes were moved.
+    pub(crate) fn speed(
+        &mut self,
+        name: &str,
+        side: &str,
+        n: u64,
+        (bytes, took): (u64, std::time::Duration),
+    ) {
+        #[expect(clippy::cast_precision_loss, reason = "nobody moves 2^53 bytes")]
+        self.add(name, side, n, (bytes as f64 / 1e6 / took.as_secs_f64(), "MB/s"));
     }
 
     /// Adds a size.

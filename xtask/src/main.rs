@@ -24,7 +24,7 @@ const USAGE: &str = "usage: cargo xtask <task> [arguments]
   down [arguments]   `rigbox down`
   test [filter]      every check, then every test (all arguments go to nextest)
   kvm [filter]       product and driver tests in an emulated machine with KVM
-  bench <what>       measurements beside peers: workspace, api, edge
+  bench <what>       measurements beside peers: workspace, api, edge, ssh
   check              format, clippy, deny, tidy
   tidy               arrows between crates, sizes, house rules, docs
   docs               pages that are made from code
