@@ -64,8 +64,7 @@ async fn down(
     loop {
         if guest.step().await? {
             carry_down((guest.message(), !guest.has_more()), to_client, to_guest).await?;
-        }
-        if !guest.has_more() {
+        } else if !guest.has_more() {
             to_client.flush().await?;
         }
     }
@@ -79,11 +78,12 @@ pub(crate) async fn carry_down(
 ) -> Result<(), SshError> {
     match of_host_keys(message) {
         None if message.first().copied().is_some_and(msg::of_connection) => {
-            to_client.send(message, at_once).await
+            return to_client.send(message, at_once).await;
         }
-        None | Some(false) => Ok(()),
-        Some(true) => to_guest.answer(vec![msg::REQUEST_FAILURE]).await,
+        None | Some(false) => {}
+        Some(true) => to_guest.answer(vec![msg::REQUEST_FAILURE]).await?,
     }
+    if at_once { to_client.flush().await } else { Ok(()) }
 }
 
 /// Whether the workspace's server tells its host keys, which are none of the gateway that the client has

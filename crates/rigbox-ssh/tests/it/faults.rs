@@ -133,13 +133,15 @@ async fn broken(world: Arc<World>, key: Arc<Key>, number: usize) {
                 raw.write(&noise).await?;
             }
             // A workspace that breaks off at any byte.
-            46..60 => {
+            46..56 => {
                 raw.hello().await?;
                 raw.exchange(&Offer::default()).await?;
                 raw.knock().await?;
                 raw.enter(&key, "work").await?;
                 raw.is_closed().await;
             }
+            // Looks at the menu, and chooses or not.
+            56..60 => menu(&mut raw, &key, &mut chance).await?,
             _ => inside(&world, &mut raw, &key, &mut chance).await?,
         }
         Ok::<(), std::io::Error>(())
@@ -150,6 +152,23 @@ async fn broken(world: Arc<World>, key: Arc<Key>, number: usize) {
         // A reset instead of a good end.
         sockopt::set_socket_linger(&raw.stream, Some(Duration::ZERO)).unwrap();
     }
+}
+
+/// A session in the menu that breaks at any byte, some of them after a choice.
+async fn menu(raw: &mut Raw, key: &Key, chance: &mut Chance) -> std::io::Result<()> {
+    raw.hello().await?;
+    raw.exchange(&Offer::default()).await?;
+    raw.knock().await?;
+    raw.enter(key, "rig").await?;
+    raw.budget = Some(chance.below(400));
+    let window = u32::try_from(chance.below(1_000)).unwrap();
+    raw.send(&message(90).string("session").number(0).number(window).number(1 << 15)).await?;
+    let terminal = message(98).number(0).string("pty-req").byte(0).string("xterm");
+    raw.send(&terminal.bytes(&[0; 16]).string([0])).await?;
+    raw.send(&message(98).number(0).string("shell").byte(0)).await?;
+    raw.send(&message(94).number(0).string("3\rno such\r1\r")).await?;
+    raw.next().await?;
+    Ok(())
 }
 
 /// A session with the real workspace that breaks while something runs in it.
