@@ -33,6 +33,8 @@ pub(super) struct Channel {
     waiting: Vec<u8>,
     complaint: Vec<u8>,
     pub(super) ahead: Vec<u8>,
+    /// Whether the client has said that no more comes.
+    pub(super) says_no_more: bool,
     /// Requests for the workspace, as they are.
     kept: Vec<Vec<u8>>,
     size: Option<Vec<u8>>,
@@ -50,6 +52,7 @@ impl Channel {
             waiting: Vec::new(),
             complaint: Vec::new(),
             ahead: Vec::new(),
+            says_no_more: false,
             kept: Vec::new(),
             size: None,
             shell: None,

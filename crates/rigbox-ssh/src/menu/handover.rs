@@ -43,6 +43,11 @@ pub(super) async fn hand_over(
         typed.put_string(&channel.ahead);
         to_guest.answer(typed).await?;
     }
+    if channel.says_no_more {
+        let mut end = vec![msg::CHANNEL_EOF];
+        end.put_u32(NUMBER);
+        to_guest.answer(end).await?;
+    }
     let mut adjust = channel.message(msg::CHANNEL_WINDOW_ADJUST);
     adjust.put_u32(u32::try_from(granted - owed).unwrap_or(u32::MAX));
     to_client.answer(adjust).await

@@ -86,6 +86,9 @@ impl<'m> Lobby<'m> {
         }
         let ahead = self.channel.as_mut().map(Channel::take_ahead).unwrap_or_default();
         self.typed(&ahead);
+        if self.channel.as_ref().is_some_and(|channel| channel.says_no_more) {
+            self.wish.get_or_insert(Wish::Leave);
+        }
     }
 
     /// Connects the session to a workspace. Once this has begun there is no way back to the menu, but for
@@ -138,8 +141,11 @@ impl<'m> Lobby<'m> {
                 channel.took(reader.string()?.len(), &self.out).await?;
             }
             msg::CHANNEL_REQUEST => self.request(message, reader).await?,
-            msg::CHANNEL_EOF if self.wish.is_none() => self.wish = Some(Wish::Leave),
-            msg::CHANNEL_EOF => {}
+            // Who has chosen and says no more goes to the workspace, which is told so.
+            msg::CHANNEL_EOF => {
+                channel.says_no_more = true;
+                self.wish.get_or_insert(Wish::Leave);
+            }
             msg::CHANNEL_CLOSE => {
                 channel.abandon();
                 self.wish = Some(Wish::Leave);

@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// How many faulted sessions there are in the ordinary run.
-const SESSIONS: usize = 800;
+const SESSIONS: usize = 500;
 /// How many there are at once.
 const AT_ONCE: usize = 16;
 /// How many are broken before it is counted what there is.
-const WARM_UP: usize = 300;
+const WARM_UP: usize = 200;
 /// Strangers of one address that the gateway has room for.
 const STRANGERS: usize = 32;
 

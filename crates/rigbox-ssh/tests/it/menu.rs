@@ -154,6 +154,18 @@ async fn the_menu_ends_with_the_right_to_it() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_that_is_piped_in_is_one() {
+    let world = World::new().await;
+    for (typed, code) in [("1\\nexit 9\\n", 9), ("2\\n", 0), ("", 0)] {
+        let script = format!("printf '{typed}' | {} -tt rig@gateway", world.ssh());
+        let mut shell = tokio::process::Command::new("sh");
+        let said = crate::world::output(shell.arg("-c").arg(script)).await;
+        let text = String::from_utf8_lossy(&said.stdout);
+        assert_eq!(said.status.code(), Some(code), "{typed}: {text}");
+    }
+}
+
 async fn looks(world: &World) -> Raw {
     let key = Key::new();
     world.people.knows(key.public.clone(), true);

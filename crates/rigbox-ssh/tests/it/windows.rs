@@ -158,7 +158,7 @@ async fn s06_more_than_the_window_allows_is_the_workspaces_to_refuse() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s06_a_client_that_never_reads_costs_little() {
-    const SESSIONS: usize = 8;
+    const SESSIONS: usize = 4;
     let world = World::new().await;
     let mut idle = Vec::new();
     for _ in 0..SESSIONS {
