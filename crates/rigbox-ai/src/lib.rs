@@ -1,0 +1,16 @@
+//! The pure part of the AI proxy: which provider a request is for, what it may cost, and, from the
+//! answer as it passes, what it has cost.
+//!
+//! ```text
+//! request ── route ──> provider and path      (headers: what goes on, and with which key)
+//!    └────── estimate ──> worst case ── hold ──┐
+//! answer ─── usage ────> report ── settle ──> charge
+//! ```
+//!
+//! Invariants: what guests and providers send is hostile: memory is bounded, nothing recurses, nothing
+//! panics; money is whole picodollars until it is rounded up, once, to micro-credits; what has no price
+//! is refused, never free. Nothing of a prompt or an answer is kept.
+//! Does not open connections, read clocks, write to the ledger or log.
+
+pub mod money;
+pub mod prices;
