@@ -12,5 +12,8 @@
 //! is refused, never free. Nothing of a prompt or an answer is kept.
 //! Does not open connections, read clocks, write to the ledger or log.
 
+mod json;
 pub mod money;
 pub mod prices;
+mod sse;
+pub mod usage;
