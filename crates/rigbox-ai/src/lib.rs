@@ -12,8 +12,10 @@
 //! is refused, never free. Nothing of a prompt or an answer is kept.
 //! Does not open connections, read clocks, write to the ledger or log.
 
+pub mod estimate;
 mod json;
 pub mod money;
 pub mod prices;
+pub mod route;
 mod sse;
 pub mod usage;

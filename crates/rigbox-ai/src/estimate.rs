@@ -1,0 +1,353 @@
+//! The worst case of a request before it is sent: what is held for it.
+//!
+//! Read is at most: a token for each byte of the body that is no image, what images and tools add, and
+//! no more than the model reads; times the calls that the provider makes by itself. Written is at most
+//! what the request says, or else the model's own maximum; for each answer. Each at the dearest rate
+//! that may apply: of the tier that is asked for or the standard one, of a long input where the bound is
+//! long, with caches and reasoning where they may be.
+//!
+//! Invariants: a charge is never more than what was held, as long as a provider keeps to the request and
+//! to the limits in the table; what has no bound or no price is refused, with the field and the way out.
+//! Does not read the balance: [`Estimate::affordable`] says what a balance would pay for.
+
+mod media;
+mod reader;
+mod request;
+
+use std::sync::Arc;
+
+pub use request::{BODY_MAX_BYTES, Request, RequestError};
+use rigbox_types::Credits;
+
+use crate::{
+    money::{Cost, Price},
+    prices::{Class, Fee, Model, Rates},
+    route::Operation,
+    usage::Dialect,
+};
+
+/// Tokens that providers add to every request: instructions for tools and for the form of answers.
+/// Anthropic documents up to some 800 for its own tools.
+const OVERHEAD_TOKENS: u64 = 1_024;
+
+/// Tokens that a tool of the vendor's adds, whose description is not in the request.
+const VENDOR_TOOL_TOKENS: u64 = 1_024;
+
+/// Bytes of JSON that a token stands for where nobody has counted: English is four or more, code three,
+/// Chinese three bytes a character at about a token each.
+pub const BYTES_PER_TOKEN: u64 = 3;
+
+/// The worst case of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// The prices that it was made with; the charge is made with the same ones.
+    pub model: Arc<Model>,
+    /// What is done.
+    pub operation: Operation,
+    /// Most tokens that are read.
+    pub input_tokens: u64,
+    /// Most tokens that are written, of all answers.
+    pub output_tokens: u64,
+    /// Answers that are asked for.
+    pub answers: u64,
+    /// Whether the request itself says how much is written.
+    pub output_is_explicit: bool,
+    /// Bytes of the body.
+    pub body_bytes: u64,
+    /// Tokens that are read where nobody has counted them: what is charged for where a provider does
+    /// not say.
+    pub likely_input_tokens: u64,
+    /// What is held.
+    pub hold: Credits,
+    input_cost: Cost,
+    fees: Cost,
+    output_price: Price,
+}
+
+/// Why a request is not sent. It costs nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EstimateError {
+    /// The request itself.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Something is asked for that has no price.
+    #[error("{what} has no price for model {model:?}")]
+    NoPrice {
+        /// What.
+        what: String,
+        /// The model.
+        model: String,
+    },
+    /// Something is asked for whose number has no bound.
+    #[error("{what} must be bounded: {field} must be there")]
+    Unbounded {
+        /// What.
+        what: &'static str,
+        /// The field that bounds it.
+        field: &'static str,
+    },
+    /// The bound is more than an account may have.
+    #[error("the request could cost more than any account may have")]
+    TooMuch,
+}
+
+impl EstimateError {
+    /// The field that it is about, where there is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Request(error) => error.field(),
+            Self::NoPrice { what, .. } => Some(what),
+            Self::Unbounded { field, .. } => Some(field),
+            Self::TooMuch => None,
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Request(error) => error.hint(),
+            Self::NoPrice { what, .. } => {
+                format!("leave {what} out, or ask the operator to add its price")
+            }
+            Self::Unbounded { field, .. } => format!("set {field}"),
+            Self::TooMuch => "ask for fewer or shorter answers".to_owned(),
+        }
+    }
+}
+
+impl Estimate {
+    /// The worst case of a request with these prices.
+    ///
+    /// # Errors
+    /// [`EstimateError`] where it cannot be bounded or has no price.
+    pub fn of(request: &Request, model: &Arc<Model>) -> Result<Self, EstimateError> {
+        let turns = turns(request, model)?;
+        let input_tokens = input_bound(request, model).saturating_mul(turns);
+        let output_tokens = output_bound(request, model);
+        let (input_price, output_price) = match rates(request, model, input_tokens)? {
+            Some(rates) => (input_price(request, &rates), dearest_output(&rates)),
+            // What is priced by the call alone.
+            None => (Price::FREE, Price::FREE),
+        };
+        let output_price = match request.operation.output_field() {
+            Some(_) => output_price,
+            None => Price::FREE,
+        };
+        let input_cost = input_price.times(input_tokens);
+        let fees = fees(request, model, turns)?;
+        let mut estimate = Self {
+            model: model.clone(),
+            operation: request.operation,
+            input_tokens,
+            output_tokens,
+            answers: request.answers,
+            output_is_explicit: request.output_tokens.is_some(),
+            body_bytes: request.body_bytes,
+            likely_input_tokens: likely_input(request, model, input_tokens),
+            hold: Credits::ZERO,
+            input_cost,
+            fees,
+            output_price,
+        };
+        estimate.hold = estimate.cost_of(output_tokens).ok_or(EstimateError::TooMuch)?;
+        Ok(estimate)
+    }
+
+    /// What a search costs, which has no tokens.
+    ///
+    /// # Errors
+    /// [`EstimateError::NoPrice`] where the table has none.
+    pub fn of_call(operation: Operation, model: &Arc<Model>) -> Result<Self, EstimateError> {
+        Self::of(&Request::without_body(operation), model)
+    }
+
+    /// The largest bound of what is written, for each answer, that so many credits pay for; none where
+    /// they do not pay for a single token.
+    #[must_use]
+    pub fn affordable(&self, credits: Credits) -> Option<u64> {
+        let left = Cost::paid_by(credits);
+        let fixed = self.input_cost.plus(self.fees)?;
+        if fixed > left {
+            return None;
+        }
+        let each = self.output_price.times(self.answers);
+        let tokens = left.minus(fixed).pico().checked_div(each.pico()).unwrap_or(u128::MAX);
+        let most = self.output_tokens.checked_div(self.answers).unwrap_or(0);
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX).min(most);
+        (tokens > 0).then_some(tokens)
+    }
+
+    /// The same with a smaller bound of what is written, for each answer, which then has to be put into
+    /// the request (see `route::rewrite`). Only where the request itself does not say one: what a caller
+    /// says is not changed.
+    #[must_use]
+    pub fn clamped(&self, tokens: u64) -> Option<Self> {
+        if self.output_is_explicit || self.operation.output_field().is_none() {
+            return None;
+        }
+        let output_tokens = tokens.saturating_mul(self.answers).min(self.output_tokens);
+        let hold = self.cost_of(output_tokens)?;
+        Some(Self { output_tokens, hold, ..self.clone() })
+    }
+
+    fn cost_of(&self, output_tokens: u64) -> Option<Credits> {
+        let written = self.output_price.times(output_tokens);
+        self.input_cost.plus(self.fees)?.plus(written)?.credits()
+    }
+}
+
+/// How often the provider may call the model for one request: once, and once more for each call of a
+/// tool that it makes by itself.
+fn turns(request: &Request, model: &Model) -> Result<u64, EstimateError> {
+    if let Some(error) = &request.tools.refused {
+        return Err(error.clone().into());
+    }
+    let calls = match request.operation.dialect() {
+        Dialect::OpenAi if request.tools.run_by_provider() => match request.tool_calls_max {
+            Some(most) => most,
+            // Chat completions search once before they answer.
+            None if request.operation == Operation::ChatCompletion => 0,
+            None => {
+                return Err(EstimateError::Unbounded {
+                    what: "what tools of the provider do",
+                    field: "max_tool_calls",
+                });
+            }
+        },
+        Dialect::Anthropic if request.tools.run_by_provider() => {
+            let unbounded = EstimateError::Unbounded {
+                what: "what a tool of the provider does",
+                field: "tools[].max_uses",
+            };
+            request.tools.uses_max.ok_or(unbounded)?
+        }
+        Dialect::Gemini if request.tools.searches && model.searches_max.is_none() => {
+            return Err(EstimateError::NoPrice {
+                what: "tools[].googleSearch".to_owned(),
+                model: model.name().to_owned(),
+            });
+        }
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Gemini | Dialect::Brave => 0,
+    };
+    Ok(calls.saturating_add(1))
+}
+
+fn input_bound(request: &Request, model: &Model) -> u64 {
+    let most = model.max_input_tokens;
+    if request.media.is_unbounded || request.tools.run_by_provider() {
+        return most;
+    }
+    let images = match (request.media.images, model.image_tokens) {
+        (0, _) => 0,
+        (images, Some(tokens)) => images.saturating_mul(tokens),
+        (_, None) => return most,
+    };
+    let text = request.body_bytes.saturating_sub(request.media.image_bytes);
+    let added = request.tools.of_vendor.saturating_mul(VENDOR_TOOL_TOKENS);
+    let sum = [text, OVERHEAD_TOKENS, added].into_iter().fold(images, u64::saturating_add);
+    // A call without tokens reads none.
+    sum.min(most)
+}
+
+/// What is likely read, for where it is not reported; the bound where that has nothing to go by.
+fn likely_input(request: &Request, model: &Model, bound: u64) -> u64 {
+    let images = request.media.images.saturating_mul(model.image_tokens.unwrap_or(0));
+    if request.media.is_unbounded || (request.media.images > 0 && model.image_tokens.is_none()) {
+        return bound;
+    }
+    let text = request.body_bytes.saturating_sub(request.media.image_bytes);
+    text.div_ceil(BYTES_PER_TOKEN).saturating_add(images).min(bound)
+}
+
+fn output_bound(request: &Request, model: &Model) -> u64 {
+    if request.operation.output_field().is_none() {
+        return 0;
+    }
+    let most = model.max_output_tokens;
+    let each = match (request.output_tokens, request.thinking_tokens) {
+        // A budget for thinking is part of what is written, unless it is larger.
+        (Some(tokens), Some(thinking)) if thinking >= tokens => tokens.saturating_add(thinking),
+        (Some(tokens), _) => tokens,
+        (None, _) => most,
+    };
+    let predicted = if request.has_prediction { request.body_bytes } else { 0 };
+    each.min(most).saturating_add(predicted).saturating_mul(request.answers)
+}
+
+/// The dearer of the standard rates and those of the tier that is asked for.
+fn rates(request: &Request, model: &Model, input: u64) -> Result<Option<Rates>, EstimateError> {
+    let (standard, _) = model.tier(None, input);
+    let Some(standard) = standard else { return Ok(None) };
+    let mut rates = standard;
+    for (named, field) in [(&request.tier, "service_tier"), (&request.speed, "speed")] {
+        let Some(named) = named else { continue };
+        let (tier, is_known) = model.tier(Some(named), input);
+        let Some(tier) = tier.filter(|_| is_known) else {
+            return Err(EstimateError::NoPrice {
+                what: field.to_owned(),
+                model: model.name().to_owned(),
+            });
+        };
+        rates = rates.dearer(&tier);
+    }
+    Ok(Some(rates))
+}
+
+fn input_price(request: &Request, rates: &Rates) -> Price {
+    let is_anthropic = request.operation.dialect() == Dialect::Anthropic;
+    let mut price = rates.of(Class::Input).max(rates.of(Class::CacheRead));
+    // Others write to caches unasked, where that has a price.
+    if !is_anthropic || request.caches {
+        price = price.max(rates.of(Class::CacheWrite5m));
+    }
+    if is_anthropic && request.caches_for_an_hour {
+        price = price.max(rates.of(Class::CacheWrite1h));
+    }
+    if request.media.is_unbounded {
+        price = price.max(rates.of(Class::AudioInput));
+    }
+    price
+}
+
+fn dearest_output(rates: &Rates) -> Price {
+    [Class::Reasoning, Class::AudioOutput, Class::ImageOutput]
+        .into_iter()
+        .fold(rates.of(Class::Output), |price, class| price.max(rates.of(class)))
+}
+
+fn fees(request: &Request, model: &Model, turns: u64) -> Result<Cost, EstimateError> {
+    let calls = turns.saturating_sub(1);
+    let tools = &request.tools;
+    let searches = match request.operation.dialect() {
+        Dialect::Gemini => model.searches_max.unwrap_or(0),
+        Dialect::OpenAi if request.operation == Operation::ChatCompletion => {
+            model.searches_max.unwrap_or(1)
+        }
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Brave => calls,
+    };
+    let wanted = [
+        (Fee::WebSearch, tools.searches, searches),
+        (Fee::WebFetch, tools.fetches, calls),
+        (Fee::FileSearch, tools.file_searches, calls),
+        (Fee::CodeInterpreter, tools.code, calls),
+    ];
+    let request_fee = model.fee(Fee::Request).unwrap_or(Price::FREE).times(1);
+    let mut sum = request_fee;
+    for (fee, is_wanted, count) in wanted {
+        if !is_wanted {
+            continue;
+        }
+        let price = model.fee(fee).ok_or_else(|| EstimateError::NoPrice {
+            what: format!("a tool for {}", fee.as_str()),
+            model: model.name().to_owned(),
+        })?;
+        let count = if fee == Fee::WebSearch { model.searches_priced(count) } else { count };
+        sum = sum.plus(price.times(count)).ok_or(EstimateError::TooMuch)?;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

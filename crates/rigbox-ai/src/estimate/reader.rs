@@ -1,0 +1,480 @@
+//! Reads a request's fields as they pass, and refuses what cannot be relied on.
+//! Invariants: what bounds a cost is there once, in whatever spelling, and is what it must be; what is
+//! seen is at paths of known words alone, so that content which looks like a field is none.
+
+use super::{
+    media::Eye,
+    request::{Request, RequestError},
+};
+use crate::{
+    json::{Holder, ITEM, Path, Sink, Value},
+    route::Operation,
+    usage::Dialect,
+};
+
+/// Most answers of one request: what OpenAI takes.
+const ANSWERS_MAX: u64 = 128;
+
+/// Most calls that tools of a provider may make in one request.
+const TOOL_CALLS_MAX: u64 = 100;
+
+/// Longest name of whom a call is for.
+const SUBJECT_MAX_CHARS: usize = 256;
+
+pub(super) const WORDS: &[&str] = &[
+    "background",
+    "best_of",
+    "budget_tokens",
+    "cache_control",
+    "cachedContent",
+    "cached_content",
+    "candidateCount",
+    "candidate_count",
+    "codeExecution",
+    "code_execution",
+    "container",
+    "content",
+    "contents",
+    "context_management",
+    "conversation",
+    "data",
+    "edits",
+    "file",
+    "fileData",
+    "file_data",
+    "file_id",
+    "file_url",
+    "functionDeclarations",
+    "functionResponse",
+    "function_declarations",
+    "function_response",
+    "generationConfig",
+    "generation_config",
+    "googleSearch",
+    "googleSearchRetrieval",
+    "google_search",
+    "google_search_retrieval",
+    "id",
+    "image_url",
+    "include_usage",
+    "inference_geo",
+    "inlineData",
+    "inline_data",
+    "input",
+    "input_audio",
+    "instructions",
+    "maxOutputTokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "max_tool_calls",
+    "max_uses",
+    "mcp_servers",
+    "media_type",
+    "messages",
+    "mimeType",
+    "mime_type",
+    "model",
+    "models",
+    "n",
+    "output",
+    "parts",
+    "plugins",
+    "prediction",
+    "previous_response_id",
+    "prompt",
+    "reasoning",
+    "requests",
+    "serviceTier",
+    "service_tier",
+    "source",
+    "speed",
+    "stream",
+    "stream_options",
+    "system",
+    "systemInstruction",
+    "system_instruction",
+    "thinking",
+    "thinkingBudget",
+    "thinkingConfig",
+    "thinking_budget",
+    "thinking_config",
+    "tools",
+    "ttl",
+    "type",
+    "url",
+    "urlContext",
+    "url_context",
+    "user",
+    "video_url",
+    "web_search_options",
+];
+
+/// A tool of a request.
+#[derive(Debug, Default)]
+struct Tool {
+    kind: Option<String>,
+    uses_max: Option<u64>,
+}
+
+pub(super) struct Reader {
+    pub(super) request: Request,
+    eye: Eye,
+    /// Fields that were there, as they are written.
+    seen: Vec<String>,
+    error: Option<RequestError>,
+    tool: Tool,
+    best_of: u64,
+    prompts: u64,
+    /// Of an item of OpenAI's `input`: whether it has an id, and a type.
+    item: (bool, bool),
+}
+
+impl Reader {
+    pub(super) fn new(operation: Operation) -> Self {
+        Self {
+            request: Request::without_body(operation),
+            eye: Eye::default(),
+            seen: Vec::new(),
+            error: None,
+            tool: Tool::default(),
+            best_of: 1,
+            prompts: 0,
+            item: (false, false),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Request, RequestError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.request.media = {
+            let mut found = self.eye.found;
+            found.is_unbounded |= self.request.media.is_unbounded;
+            found
+        };
+        let each = self.request.answers.max(self.best_of);
+        self.request.answers = each.saturating_mul(self.prompts.max(1));
+        Ok(self.request)
+    }
+
+    fn refuse(&mut self, error: RequestError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// A field of the request itself or of what configures it is there.
+    fn see(&mut self, path: Path<'_>, is_null: bool) {
+        let is_watched = match path {
+            [_] => true,
+            [first, rest @ ..] => {
+                rest.len() <= 2 && !rest.contains(&ITEM) && CONFIGURING.contains(first)
+            }
+            [] => false,
+        };
+        let is_of_tool = matches!(path, ["tools", ITEM, "type" | "max_uses"]);
+        if !is_watched && !is_of_tool {
+            return;
+        }
+        // Gemini knows two spellings of a name.
+        let spelling = path.join(".").replace('_', "").to_ascii_lowercase();
+        if self.seen.contains(&spelling) {
+            self.refuse(RequestError::Twice(path.join(".")));
+        } else {
+            self.seen.push(spelling);
+        }
+        let listed = NOT_OFFERED.iter().find(|(listed, _)| path == [*listed]);
+        if let Some((_, why)) = listed.filter(|_| !is_null) {
+            self.not_offered(path, why);
+        }
+    }
+
+    fn not_offered(&mut self, path: Path<'_>, why: &'static str) {
+        let is_said = match path {
+            // Words that are something else elsewhere.
+            ["prompt"] => self.request.operation == Operation::Response,
+            ["background" | "conversation"] => self.request.operation == Operation::Response,
+            ["container" | "mcp_servers"] => self.request.operation == Operation::Message,
+            _ => true,
+        };
+        if is_said {
+            self.refuse(RequestError::NotOffered { field: path.join("."), why });
+        }
+    }
+
+    fn number(&mut self, path: Path<'_>, value: Value<'_>) -> Option<u64> {
+        let whole = match value {
+            Value::Number(text) => text.parse::<u64>().ok(),
+            Value::Null => return None,
+            Value::Bool(_) | Value::Text(..) => None,
+        };
+        if whole.is_none() {
+            let field = path.join(".");
+            self.refuse(RequestError::Invalid { field, must: "a whole number from 0 on" });
+        }
+        whole
+    }
+
+    fn output(&mut self, path: Path<'_>, value: Value<'_>) {
+        let tokens = self.number(path, value);
+        self.request.output_tokens = self.request.output_tokens.max(tokens);
+    }
+
+    fn thinking(&mut self, path: Path<'_>, value: Value<'_>) {
+        // Gemini's -1 leaves it to the model.
+        if value != Value::Number("-1") {
+            let tokens = self.number(path, value);
+            self.request.thinking_tokens = self.request.thinking_tokens.max(tokens);
+        }
+    }
+
+    fn answers(&mut self, path: Path<'_>, value: Value<'_>) -> u64 {
+        let Some(count) = self.number(path, value) else { return 1 };
+        if !(1..=ANSWERS_MAX).contains(&count) {
+            let field = path.join(".");
+            self.refuse(RequestError::Invalid { field, must: "from 1 to 128" });
+        }
+        count.max(1)
+    }
+
+    fn word(&mut self, path: Path<'_>, value: Value<'_>) -> Option<String> {
+        match value {
+            Value::Text(text, _) => return Some(text.to_owned()),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) => {
+                let field = path.join(".");
+                self.refuse(RequestError::Invalid { field, must: "a text" });
+            }
+        }
+        None
+    }
+
+    fn is_true(&mut self, path: Path<'_>, value: Value<'_>) -> bool {
+        match value {
+            Value::Bool(is_true) => return is_true,
+            Value::Null => {}
+            Value::Text(..) | Value::Number(_) => {
+                let field = path.join(".");
+                self.refuse(RequestError::Invalid { field, must: "true or false" });
+            }
+        }
+        false
+    }
+
+    fn tool_value(&mut self, name: &str, path: Path<'_>, value: Value<'_>) {
+        match name {
+            _ if self.is_gemini() => self.gemini_tool(name),
+            "type" => self.tool.kind = value.text().map(str::to_owned),
+            "max_uses" => {
+                let uses = self.number(path, value);
+                if uses.is_some_and(|uses| uses > TOOL_CALLS_MAX) {
+                    let field = "tools[].max_uses".to_owned();
+                    self.refuse(RequestError::Invalid { field, must: "at most 100" });
+                }
+                self.tool.uses_max = uses;
+            }
+            _ => {}
+        }
+    }
+
+    fn edit(&mut self, value: Value<'_>) {
+        if value.text().is_some_and(|text| text.starts_with("compact")) {
+            let field = "context_management.edits".to_owned();
+            let why = "compaction calls the model once more";
+            self.refuse(RequestError::NotOffered { field, why });
+        }
+    }
+
+    fn tool_ended(&mut self) {
+        let tool = std::mem::take(&mut self.tool);
+        self.seen.retain(|field| !field.starts_with("tools.["));
+        let kind = tool.kind.as_deref().unwrap_or("function");
+        let tools = &mut self.request.tools;
+        let starts = |begins: &[&str]| begins.iter().any(|begin| kind.starts_with(begin));
+        let client = ["function", "custom", "bash", "text_editor", "computer", "memory"];
+        if starts(&["web_search"]) {
+            tools.searches = true;
+        } else if starts(&["web_fetch"]) {
+            tools.fetches = true;
+        } else if starts(&["file_search"]) {
+            tools.file_searches = true;
+        } else if starts(&["code_execution", "code_interpreter"]) {
+            tools.code = true;
+        } else if starts(&client) || starts(&["local_shell", "apply_patch"]) {
+            tools.of_vendor =
+                tools.of_vendor.saturating_add(u64::from(!starts(&["function", "custom"])));
+            return;
+        } else {
+            let error = RequestError::NotOffered {
+                field: format!("tools[].type {kind:?}"),
+                why: "what it costs is not known",
+            };
+            tools.refused.get_or_insert(error);
+            return;
+        }
+        tools.of_vendor = tools.of_vendor.saturating_add(1);
+        tools.uses_max = match (tools.uses_max, tool.uses_max) {
+            (Some(sum), Some(uses)) => Some(sum.saturating_add(uses)),
+            (None, _) | (_, None) => None,
+        };
+    }
+
+    fn gemini_tool(&mut self, name: &str) {
+        match name {
+            "functionDeclarations" | "function_declarations" => {}
+            "googleSearch"
+            | "google_search"
+            | "googleSearchRetrieval"
+            | "google_search_retrieval" => self.request.tools.searches = true,
+            "codeExecution" | "code_execution" | "urlContext" | "url_context" => {
+                self.request.media.is_unbounded = true;
+            }
+            _ => {
+                let error = RequestError::NotOffered {
+                    field: "tools[]".to_owned(),
+                    why: "a tool is among them that has no known cost",
+                };
+                self.request.tools.refused.get_or_insert(error);
+            }
+        }
+    }
+
+    fn is_gemini(&self) -> bool {
+        self.request.operation.dialect() == Dialect::Gemini
+    }
+}
+
+/// Objects that configure a request: what is in them is there once.
+const CONFIGURING: [&str; 6] = [
+    "generationConfig",
+    "generation_config",
+    "reasoning",
+    "stream_options",
+    "thinking",
+    "web_search_options",
+];
+
+/// What a request may not bring in managed mode, and why.
+const NOT_OFFERED: [(&str, &str); 10] = [
+    ("background", "an answer that is fetched later is not metered"),
+    ("cachedContent", "what it holds belongs to nobody's workspace"),
+    ("cached_content", "what it holds belongs to nobody's workspace"),
+    ("container", "what runs in it costs by the hour"),
+    ("conversation", "what it holds belongs to nobody's workspace"),
+    ("inference_geo", "it has a price of its own"),
+    ("mcp_servers", "what they bring has no bound"),
+    ("models", "the model must be one that has a price"),
+    ("plugins", "what they bring has no bound"),
+    ("prompt", "what it holds belongs to nobody's workspace"),
+];
+
+impl Sink for Reader {
+    fn value(&mut self, path: Path<'_>, value: Value<'_>) {
+        // A field that is null is as good as absent, but still there.
+        self.see(path, value == Value::Null);
+        self.eye.value(path, value);
+        match path {
+            ["model"] => self.request.model = self.word(path, value),
+            ["user"] => {
+                let user = value.text().map(str::trim).filter(|user| !user.is_empty());
+                self.request.user = user.map(|user| user.chars().take(SUBJECT_MAX_CHARS).collect());
+            }
+            ["stream"] => self.request.is_stream = self.is_true(path, value),
+            ["stream_options", "include_usage"] => {
+                self.request.asks_for_usage = self.is_true(path, value);
+            }
+            ["max_tokens" | "max_completion_tokens" | "max_output_tokens"]
+            | ["generationConfig" | "generation_config", "maxOutputTokens" | "max_output_tokens"] => {
+                self.output(path, value)
+            }
+            ["thinking", "budget_tokens"]
+            | ["reasoning", "max_tokens"]
+            | [
+                "generationConfig" | "generation_config",
+                "thinkingConfig" | "thinking_config",
+                "thinkingBudget" | "thinking_budget",
+            ] => self.thinking(path, value),
+            ["n"]
+            | ["generationConfig" | "generation_config", "candidateCount" | "candidate_count"] => {
+                self.request.answers = self.request.answers.max(self.answers(path, value))
+            }
+            ["best_of"] => self.best_of = self.answers(path, value),
+            ["prompt", ITEM] if value.text().is_some() => {
+                self.prompts = self.prompts.saturating_add(1);
+            }
+            ["service_tier" | "serviceTier"] => {
+                // Anthropic's word for the standard one.
+                let tier = self.word(path, value).filter(|tier| tier != "standard_only");
+                self.request.tier = tier.or_else(|| self.request.tier.take());
+            }
+            ["speed"] => {
+                self.request.speed = self.word(path, value).filter(|speed| speed != "standard");
+            }
+            ["max_tool_calls"] => {
+                let calls = self.number(path, value);
+                self.request.tool_calls_max = calls.map(|calls| calls.min(TOOL_CALLS_MAX + 1));
+                if calls.is_some_and(|calls| calls > TOOL_CALLS_MAX) {
+                    let field = path.join(".");
+                    self.refuse(RequestError::Invalid { field, must: "at most 100" });
+                }
+            }
+            ["previous_response_id"] => {
+                self.request.media.is_unbounded |= value != Value::Null;
+            }
+            ["prediction"] => self.request.has_prediction |= value != Value::Null,
+            ["tools", ITEM, name] => self.tool_value(name, path, value),
+            ["context_management", "edits", ITEM, "type"] => self.edit(value),
+            ["input", ITEM, "id"] => self.item.0 = value != Value::Null,
+            ["input", ITEM, "type"] => self.item.1 = value.text().is_some(),
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, path: Path<'_>, holder: Holder) {
+        self.see(path, false);
+        self.eye.opened(path, holder);
+        match path {
+            ["prompt", ITEM] => self.prompts = self.prompts.saturating_add(1),
+            ["prediction"] => self.request.has_prediction = true,
+            ["web_search_options"] => self.request.tools.searches = true,
+            ["tools", ITEM, name] if self.is_gemini() => self.gemini_tool(name),
+            ["tools", ITEM] => self.tool = Tool::default(),
+            ["input", ITEM] => self.item = (false, false),
+            // What is to be a number or a word is none.
+            [
+                "model"
+                | "n"
+                | "best_of"
+                | "max_tokens"
+                | "max_completion_tokens"
+                | "max_output_tokens"
+                | "stream"
+                | "service_tier"
+                | "serviceTier"
+                | "speed"
+                | "max_tool_calls",
+            ] => {
+                let field = path.join(".");
+                self.refuse(RequestError::Invalid { field, must: "a single value" });
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, path: Path<'_>, holder: Holder) {
+        self.eye.closed(path, holder);
+        match path {
+            ["tools", ITEM] if !self.is_gemini() => self.tool_ended(),
+            // An id alone names what is stored with the provider.
+            ["input", ITEM] if self.item == (true, false) => {
+                self.request.media.is_unbounded = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn unknown(&mut self, path: Path<'_>) {
+        if self.is_gemini() && path == ["tools", ITEM] {
+            self.gemini_tool("");
+        }
+    }
+}

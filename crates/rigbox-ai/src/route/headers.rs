@@ -1,0 +1,183 @@
+//! What goes on to a provider of a request's headers and query, what is added, and what comes back.
+//! Invariants: only what is listed passes, so that no credential, host or account that a caller names
+//! reaches a provider; a key is never in `Debug`, and sensitive wherever it is in a header; an answer
+//! brings no cookie, redirect or account of ours to a caller.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{NoRoute, QUERY_MAX_LEN};
+
+/// What stands for a key inside a workspace. It opens nothing.
+pub const PLACEHOLDER: &str = "managed-by-rigbox";
+
+/// Where callers put credentials.
+const CREDENTIALS: [&str; 6] = [
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "x-subscription-token",
+    "proxy-authorization",
+];
+
+/// What passes of a request. Not `accept-encoding`: usage is read from plain bytes.
+const REQUEST: [&str; 8] = [
+    "accept",
+    "accept-language",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-type",
+    "openai-beta",
+    "user-agent",
+    "x-goog-api-client",
+];
+
+/// What passes of an answer. Not the limits of our account.
+const ANSWER: [&str; 7] = [
+    "cache-control",
+    "content-length",
+    "content-type",
+    "openai-processing-ms",
+    "request-id",
+    "retry-after",
+    "x-request-id",
+];
+
+/// Names of parameters that hold keys.
+const KEY_PARAMETERS: [&str; 5] = ["key", "api_key", "apikey", "access_token", "$key"];
+
+/// How a provider wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `authorization: Bearer …` (OpenAI and who copies it).
+    Bearer,
+    /// `x-api-key` (Anthropic).
+    ApiKey,
+    /// `x-goog-api-key` (Google).
+    Google,
+    /// `x-subscription-token` (Brave).
+    Subscription,
+    /// None: a provider of the operator's own network.
+    Open,
+}
+
+/// A key that no header can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a provider key must be visible ASCII")]
+pub struct InvalidKey;
+
+/// The headers of a request to a provider: what is listed of the caller's, and our key.
+///
+/// # Errors
+/// [`InvalidKey`] where the key fits into no header.
+pub fn upstream(
+    caller: &HeaderMap,
+    scheme: Scheme,
+    key: &SecretString,
+) -> Result<HeaderMap, InvalidKey> {
+    let mut headers = HeaderMap::new();
+    for name in REQUEST {
+        for value in caller.get_all(name) {
+            headers.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let (name, value) = match scheme {
+        Scheme::Bearer => {
+            let value = SecretString::from(format!("Bearer {}", key.expose_secret()));
+            (header::AUTHORIZATION, value)
+        }
+        Scheme::ApiKey => (HeaderName::from_static("x-api-key"), key.clone()),
+        Scheme::Google => (HeaderName::from_static("x-goog-api-key"), key.clone()),
+        Scheme::Subscription => (HeaderName::from_static("x-subscription-token"), key.clone()),
+        Scheme::Open => return Ok(headers),
+    };
+    let is_visible = key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
+    if key.expose_secret().is_empty() || !is_visible {
+        return Err(InvalidKey);
+    }
+    let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| InvalidKey)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(headers)
+}
+
+/// The headers of an answer to a caller.
+#[must_use]
+pub fn downstream(provider: &HeaderMap) -> HeaderMap {
+    let listed = provider.iter().filter(|(name, _)| ANSWER.contains(&name.as_str()));
+    listed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What a caller shows as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// The placeholder alone.
+    Placeholder,
+    /// Something else, which is dropped as well. Somebody may have put a key of their own into a
+    /// workspace where none belongs, and may be told so.
+    Other,
+}
+
+/// Looks at what a caller shows as a key, which never counts for anything.
+#[must_use]
+pub fn shown(caller: &HeaderMap) -> Shown {
+    let values = CREDENTIALS.iter().flat_map(|name| caller.get_all(*name));
+    values.fold(Shown::Nothing, |shown, value| {
+        let value = value.as_bytes();
+        let value = value.strip_prefix(b"Bearer ").unwrap_or(value);
+        match (shown, value == PLACEHOLDER.as_bytes() || value.is_empty()) {
+            (Shown::Other, _) | (_, false) => Shown::Other,
+            (Shown::Nothing | Shown::Placeholder, true) => Shown::Placeholder,
+        }
+    })
+}
+
+/// Whether the bytes of an answer can be read as they are.
+#[must_use]
+pub fn is_plain(answer: &HeaderMap) -> bool {
+    let mut encodings = answer.get_all(header::CONTENT_ENCODING).iter();
+    encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity") || value.is_empty())
+}
+
+/// The query without parameters that hold keys; none where nothing is left.
+pub(super) fn query_without_keys(query: &str) -> Result<Option<String>, NoRoute> {
+    if query.len() > QUERY_MAX_LEN || !query.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(NoRoute::Query);
+    }
+    let holds_key = |parameter: &str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let name = decoded(name);
+        KEY_PARAMETERS.iter().any(|listed| name.eq_ignore_ascii_case(listed))
+    };
+    // Both ways of separating, as some servers know both.
+    let kept: Vec<&str> = query
+        .split(['&', ';'])
+        .filter(|parameter| !parameter.is_empty() && !holds_key(parameter))
+        .collect();
+    Ok((!kept.is_empty()).then(|| kept.join("&")))
+}
+
+/// Percent-encoding undone, as far as it is one.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex =
+            tail.get(..2).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,384 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
+use secrecy::SecretString;
+
+use super::{
+    headers::{Scheme, Shown, downstream, is_plain, shown, upstream},
+    rewrite::{Changes, OutputField, rewrite},
+    *,
+};
+use crate::estimate::Request;
+
+fn post(path: &str) -> Result<Route, NoRoute> {
+    route(&Method::POST, path, None)
+}
+
+fn place(path: &str) -> Option<(String, Operation, Option<String>, String)> {
+    let found =
+        [Method::POST, Method::GET].iter().find_map(|method| route(method, path, None).ok())?;
+    let spoken = match found.spoken {
+        Spoken::Gateway => "gateway".to_owned(),
+        Spoken::Native(provider) => provider.to_string(),
+    };
+    Some((spoken, found.operation, found.model, found.path))
+}
+
+#[test]
+fn paths_of_the_contract_lead_where_it_says() {
+    for (path, spoken, operation, upstream) in [
+        ("/v1/chat/completions", "gateway", Operation::ChatCompletion, "/v1/chat/completions"),
+        ("/v1/completions", "gateway", Operation::Completion, "/v1/completions"),
+        ("/v1/responses", "gateway", Operation::Response, "/v1/responses"),
+        ("/v1/embeddings", "gateway", Operation::Embedding, "/v1/embeddings"),
+        ("/v1/models", "gateway", Operation::ModelList, "/v1/models"),
+        ("/v1/messages", "anthropic", Operation::Message, "/v1/messages"),
+        ("/anthropic/v1/messages", "anthropic", Operation::Message, "/v1/messages"),
+        ("/anthropic/v1/models", "anthropic", Operation::ModelList, "/v1/models"),
+        ("/openai/v1/responses", "openai", Operation::Response, "/v1/responses"),
+        ("/brave/res/v1/web/search", "brave", Operation::WebSearch, "/res/v1/web/search"),
+        ("/google/v1beta/models", "google", Operation::ModelList, "/v1beta/models"),
+    ] {
+        let expected = (spoken.to_owned(), operation, None, upstream.to_owned());
+        assert_eq!(place(path), Some(expected), "{path}");
+    }
+    let counted = place("/v1/messages/count_tokens").unwrap();
+    assert_eq!(counted.1, Operation::MessageCount);
+    let (spoken, operation, model, upstream) =
+        place("/google/v1beta/models/gemini-2.5-pro:streamGenerateContent").unwrap();
+    assert_eq!((spoken.as_str(), operation), ("google", Operation::StreamGenerate));
+    assert_eq!(model.as_deref(), Some("gemini-2.5-pro"));
+    assert_eq!(upstream, "/v1beta/models/gemini-2.5-pro:streamGenerateContent");
+}
+
+#[test]
+fn a15_every_way_to_a_provider_is_priced_or_free_at_the_provider() {
+    let free: Vec<Operation> =
+        Operation::ALL.into_iter().filter(|operation| !operation.is_priced()).collect();
+    assert_eq!(free, [Operation::ModelList, Operation::MessageCount, Operation::Count]);
+    for (path, operation) in GATEWAY {
+        assert_eq!(place(path).unwrap().1, operation);
+    }
+}
+
+#[test]
+fn a30_paths_that_are_not_listed_lead_nowhere() {
+    for path in [
+        "",
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/chat/completions/",
+        "/v1/chat/completions/x",
+        "/v1//chat/completions",
+        "/v1/files",
+        "/v1/batches",
+        "/v1/fine_tuning/jobs",
+        "/v1/realtime",
+        "/v1/responses/resp_1",
+        "/v1/organization/costs",
+        "/openai/v1/files",
+        "/openai/v1/messages",
+        "/openai/v1/../v1/files",
+        "/openai/v1/chat/completions/../../files",
+        "/openai/v1/%63hat/completions",
+        "/openai//v1/chat/completions",
+        "/openai/v1/chat/completions#x",
+        "/openai/v1/chat/completions?x",
+        "/OpenAI/v1/chat/completions",
+        "/anthropic/v1/messages/batches",
+        "/anthropic/v1/chat/completions",
+        "/anthropic/v1/organizations/me",
+        "/google/v1beta/models/a/b:generateContent",
+        "/google/v1beta/models/..:generateContent",
+        "/google/v1beta/models/%2e%2e:generateContent",
+        "/google/v1beta/models/:generateContent",
+        "/google/v1beta/models/m:generateContent:countTokens",
+        "/google/v1beta/models/m:batchGenerateContent",
+        "/google/v1beta/cachedContents",
+        "/google/v1beta/files",
+        "/google/upload/v1beta/files",
+        "/google/v1alpha/models/m:generateContent",
+        "/brave/res/v1/images/search",
+        "/evil.example/v1/chat/completions",
+        "http://evil.example/v1/chat/completions",
+        "//evil.example/v1/chat/completions",
+    ] {
+        assert_eq!(place(path), None, "{path}");
+    }
+    assert_eq!(post(&format!("/v1/{}", "x".repeat(10_000))), Err(NoRoute::NotFound));
+    assert_eq!(post("/v1/models"), Err(NoRoute::Method("GET")));
+    assert_eq!(route(&Method::DELETE, "/v1/chat/completions", None), Err(NoRoute::Method("POST")));
+}
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+#[test]
+fn a26_a27_nothing_that_a_caller_sends_chooses_where_a_request_goes() {
+    let caller = headers(&[
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("forwarded", "host=evil.example"),
+        ("x-base-url", "https://evil.example"),
+        ("openai-organization", "org-x"),
+        ("openai-project", "p"),
+        ("connection", "x-secret"),
+        ("cookie", "a=b"),
+        ("x-rigbox-subject", "ada"),
+        ("content-type", "application/json"),
+        ("anthropic-version", "2023-06-01"),
+    ]);
+    let sent = upstream(&caller, Scheme::Open, &SecretString::from("k")).unwrap();
+    let mut names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept-encoding", "anthropic-version", "content-type"]);
+}
+
+#[test]
+fn a30_every_credential_of_a_caller_is_dropped_and_ours_is_added_once() {
+    let caller = headers(&[
+        ("authorization", "Bearer sk-caller"),
+        ("authorization", "Bearer sk-second"),
+        ("x-api-key", "sk-caller"),
+        ("x-goog-api-key", "sk-caller"),
+        ("api-key", "sk-caller"),
+        ("x-subscription-token", "sk-caller"),
+        ("proxy-authorization", "sk-caller"),
+    ]);
+    let key = SecretString::from("sk-canary");
+    for (scheme, name, value) in [
+        (Scheme::Bearer, "authorization", "Bearer sk-canary"),
+        (Scheme::ApiKey, "x-api-key", "sk-canary"),
+        (Scheme::Google, "x-goog-api-key", "sk-canary"),
+        (Scheme::Subscription, "x-subscription-token", "sk-canary"),
+    ] {
+        let sent = upstream(&caller, scheme, &key).unwrap();
+        assert_eq!(sent.len(), 2, "{name}");
+        assert_eq!(sent.get(name).unwrap(), value);
+        assert!(!format!("{sent:?}").contains("canary"), "{name}");
+    }
+    assert_eq!(upstream(&caller, Scheme::Open, &key).unwrap().len(), 1);
+    for bad in ["", "a b", "a\r\nx: y", "é"] {
+        let found = upstream(&caller, Scheme::Bearer, &SecretString::from(bad));
+        assert!(found.is_err(), "{bad:?}");
+    }
+    assert_eq!(shown(&caller), Shown::Other);
+    assert_eq!(shown(&headers(&[])), Shown::Nothing);
+    assert_eq!(
+        shown(&headers(&[("authorization", "Bearer managed-by-rigbox")])),
+        Shown::Placeholder
+    );
+    assert_eq!(shown(&headers(&[("x-api-key", "managed-by-rigbox")])), Shown::Placeholder);
+    assert_eq!(
+        shown(&headers(&[("x-api-key", "managed-by-rigbox"), ("api-key", "sk")])),
+        Shown::Other
+    );
+}
+
+#[test]
+fn a34_keys_in_a_query_are_dropped() {
+    let query = |query| {
+        let found = route(&Method::POST, "/google/v1beta/models/m:generateContent", Some(query));
+        found.map(|route| route.query)
+    };
+    for (given, left) in [
+        ("key=AIza", None),
+        ("alt=sse&key=AIza", Some("alt=sse")),
+        ("KEY=AIza&alt=sse", Some("alt=sse")),
+        ("%6bey=AIza&alt=sse", Some("alt=sse")),
+        ("%6B%65%79=AIza", None),
+        ("a=1;key=AIza", Some("a=1")),
+        ("api_key=x&access_token=y&$key=z&key", None),
+        ("monkey=1&q=key", Some("monkey=1&q=key")),
+        ("a=%zz", Some("a=%zz")),
+        ("", None),
+    ] {
+        assert_eq!(query(given), Ok(left.map(str::to_owned)), "{given}");
+    }
+    assert_eq!(query("a=\r\nx"), Err(NoRoute::Query));
+    assert_eq!(query(&"a".repeat(5_000)), Err(NoRoute::Query));
+}
+
+#[test]
+fn a21_answers_are_asked_for_in_plain_bytes_and_others_are_known() {
+    let caller = headers(&[("accept-encoding", "gzip, br")]);
+    let sent = upstream(&caller, Scheme::Open, &SecretString::from("k")).unwrap();
+    assert_eq!(sent.get("accept-encoding").unwrap(), "identity");
+    assert!(is_plain(&headers(&[])) && is_plain(&headers(&[("content-encoding", "identity")])));
+    for encoding in ["gzip", "br", "identity, gzip"] {
+        assert!(!is_plain(&headers(&[("content-encoding", encoding)])), "{encoding}");
+    }
+}
+
+#[test]
+fn an_answer_brings_no_account_of_ours() {
+    let answer = headers(&[
+        ("content-type", "text/event-stream"),
+        ("retry-after", "3"),
+        ("request-id", "r"),
+        ("openai-organization", "ours"),
+        ("set-cookie", "a=b"),
+        ("location", "https://elsewhere.example"),
+        ("anthropic-organization-id", "ours"),
+        ("anthropic-ratelimit-tokens-limit", "80000"),
+    ]);
+    let mut names: Vec<String> = downstream(&answer).keys().map(ToString::to_string).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-type", "request-id", "retry-after"]);
+}
+
+#[test]
+fn a_slug_picks_the_provider() {
+    let direct: Vec<ProviderName> =
+        ["anthropic", "openai", "google"].iter().map(|name| name.parse().unwrap()).collect();
+    for (text, provider, model) in [
+        ("anthropic/claude-opus-4-6", "anthropic", "claude-opus-4-6"),
+        ("google/gemini-2.5-pro", "google", "gemini-2.5-pro"),
+        ("mistralai/mistral-large", "openrouter", "mistralai/mistral-large"),
+        ("gpt-5.4", "openrouter", "gpt-5.4"),
+        ("openai", "openrouter", "openai"),
+        ("/x", "openrouter", "/x"),
+    ] {
+        let found = slug(text, &direct).unwrap();
+        assert_eq!((found.provider.as_str(), found.model.as_str()), (provider, model), "{text}");
+    }
+}
+
+fn changed(body: &str, changes: &Changes) -> String {
+    String::from_utf8(rewrite(body.as_bytes(), changes).unwrap()).unwrap()
+}
+
+#[test]
+fn a08_usage_is_asked_for_whatever_the_caller_says() {
+    let changes = Changes { include_usage: true, ..Changes::default() };
+    for (body, expected) in [
+        (r#"{ "a" : 1 }"#, r#"{"stream_options":{"include_usage":true}, "a" : 1 }"#),
+        ("{}", r#"{"stream_options":{"include_usage":true}}"#),
+        (r#"{"x":{},"stream_options":{}}"#, r#"{"x":{},"stream_options":{"include_usage":true}}"#),
+        (
+            r#"{"stream_options":{"include_obfuscation":false}}"#,
+            r#"{"stream_options":{"include_usage":true,"include_obfuscation":false}}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":false },"b":"é"}"#,
+            r#"{"stream_options":{"include_usage":true },"b":"é"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":null}}"#,
+            r#"{"stream_options":{"include_usage":true}}"#,
+        ),
+        (r#"{"stream_options":null,"c":3}"#, r#"{"stream_options":{"include_usage":true},"c":3}"#),
+        (
+            r#"{"messages":[{"stream_options":{"include_usage":false}}]}"#,
+            r#"{"stream_options":{"include_usage":true},"messages":[{"stream_options":{"include_usage":false}}]}"#,
+        ),
+        (
+            r#"{"\u0073tream_options":{"include_usage":false}}"#,
+            r#"{"\u0073tream_options":{"include_usage":true}}"#,
+        ),
+    ] {
+        assert_eq!(changed(body, &changes), expected, "{body}");
+    }
+    assert_eq!(rewrite(b"[]", &changes), None);
+    assert_eq!(rewrite(b"{", &changes), None);
+}
+
+#[test]
+fn a14_a_bound_is_put_where_the_provider_looks_for_it() {
+    let output = |field, body: &str| {
+        changed(body, &Changes { output: Some((field, 7)), ..Changes::default() })
+    };
+    let chat = OutputField::of(Operation::ChatCompletion).unwrap();
+    let gemini = OutputField::of(Operation::Generate).unwrap();
+    for (field, body, expected) in [
+        (chat, r#"{"n":1}"#, r#"{"max_completion_tokens":7,"n":1}"#),
+        (chat, r#"{"max_completion_tokens":null}"#, r#"{"max_completion_tokens":7}"#),
+        (gemini, "{}", r#"{"generationConfig":{"maxOutputTokens":7}}"#),
+        (gemini, r#"{"generationConfig":null}"#, r#"{"generationConfig":{"maxOutputTokens":7}}"#),
+        (
+            gemini,
+            r#"{"generation_config":{"topK":1}}"#,
+            r#"{"generation_config":{"maxOutputTokens":7,"topK":1}}"#,
+        ),
+        (
+            gemini,
+            r#"{"generationConfig":{"maxOutputTokens":null}}"#,
+            r#"{"generationConfig":{"maxOutputTokens":7}}"#,
+        ),
+    ] {
+        assert_eq!(output(field, body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_model_gets_the_providers_name() {
+    let changes = Changes { model: Some("gpt \"5\"".to_owned()), ..Changes::default() };
+    for (body, expected) in [
+        (r#"{"a":1,"model":"openai/gpt-5","b":2}"#, r#"{"a":1,"model":"gpt \"5\"","b":2}"#),
+        (r#"{"model" : "a\"\u00e9"}"#, r#"{"model" : "gpt \"5\""}"#),
+        (r#"{"a":1}"#, r#"{"model":"gpt \"5\"","a":1}"#),
+    ] {
+        assert_eq!(changed(body, &changes), expected, "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_rewritten_says_the_same_but_for_the_changes(
+        members in prop::collection::btree_map(
+            prop::sample::select(vec![
+                "model", "stream_options", "generationConfig", "messages", "x", "max_tokens", "é\"\\",
+            ]),
+            prop::sample::select(vec![
+                "null", "\"a\\\"b\"", " 1 ", "{}", "{ \"include_usage\" : false }", "[1,{\"model\":\"m\"}]",
+                "{\"maxOutputTokens\":null}", "{\"y\":[]}",
+            ]),
+            0..7,
+        ),
+        output in prop::option::of(prop::sample::select(vec![
+            OutputField::MaxOutputTokens, OutputField::MaxCompletionTokens,
+        ])),
+    ) {
+        let text: Vec<String> = members
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", serde_json::to_string(name).unwrap()))
+            .collect();
+        let body = format!("{{{}}}", text.join(" ,"));
+        prop_assume!(Request::read(Operation::ChatCompletion, body.as_bytes()).is_ok());
+        let options = members.get("stream_options").copied().unwrap_or("null");
+        prop_assume!(options == "null" || options.starts_with('{'));
+        let changes = Changes {
+            include_usage: true,
+            model: Some("new".to_owned()),
+            output: output.map(|field| (field, 5)),
+        };
+        let new = rewrite(body.as_bytes(), &changes).unwrap();
+        let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
+        expected["model"] = "new".into();
+        if expected["stream_options"].is_null() {
+            expected["stream_options"] = serde_json::json!({});
+        }
+        expected["stream_options"]["include_usage"] = true.into();
+        match output {
+            Some(OutputField::MaxOutputTokens) => expected["max_output_tokens"] = 5.into(),
+            Some(_) => expected["max_completion_tokens"] = 5.into(),
+            None => {}
+        }
+        let new: serde_json::Value = serde_json::from_slice(&new).unwrap();
+        prop_assert_eq!(new, expected);
+    }
+
+    #[test]
+    fn no_request_makes_a_route_panic(path in ".{0,80}", query in ".{0,80}", tail in "[a-z:/.%-]{0,40}") {
+        for path in [path, format!("/google/v1beta/models/{tail}"), format!("/openai/{tail}")] {
+            drop(route(&Method::POST, &path, Some(&query)));
+            drop(route(&Method::GET, &path, None));
+        }
+        drop(rewrite(tail.as_bytes(), &Changes { include_usage: true, ..Changes::default() }));
+    }
+}
