@@ -17,5 +17,6 @@ mod json;
 pub mod money;
 pub mod prices;
 pub mod route;
+pub mod settle;
 mod sse;
 pub mod usage;

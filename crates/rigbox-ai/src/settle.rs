@@ -1,0 +1,212 @@
+//! What a call has cost: usage times prices, in lines.
+//!
+//! | what is known of the answer | what is charged |
+//! |---|---|
+//! | all that was used | that, at the rates of the tier that the answer names and of how much was read |
+//! | what the provider says it has cost, where its row trusts it | that |
+//! | some or nothing, as the answer was cut or does not tell | an estimate (see below), marked as one |
+//! | an error of the provider before anything was shown | nothing |
+//! | more than can be true | what was held, marked as an estimate |
+//!
+//! An estimate reads what was reported as read, or else what the body's bytes likely are; it writes the
+//! most of: what was reported, what the shown bytes likely are, and, of a model that may write what is
+//! not shown, what it can have written in the time. It is no more than the bound of the request. So a
+//! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
+//! not pay for what can not have been made: charging the whole hold would be neither.
+//!
+//! Invariants: pure, so that a repeat gives the same charge (that one is charged once is the ledger's to
+//! keep); nothing that has no price is left out: there is none (see `estimate`).
+
+use rigbox_types::Credits;
+
+use crate::{
+    estimate::{BYTES_PER_TOKEN, Estimate},
+    money::{Cost, Price},
+    prices::{Class, Fee, Rates},
+    usage::{Ending, Report, Standing, Usage},
+};
+
+/// Tokens that a model writes in a second at most, for what nobody is shown. Assumed: above what the
+/// models of the table are known for.
+const TOKENS_PER_SECOND: u64 = 300;
+
+/// How often a request is sent at most.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// What a charge goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Usage that the provider reported.
+    Reported,
+    /// A cost that the provider reported.
+    ProviderCost,
+    /// What was seen.
+    Estimated,
+    /// Nothing was done.
+    Failed,
+}
+
+impl Basis {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::ProviderCost => "provider_cost",
+            Self::Estimated => "estimated",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One line of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// What for.
+    pub what: &'static str,
+    /// How many.
+    pub count: u64,
+    /// Each at this price.
+    pub price: Price,
+}
+
+/// A charge, and how it came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    /// What is charged.
+    pub credits: Credits,
+    /// The same before it is rounded.
+    pub cost: Cost,
+    /// What it goes by.
+    pub basis: Basis,
+    /// Its parts; none where the provider has told the cost, or what was held is charged.
+    pub lines: Vec<Line>,
+    /// What was used, as far as it is known.
+    pub usage: Usage,
+    /// Whether the answer named a service tier without a price, and has the dearest one.
+    pub tier_is_unknown: bool,
+}
+
+/// What a call has cost.
+#[must_use]
+pub fn settle(estimate: &Estimate, report: &Report, open_ms: u64) -> Bill {
+    let is_nothing = report.standing == Standing::Nothing && report.shown_bytes == 0;
+    if report.ending == Ending::Failed && is_nothing {
+        return Bill {
+            credits: Credits::ZERO,
+            cost: Cost::ZERO,
+            basis: Basis::Failed,
+            lines: Vec::new(),
+            usage: Usage::default(),
+            tier_is_unknown: false,
+        };
+    }
+    let told = report.cost.filter(|_| estimate.model.cost_is_reported);
+    if let Some((cost, credits)) = told.and_then(|cost| Some((cost, cost.credits()?))) {
+        return Bill {
+            credits,
+            cost,
+            basis: Basis::ProviderCost,
+            lines: Vec::new(),
+            usage: report.usage,
+            tier_is_unknown: false,
+        };
+    }
+    let (usage, basis) = match report.standing {
+        Standing::Final => (report.usage, Basis::Reported),
+        Standing::SoFar | Standing::Nothing => {
+            (estimated(estimate, report, open_ms), Basis::Estimated)
+        }
+    };
+    let (rates, is_known) = estimate.model.tier(report.tier.as_deref(), usage.input_tokens());
+    let lines = lines(estimate, &usage, rates.as_ref());
+    let sum = lines.iter().try_fold(Cost::ZERO, |sum, line| sum.plus(line.price.times(line.count)));
+    match sum.and_then(|cost| Some((cost, cost.credits()?))) {
+        Some((cost, credits)) => {
+            Bill { credits, cost, basis, lines, usage, tier_is_unknown: !is_known }
+        }
+        None => Bill {
+            credits: estimate.hold,
+            cost: Cost::paid_by(estimate.hold),
+            basis: Basis::Estimated,
+            lines: Vec::new(),
+            usage,
+            tier_is_unknown: !is_known,
+        },
+    }
+}
+
+/// What was likely used, where nobody says all of it. See the module.
+fn estimated(estimate: &Estimate, report: &Report, open_ms: u64) -> Usage {
+    let mut usage = report.usage;
+    if usage.input_tokens() == 0 {
+        usage.input = estimate.likely_input_tokens;
+    }
+    let shown = report.shown_bytes.div_ceil(BYTES_PER_TOKEN);
+    // Where thoughts are reported as they come, nothing is hidden.
+    let may_hide = estimate.model.reasons && usage.reasoning == 0;
+    let in_time = open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
+    let written = if may_hide { shown.max(in_time) } else { shown };
+    let written = written.min(estimate.output_tokens);
+    let missing = written.saturating_sub(usage.output_tokens());
+    usage.output = usage.output.saturating_add(missing);
+    usage
+}
+
+fn lines(estimate: &Estimate, usage: &Usage, rates: Option<&Rates>) -> Vec<Line> {
+    let model = &estimate.model;
+    let tokens = Class::ALL.into_iter().filter_map(|class| {
+        let price = rates?.of(class);
+        Some(Line { what: class.as_str(), count: usage.of(class), price })
+    });
+    let fees = [Fee::Request, Fee::WebSearch, Fee::WebFetch, Fee::FileSearch, Fee::CodeInterpreter];
+    let pieces = fees.into_iter().filter_map(|fee| {
+        let count = usage.pieces(fee);
+        let count = if fee == Fee::WebSearch { model.searches_priced(count) } else { count };
+        Some(Line { what: fee.as_str(), count, price: model.fee(fee)? })
+    });
+    tokens.chain(pieces).filter(|line| line.count > 0).collect()
+}
+
+/// How far an attempt to send a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// No connection was made: nothing was sent.
+    NotSent,
+    /// A status that is no success.
+    Refused(u16),
+    /// It was sent, and no status came.
+    Silent,
+    /// An answer began.
+    Answered,
+}
+
+impl Attempt {
+    /// Whether the request may be sent again, as the `number`-th attempt that was made (from 1 on): only
+    /// where it surely was not billed, and nothing of an answer was passed on.
+    #[must_use]
+    pub const fn may_be_repeated(self, number: u32) -> bool {
+        if number >= ATTEMPTS_MAX {
+            return false;
+        }
+        match self {
+            Self::NotSent => true,
+            // Too many, unavailable, overloaded. A 502 or 504 may have been worked on.
+            Self::Refused(status) => matches!(status, 429 | 503 | 529),
+            Self::Silent | Self::Answered => false,
+        }
+    }
+
+    /// Whether it has to be settled. What was refused was not worked on; what got no status may have
+    /// been, and is settled as an answer that was cut before its first byte.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        match self {
+            Self::NotSent | Self::Refused(_) => false,
+            Self::Silent | Self::Answered => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
