@@ -10,8 +10,8 @@ use memchr::memchr2;
 /// Levels whose names are known; what is deeper passes unseen.
 const PATH_MAX: usize = 14;
 
-/// Most bytes of a text or number that are kept.
-const TEXT_MAX_BYTES: usize = 256;
+/// Most bytes of a text or number that are kept: the longest text that is wanted, of 256 characters.
+const TEXT_MAX_BYTES: usize = 1024;
 
 /// Most bytes of a name that are kept. No known word is longer.
 const NAME_MAX_BYTES: usize = 40;
@@ -37,7 +37,7 @@ pub(crate) enum Holder {
 pub(crate) enum Value<'v> {
     Null,
     Bool(bool),
-    /// As it is written. None of more than [`TEXT_MAX_BYTES`] comes.
+    /// As it is written; empty where it is longer than [`TEXT_MAX_BYTES`].
     Number(&'v str),
     /// The beginning of a text, without escapes; and how many bytes all of it has in the input.
     Text(&'v str, u64),
@@ -355,10 +355,11 @@ impl Scanner {
 
     fn word_ends(&mut self, sink: &mut impl Sink) {
         self.state = State::Next;
-        if !self.is_wanted() || self.kept.len() >= TEXT_MAX_BYTES {
+        if !self.is_wanted() {
             return;
         }
         let value = match self.kept.as_slice() {
+            long if long.len() >= TEXT_MAX_BYTES => Value::Number(""),
             b"null" => Value::Null,
             b"true" => Value::Bool(true),
             b"false" => Value::Bool(false),

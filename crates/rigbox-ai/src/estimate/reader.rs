@@ -2,6 +2,8 @@
 //! Invariants: what bounds a cost is there once, in whatever spelling, and is what it must be; what is
 //! seen is at paths of known words alone, so that content which looks like a field is none.
 
+use std::collections::BTreeSet;
+
 use super::{
     media::Eye,
     request::{Request, RequestError},
@@ -115,13 +117,16 @@ pub(super) const WORDS: &[&str] = &[
 struct Tool {
     kind: Option<String>,
     uses_max: Option<u64>,
+    /// How often each was there.
+    kinds: u8,
+    uses: u8,
 }
 
 pub(super) struct Reader {
     pub(super) request: Request,
     eye: Eye,
     /// Fields that were there, as they are written.
-    seen: Vec<String>,
+    seen: BTreeSet<String>,
     error: Option<RequestError>,
     tool: Tool,
     best_of: u64,
@@ -135,7 +140,7 @@ impl Reader {
         Self {
             request: Request::without_body(operation),
             eye: Eye::default(),
-            seen: Vec::new(),
+            seen: BTreeSet::new(),
             error: None,
             tool: Tool::default(),
             best_of: 1,
@@ -171,16 +176,20 @@ impl Reader {
             }
             [] => false,
         };
-        let is_of_tool = matches!(path, ["tools", ITEM, "type" | "max_uses"]);
-        if !is_watched && !is_of_tool {
+        if let ["tools", ITEM, name @ ("type" | "max_uses")] = path {
+            let times = if *name == "type" { &mut self.tool.kinds } else { &mut self.tool.uses };
+            *times = times.saturating_add(1);
+            if *times > 1 {
+                self.refuse(RequestError::Twice(path.join(".")));
+            }
+        }
+        if !is_watched {
             return;
         }
         // Gemini knows two spellings of a name.
         let spelling = path.join(".").replace('_', "").to_ascii_lowercase();
-        if self.seen.contains(&spelling) {
+        if !self.seen.insert(spelling) {
             self.refuse(RequestError::Twice(path.join(".")));
-        } else {
-            self.seen.push(spelling);
         }
         let listed = NOT_OFFERED.iter().find(|(listed, _)| path == [*listed]);
         if let Some((_, why)) = listed.filter(|_| !is_null) {
@@ -286,7 +295,6 @@ impl Reader {
 
     fn tool_ended(&mut self) {
         let tool = std::mem::take(&mut self.tool);
-        self.seen.retain(|field| !field.starts_with("tools.["));
         let kind = tool.kind.as_deref().unwrap_or("function");
         let tools = &mut self.request.tools;
         let starts = |begins: &[&str]| begins.iter().any(|begin| kind.starts_with(begin));

@@ -66,6 +66,7 @@ fn a_name_is_known_however_it_is_escaped() {
 fn a_long_text_is_counted_and_only_its_beginning_is_kept() {
     let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(100_000));
     check(&text, &[&format!(r#"a Text("{}", 100000)"#, "x".repeat(TEXT_MAX_BYTES))]);
+    check(&format!(r#"{{"a":1{}}}"#, "0".repeat(2_000)), &[r#"a Number("")"#]);
     check(r#"{"a":"x\n\u00e9"}"#, &[r#"a Text("x\né", 9)"#]);
 }
 
