@@ -7,7 +7,8 @@
 //! long, with caches and reasoning where they may be.
 //!
 //! Invariants: a charge is never more than what was held, as long as a provider keeps to the request and
-//! to the limits in the table; what has no bound or no price is refused, with the field and the way out.
+//! to the limits in the table, and the operator's account there has the standard tier by default; what
+//! has no bound or no price is refused, with the field and the way out.
 //! Does not read the balance: [`Estimate::affordable`] says what a balance would pay for.
 
 mod media;
