@@ -20,7 +20,8 @@ async fn the_account_reads_its_limits_regions_and_dashboard() {
     });
     assert_eq!(limits["usage"], usage);
     let regions = world.api.get("/users/me/regions").await.expect(200);
-    assert_eq!(regions, json!({ "regions": ["here"] }));
+    assert_eq!(regions["regions"], json!(["here"]));
+    assert_eq!(regions["ssh"][0]["region"], "here");
     let flags = world.api.get("/feature-flags").await.expect(200);
     assert_eq!(
         (&flags["flags"]["workspaces"], &flags["flags"]["ai"]),

@@ -18,7 +18,7 @@ async fn a_workspace_is_created_started_stopped_and_deleted() {
     assert_eq!(vm["env_vars"], json!({ "A": "b" }));
     assert_eq!(vm["node_id"], world.host.id.as_str());
     let user = format!("hello-{}", &vm["id"].as_str().unwrap()["ws-".len()..]);
-    let ssh = json!({ "user": user, "host": "here.rigbox.test", "port": 2222, "enabled": false });
+    let ssh = json!({ "user": user, "host": "here.rigbox.test", "port": 2222, "enabled": true });
     assert_eq!(vm["ssh"], ssh);
     assert_eq!(made["failure"], json!(null));
     let id = id(&made);
