@@ -197,12 +197,15 @@ impl<'m> Lobby<'m> {
         let Some(channel) = &mut self.channel else { return };
         let chooses = channel.has_terminal() && command.is_empty();
         let screen = Screen { menu: self.menu, has_terminal: channel.has_terminal() };
-        channel.say(&screen.list(chooses));
+        if command.is_empty() {
+            channel.say(&screen.list(chooses));
+        } else {
+            // What a command writes is for a program: `scp` to a name that is none reads it as its protocol.
+            self.exit_code = 1;
+            channel.complain(&screen.list(chooses));
+            channel.complain(&screen.hint());
+        }
         if !chooses {
-            if !command.is_empty() {
-                self.exit_code = 1;
-                channel.complain(&screen.hint());
-            }
             self.wish = Some(Wish::Leave);
         }
     }
