@@ -54,6 +54,15 @@ struct Found {
     may: Result<(), Denied>,
 }
 
+/// Who is recorded, and for which workspace, as far as both are known.
+type Whose<'a> = (Option<&'a SshKeyHolder>, Option<&'a WorkspaceRow>);
+
+impl Found {
+    fn both(&self) -> Whose<'_> {
+        (Some(&self.holder), Some(&self.row))
+    }
+}
+
 /// What a name leads to for the holders of a key.
 enum Named {
     /// Nothing that any of them may know of.
@@ -75,7 +84,7 @@ pub(super) async fn login(control: &Control, login: &Login) -> ApiResult<LoginAn
     };
     let (Some(session_key), Some(first)) = (&login.session_key, holders.first()) else {
         if login.session_key.is_some() {
-            refused(control, login, None, ErrorCode::Unauthenticated);
+            refused(control, login, (None, None), ErrorCode::Unauthenticated);
         }
         return Ok(if holders.is_empty() { LoginAnswer::Unknown } else { LoginAnswer::Known });
     };
@@ -88,22 +97,22 @@ pub(super) async fn login(control: &Control, login: &Login) -> ApiResult<LoginAn
     let who = principal(of);
     let drawn = control.rates.draw(&control.store, &who, RateClass::Authentication).await;
     if let Err(error) = drawn {
-        refused(control, login, None, ErrorCode::RateLimited);
+        refused(control, login, (Some(of), None), ErrorCode::RateLimited);
         return refusal(error);
     }
     match named {
         Named::Nothing => {
-            refused(control, login, None, ErrorCode::NotFound);
+            refused(control, login, (Some(first), None), ErrorCode::NotFound);
             menu(control, (first, &holders)).await.map(LoginAnswer::Menu)
         }
         Named::Several => {
-            refused(control, login, None, ErrorCode::Conflict);
+            refused(control, login, (Some(first), None), ErrorCode::Conflict);
             let message = "several accounts have this key, and a workspace of that name: use the name \
                            with the id behind it, which `rig workspace ssh-info` tells";
             Ok(LoginAnswer::Refused { message: message.to_owned() })
         }
         Named::Closed(found) => {
-            refused(control, login, Some(&found), ErrorCode::Forbidden);
+            refused(control, login, found.both(), ErrorCode::Forbidden);
             let message = format!(
                 "your role on {} does not let you enter it; ask its owner for the role developer",
                 found.row.name
@@ -174,17 +183,18 @@ async fn enter(
 ) -> ApiResult<LoginAnswer> {
     let row = until_settled(control, found.row.clone()).await?;
     if row.status() != Status::Running {
-        refused(control, login, Some(&found), ErrorCode::InvalidState);
+        refused(control, login, found.both(), ErrorCode::InvalidState);
         return Ok(LoginAnswer::Refused { message: not_running(&row) });
     }
     // The right may have ended while the workspace started.
     let found = judge(control, &found.holder, row).await?;
     let row = &found.row;
     if found.may.is_err() {
+        refused(control, login, found.both(), ErrorCode::NotFound);
         return Err(ApiError::not_found("workspace"));
     }
     let Some(host_key) = row.ssh_host_key.clone() else {
-        refused(control, login, Some(&found), ErrorCode::InvalidState);
+        refused(control, login, found.both(), ErrorCode::InvalidState);
         let message = format!(
             "the SSH server of {} has not told its key: its image has none, or is older than this \
              platform; rig shell gets in without it",
@@ -216,7 +226,7 @@ async fn enter(
         certificate,
     };
     // In the record before anybody is in.
-    control.audit.received(entry_of(login, Some(&found), None)).await?;
+    control.audit.received(entry_of(login, found.both(), None)).await?;
     Ok(LoginAnswer::Entry(Box::new(entry)))
 }
 
@@ -259,13 +269,13 @@ fn not_running(row: &WorkspaceRow) -> String {
     match row.status() {
         Status::Provisioned | Status::Stopped | Status::Suspended => {
             format!(
-                "{name} is {}. Start it and come again:\n  rig workspace start {name} --wait",
+                "{name} is {}. Start it and come again:\n  rig workspace start {name}",
                 row.status()
             )
         }
         Status::Failed => {
             let why = row.seen.failure.as_ref().map_or("", |failure| failure.message.as_str());
-            format!("{name} has failed: {why}\nTry it again:\n  rig workspace start {name} --wait")
+            format!("{name} has failed: {why}\nTry it again:\n  rig workspace start {name}")
         }
         status => format!("{name} is {status}: come again in a moment"),
     }
@@ -311,26 +321,26 @@ pub(super) fn principal(holder: &SshKeyHolder) -> Principal {
 
 /// Leaves an entry of somebody who was not let in, of which strangers cannot make more than a bounded
 /// number.
-fn refused(control: &Control, login: &Login, found: Option<&Found>, code: ErrorCode) {
+fn refused(control: &Control, login: &Login, whose: Whose<'_>, code: ErrorCode) {
     if control.rates.is_worth_an_entry() {
-        control.audit.completed(entry_of(login, found, Some(code)));
+        control.audit.completed(entry_of(login, whose, Some(code)));
     }
 }
 
-fn entry_of(login: &Login, found: Option<&Found>, refused: Option<ErrorCode>) -> NewEntry {
-    let status = refused.map_or(200, |code| ApiError::new(code, "").http_status().as_u16());
+fn entry_of(login: &Login, (holder, row): Whose<'_>, refused: Option<ErrorCode>) -> NewEntry {
+    let status = refused.map_or(200, ErrorCode::http_status);
     NewEntry {
         stage: AuditStage::Completed,
         request_id: String::new(),
         action: ACTION.to_owned(),
-        account: found.map(|found| found.holder.account),
-        actor: match found {
-            Some(found) => Credential::SshKey(found.holder.id).to_string(),
+        account: holder.map(|holder| holder.account),
+        actor: match holder {
+            Some(holder) => Credential::SshKey(holder.id).to_string(),
             None => "anonymous".to_owned(),
         },
         address: login.from.parse::<IpAddr>().ok().map(|address| address.to_string()),
-        target: match found {
-            Some(found) => format!("/workspaces/{}", found.row.id),
+        target: match row {
+            Some(row) => format!("/workspaces/{}", row.id),
             None => "/workspaces".to_owned(),
         },
         status: Some(status),

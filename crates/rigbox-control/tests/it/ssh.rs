@@ -7,7 +7,7 @@ use http::Method;
 use rigbox_control::SystemClock;
 use rigbox_fabric::watch::Watch;
 use rigbox_store::Store;
-use rigbox_types::{Observed, host::Observation};
+use rigbox_types::{Observed, host::Observation, rate::RateLimits};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -237,6 +237,25 @@ async fn a_gateway_is_told_when_to_ask_again_and_what_has_ended() {
     let ends = ask(&world, "checks", sessions).await;
     assert_eq!(ends["ends"][1], "the workspace was deleted");
     assert_eq!(ends["ends"][2], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_too_often_is_told_so() {
+    let world = World::limited().await;
+    let api = user(&world, 2).await;
+    add(&api, 2).await;
+    // One more than the class authentication lets through within its window.
+    let mut refused = None;
+    for _ in 0..=RateLimits::default().authentication {
+        let answer = login(&world, 2, "rig").await;
+        if answer["answer"] == "refused" {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer["answer"], "menu", "{answer}");
+    }
+    let refused = refused.unwrap();
+    assert!(refused["message"].as_str().unwrap().contains("come again in"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
