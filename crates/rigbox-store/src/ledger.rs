@@ -15,6 +15,8 @@
 //! - What an account's calls may still cost is held before they are made; of holds at once no more pass
 //!   than the balance pays for. A call is charged once, whatever it was held for: where it has cost
 //!   more, `lasting` goes below zero and the next credits pay that first.
+//! - A process that works on many calls holds for all of them in one *lease* for an account, and says
+//!   by itself which call has which part of it; calls are charged out of it, several at once.
 //! - A month (UTC) has one grant. It is made by whoever first looks at the account in that month, who
 //!   also takes back what is left of the month before. A plan with more credits gives the difference;
 //!   one with fewer takes nothing. Charges use up what was granted before what lasts, so that `granted`
@@ -28,12 +30,14 @@ mod book;
 mod changes;
 mod error;
 mod holds;
+mod leases;
 mod statement;
 mod verify;
 
 pub use changes::Change;
 pub use error::{Exhausted, LedgerError};
 pub use holds::{Held, NewHold, Open, Outcome, Settled, Stale};
+pub use leases::{Lease, Posting};
 use rigbox_types::{AccountId, Credits, Month, Timestamp, api::credits::EntryKind};
 pub use verify::{Totals, Verdict};
 

@@ -5,6 +5,7 @@
 //! Does not decide policy, make ids or know HTTP: ids and edits are brought by the caller.
 
 pub mod accounts;
+pub mod ai_calls;
 pub mod api_keys;
 pub mod app_log_sources;
 pub mod app_visits;
@@ -101,6 +102,12 @@ impl Store {
     #[must_use]
     pub fn accounts(&self) -> accounts::Accounts<'_> {
         accounts::Accounts { engine: &self.engine }
+    }
+
+    /// Calls of AI providers.
+    #[must_use]
+    pub fn ai_calls(&self) -> ai_calls::AiCalls<'_> {
+        ai_calls::AiCalls { engine: &self.engine }
     }
 
     /// What accounts may use.

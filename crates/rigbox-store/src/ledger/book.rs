@@ -4,14 +4,14 @@
 //! so that what is read of it stays; at rest `lasting` is below zero only while nothing is granted.
 
 use rigbox_types::{AccountId, Credits, Month, Timestamp, api::credits::EntryKind};
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{Balance, Entry, LedgerError, PLATFORM, credits};
 use crate::{
     StoreError,
     accounts::{self, AccountRow},
     engine::Engine,
-    row::{Columns, word},
+    row::{Columns, count, rows, word},
     tx::Tx,
 };
 
@@ -37,11 +37,14 @@ const SAVE: &str = "UPDATE ledger_accounts SET granted_micro = $2, lasting_micro
      held_micro = $4, month = $5, month_grant_micro = $6, month_used_micro = $7, entries = $8 \
      WHERE account_id = $1";
 
-const INSERT_ENTRY: &str = "INSERT INTO ledger_entries (account_id, seq, at, kind, amount_micro, \
-     balance_micro, reason, actor, entry_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const INSERT_ENTRIES: &str = "INSERT INTO ledger_entries (account_id, seq, at, kind, amount_micro, \
+     balance_micro, reason, actor, entry_key)";
 
-const INSERT_POSTING: &str = "INSERT INTO ledger_postings (account_id, seq, line, book, amount_micro) \
-     VALUES ($1, $2, $3, $4, $5)";
+const INSERT_POSTINGS: &str =
+    "INSERT INTO ledger_postings (account_id, seq, line, book, amount_micro)";
+
+/// Entries that are written by one statement: with their postings far below what either engine binds.
+const ENTRIES_AT_ONCE: usize = 100;
 
 /// Where credits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,13 @@ pub(super) struct Book {
     now: Timestamp,
     row: Row,
     changed: bool,
+    /// Posted and not yet written.
+    posted: Vec<Posted>,
+}
+
+struct Posted {
+    entry: Entry,
+    sides: Vec<(Side, Credits)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,13 +145,21 @@ impl Book {
         // After the row is held, so that of two at once the second one sees the same plan or a newer.
         let owner = accounts::row_of(tx, account).await?;
         let (limit, plan) = (limit(&owner), owner.profile.plan.to_string());
-        let mut book = Self { account, plan, limit, now, row: read(&row)?, changed: false };
-        book.turn_month(tx).await?;
+        let mut book = Self {
+            account,
+            plan,
+            limit,
+            now,
+            row: read(&row)?,
+            changed: false,
+            posted: Vec::new(),
+        };
+        book.turn_month()?;
         Ok(book)
     }
 
     /// Takes back what is left of a month that is over, and gives what the plan has for this one.
-    async fn turn_month(&mut self, tx: &mut Tx<'_>) -> Result<(), LedgerError> {
+    fn turn_month(&mut self) -> Result<(), LedgerError> {
         let (month, last) = (Month::of(self.now), self.row.month);
         // A clock that went back makes no month anew.
         if month > last {
@@ -156,7 +174,7 @@ impl Book {
                 actor: PLATFORM,
                 key: format!("expiry:{last}"),
             };
-            self.post(tx, why, &[(Side::Granted, left.negated()), (Side::Expired, left)]).await?;
+            self.post(why, &[(Side::Granted, left.negated()), (Side::Expired, left)])?;
         }
         let Some(limit) = self.limit.filter(|limit| *limit > self.row.month_grant) else {
             return Ok(());
@@ -179,18 +197,18 @@ impl Book {
         };
         let rest = more.minus(paid).ok_or(LedgerError::Bounds)?;
         let sides = [(Side::Grants, more.negated()), (Side::Lasting, paid), (Side::Granted, rest)];
-        self.post(tx, why, &sides).await?;
+        self.post(why, &sides)?;
         Ok(())
     }
 
-    /// Writes an entry. One that moves nothing is none.
-    pub(super) async fn post(
+    /// Posts an entry, which is written with all others. One that moves nothing is none.
+    pub(super) fn post(
         &mut self,
-        tx: &mut Tx<'_>,
         why: Why<'_>,
         sides: &[(Side, Credits)],
     ) -> Result<Option<Entry>, LedgerError> {
-        let sides: Vec<_> = sides.iter().filter(|(_, amount)| *amount != Credits::ZERO).collect();
+        let moves = |side: &&(Side, Credits)| side.1 != Credits::ZERO;
+        let sides: Vec<_> = sides.iter().filter(moves).copied().collect();
         if sides.is_empty() {
             return Ok(None);
         }
@@ -221,38 +239,42 @@ impl Book {
             actor: why.actor.to_owned(),
             key: why.key,
         };
-        self.insert(tx, &entry, &sides).await?;
+        self.posted.push(Posted { entry: entry.clone(), sides });
         Ok(Some(entry))
     }
 
-    async fn insert(
-        &self,
-        tx: &mut Tx<'_>,
-        entry: &Entry,
-        sides: &[&(Side, Credits)],
-    ) -> Result<(), StoreError> {
-        let (account, seq) = (self.account.to_string(), self.row.entries);
-        sqlx::query(INSERT_ENTRY)
-            .bind(account.clone())
-            .bind(seq)
-            .bind(entry.at.as_micros())
-            .bind(word(&entry.kind)?)
-            .bind(entry.amount.micro())
-            .bind(entry.balance.micro())
-            .bind(entry.reason.clone())
-            .bind(entry.actor.clone())
-            .bind(entry.key.clone())
-            .execute(tx.on())
-            .await?;
-        for (line, (side, amount)) in (0_i64..).zip(sides) {
-            sqlx::query(INSERT_POSTING)
-                .bind(account.clone())
-                .bind(seq)
-                .bind(line)
-                .bind(side.as_str())
-                .bind(amount.micro())
-                .execute(tx.on())
-                .await?;
+    /// Writes what was posted.
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let account = self.account.to_string();
+        for part in self.posted.chunks(ENTRIES_AT_ONCE) {
+            let text = rows(INSERT_ENTRIES, part.len(), 9);
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for Posted { entry, .. } in part {
+                query = query
+                    .bind(account.clone())
+                    .bind(count(entry.seq))
+                    .bind(entry.at.as_micros())
+                    .bind(word(&entry.kind)?)
+                    .bind(entry.amount.micro())
+                    .bind(entry.balance.micro())
+                    .bind(entry.reason.clone())
+                    .bind(entry.actor.clone())
+                    .bind(entry.key.clone());
+            }
+            query.execute(tx.on()).await?;
+            let lines = part.iter().map(|posted| posted.sides.len()).sum();
+            let mut query = sqlx::query(AssertSqlSafe(rows(INSERT_POSTINGS, lines, 5)));
+            for Posted { entry, sides } in part {
+                for (line, (side, amount)) in (0_i64..).zip(sides) {
+                    query = query
+                        .bind(account.clone())
+                        .bind(count(entry.seq))
+                        .bind(line)
+                        .bind(side.as_str())
+                        .bind(amount.micro());
+                }
+            }
+            query.execute(tx.on()).await?;
         }
         Ok(())
     }
@@ -289,6 +311,10 @@ impl Book {
         balance(self.account, &self.row, self.limit.is_none())
     }
 
+    pub(super) fn account(&self) -> AccountId {
+        self.account
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.now
     }
@@ -298,6 +324,7 @@ impl Book {
         if !self.changed {
             return Ok(());
         }
+        self.write(tx).await?;
         sqlx::query(SAVE)
             .bind(self.account.to_string())
             .bind(self.row.granted.micro())

@@ -77,7 +77,7 @@ impl Ledger<'_> {
         };
         let why = Why { kind, reason: change.reason, actor: change.actor, key };
         let [one, other] = own;
-        let entry = book.post(&mut tx, why, &[(platform, taken), one, other]).await?;
+        let entry = book.post(why, &[(platform, taken), one, other])?;
         let entry = entry.ok_or(LedgerError::Amount)?;
         let balance = book.balance();
         book.save(&mut tx).await?;

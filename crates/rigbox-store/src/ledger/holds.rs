@@ -201,7 +201,8 @@ impl Ledger<'_> {
             if row.state == State::Held {
                 book.hold(row.open.amount.negated())?;
             }
-            let entry = charge(book, tx, &row.open, (actual, reason)).await?;
+            let of = (row.open.request_id.as_str(), row.open.actor.as_str());
+            let entry = charge(book, of, (actual, reason))?;
             note(tx, request_id, (State::Settled, actual), book.now()).await?;
             Ok(entry)
         })
@@ -298,11 +299,10 @@ impl Ledger<'_> {
     }
 }
 
-/// Charges a call. An account without a limit is granted what it costs.
-async fn charge(
+/// Charges a call, by its id and for whom it was. An account without a limit is granted what it costs.
+pub(super) fn charge(
     book: &mut Book,
-    tx: &mut Tx<'_>,
-    open: &Open,
+    (request_id, actor): (&str, &str),
     (actual, reason): (Credits, &str),
 ) -> Result<Option<Entry>, LedgerError> {
     if book.balance().unlimited {
@@ -310,20 +310,14 @@ async fn charge(
             kind: EntryKind::Grant,
             reason: "the platform pays: the plan has no limit",
             actor: PLATFORM,
-            key: format!("cover:{}", open.request_id),
+            key: format!("cover:{request_id}"),
         };
-        let sides = [(Side::Grants, actual.negated()), (Side::Granted, actual)];
-        book.post(tx, why, &sides).await?;
+        book.post(why, &[(Side::Grants, actual.negated()), (Side::Granted, actual)])?;
     }
     book.use_up(actual)?;
-    let why = Why {
-        kind: EntryKind::Charge,
-        reason,
-        actor: &open.actor,
-        key: charge_key(&open.request_id),
-    };
+    let why = Why { kind: EntryKind::Charge, reason, actor, key: charge_key(request_id) };
     let [granted, lasting] = book.taken_from(Side::Granted, actual);
-    book.post(tx, why, &[granted, lasting, (Side::Revenue, actual)]).await
+    book.post(why, &[granted, lasting, (Side::Revenue, actual)])
 }
 
 fn charge_key(request_id: &str) -> String {
@@ -331,7 +325,7 @@ fn charge_key(request_id: &str) -> String {
 }
 
 /// Saves and commits; gives what there is then.
-async fn done(book: Book, mut tx: Tx<'_>) -> Result<Balance, LedgerError> {
+pub(super) async fn done(book: Book, mut tx: Tx<'_>) -> Result<Balance, LedgerError> {
     let balance = book.balance();
     book.save(&mut tx).await?;
     tx.commit().await?;

@@ -123,6 +123,10 @@ both! {
     "2026-11-28-98-device-codes-by-end"
     "2026-11-29-01-create-ssh-host-keys"
     "2026-11-29-20-ssh-keys-by-fingerprint"
+    "2026-11-29-30-create-ai-calls"
+    "2026-11-29-31-ai-calls-by-account"
+    "2026-11-29-32-ai-calls-by-workspace"
+    "2026-11-29-33-ai-calls-by-subject"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {
