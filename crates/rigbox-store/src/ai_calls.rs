@@ -110,7 +110,11 @@ impl Call {
     /// Why it is charged, for people.
     pub(crate) fn reason(&self) -> String {
         let Self { provider, model, input_tokens, output_tokens, basis, .. } = self;
-        let note = if basis == "estimated" { " (estimated)" } else { "" };
+        let note = match basis.as_str() {
+            "estimated" => " (estimated)",
+            "interrupted" => " (interrupted: what was held for it)",
+            _ => "",
+        };
         format!("{provider}/{model}: {input_tokens} in, {output_tokens} out{note}")
     }
 

@@ -5,7 +5,9 @@
 //! Does not decide policy, make ids or know HTTP: ids and edits are brought by the caller.
 
 pub mod accounts;
+pub mod ai;
 pub mod ai_calls;
+pub mod ai_usage;
 pub mod api_keys;
 pub mod app_log_sources;
 pub mod app_visits;
@@ -108,6 +110,18 @@ impl Store {
     #[must_use]
     pub fn ai_calls(&self) -> ai_calls::AiCalls<'_> {
         ai_calls::AiCalls { engine: &self.engine }
+    }
+
+    /// What they have used.
+    #[must_use]
+    pub fn ai_usage(&self) -> ai_usage::AiUsage<'_> {
+        ai_usage::AiUsage { engine: &self.engine }
+    }
+
+    /// What was decided about AI, and keys for it.
+    #[must_use]
+    pub fn ai(&self) -> ai::Ai<'_> {
+        ai::Ai { engine: &self.engine }
     }
 
     /// What accounts may use.

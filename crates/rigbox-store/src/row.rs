@@ -69,6 +69,11 @@ impl<'r> Columns<'r> {
         self.raw::<i64>(column).map(|number| number != 0)
     }
 
+    /// The same, where it may be missing.
+    pub(crate) fn flag_optional(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
+        Ok(self.raw::<Option<i64>>(column)?.map(|number| number != 0))
+    }
+
     pub(crate) fn moment(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         self.raw(column).map(Timestamp::from_micros)
     }
@@ -84,6 +89,16 @@ impl<'r> Columns<'r> {
     pub(crate) fn word<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
         let text = serde_json::Value::String(self.raw(column)?);
         serde_json::from_value(text).map_err(|error| self.corrupt(column, error))
+    }
+
+    /// The same, where it may be missing.
+    pub(crate) fn word_optional<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(text) = self.raw::<Option<String>>(column)? else { return Ok(None) };
+        let word = serde_json::from_value(serde_json::Value::String(text));
+        word.map(Some).map_err(|error| self.corrupt(column, error))
     }
 
     /// A document.

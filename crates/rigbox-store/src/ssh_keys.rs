@@ -220,7 +220,7 @@ impl SshKeys<'_> {
 }
 
 async fn touch(tx: &mut Tx<'_>, account: AccountId, now: Timestamp) -> Result<(), StoreError> {
-    touch_attached(tx, account, (Attachment::SshKeys, Fate::Changed), now).await
+    touch_attached(tx, account, (Attachment::All, Fate::Changed), now).await
 }
 
 fn read(row: &AnyRow) -> Result<SshKeyRow, StoreError> {

@@ -142,3 +142,9 @@ pub const CREDITS_MAX: u32 = 1_000_000_000;
 pub const CREDITS_REQUEST_ID_MAX_LEN: usize = 128;
 /// Longest reason of an entry in the ledger of credits, in characters.
 pub const CREDITS_REASON_MAX_LEN: usize = 256;
+/// Longest name of a model, in bytes: those of gateways name a provider and a version.
+pub const AI_MODEL_MAX_LEN: usize = 200;
+/// Least and most of a key at an AI provider, in bytes: those there are have 31 to 200.
+pub const AI_KEY_MIN_LEN: usize = 16;
+/// See [`AI_KEY_MIN_LEN`].
+pub const AI_KEY_MAX_LEN: usize = 512;

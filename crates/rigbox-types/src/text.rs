@@ -139,6 +139,10 @@ text_rule! {
     "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}/(3[0-2]|[12]?[0-9])|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
 }
 
+mod ai;
+
+pub use ai::{ModelName, ProviderKey};
+
 /// Longest DNS name (RFC 1035).
 const NAME_MAX_LEN: usize = 253;
 /// Longest DNS label (RFC 1035).

@@ -127,6 +127,10 @@ both! {
     "2026-11-29-31-ai-calls-by-account"
     "2026-11-29-32-ai-calls-by-workspace"
     "2026-11-29-33-ai-calls-by-subject"
+    "2026-11-29-40-create-ai-accounts"
+    "2026-11-29-41-create-ai-workspaces"
+    "2026-11-29-42-create-ai-keys"
+    "2026-11-29-43-ai-keys-by-workspace"
 }
 
 pub(crate) fn all(kind: Kind) -> &'static [Migration] {

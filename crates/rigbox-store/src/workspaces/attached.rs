@@ -1,8 +1,8 @@
 //! Workspaces that something of their account reaches into: a setup script, a service spec, the SSH
-//! keys. When it changes or goes, what their guests are told changes too, so they get a new
+//! keys, what was decided about AI. When it changes or goes, what their guests are told changes too, so they get a new
 //! generation in the same transaction.
 
-use rigbox_types::{AccountId, ServiceSpecId, SetupScriptId, Timestamp};
+use rigbox_types::{AccountId, ServiceSpecId, SetupScriptId, Timestamp, WorkspaceId};
 
 use super::{WorkspaceRow, change, row};
 use crate::{StoreError, tx::Tx};
@@ -21,19 +21,21 @@ const WITH_SPEC: &str = concat!(
 );
 
 /// All of the account, those that are to be deleted too: one more generation does no harm.
-const WITH_KEYS: &str = concat!(
+const OF_ACCOUNT: &str = concat!(
     "SELECT ",
     row::columns!("NULL AS env"),
     " FROM workspaces WHERE account_id = $1 AND id LIKE $2 ORDER BY id"
 );
 
 /// What is attached.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Attachment {
     Script(SetupScriptId),
     Spec(ServiceSpecId),
-    /// The account's SSH keys, which every workspace of it has.
-    SshKeys,
+    /// What every workspace of the account has.
+    All,
+    /// What one workspace has.
+    Workspace(WorkspaceId),
 }
 
 /// Whether the thing itself stays.
@@ -53,16 +55,18 @@ pub(crate) async fn touch_attached(
 ) -> Result<(), StoreError> {
     // Before the rows are read, so that nobody changes them meanwhile.
     let mut revision = tx.revision().await?;
-    let (text, pattern) = match attachment {
+    let (text, pattern) = match &attachment {
         Attachment::Script(id) => (WITH_SCRIPT, format!("%{id}%")),
         Attachment::Spec(id) => (WITH_SPEC, format!("%{id}%")),
-        Attachment::SshKeys => (WITH_KEYS, "%".to_owned()),
+        Attachment::All => (OF_ACCOUNT, "%".to_owned()),
+        // No letter, digit or hyphen of an id is a wildcard.
+        Attachment::Workspace(id) => (OF_ACCOUNT, id.to_string()),
     };
     let rows = sqlx::query(text).bind(account.to_string()).bind(pattern).fetch_all(tx.on()).await?;
     for found in &rows {
         let mut row = row::read(found)?;
         if fate == Fate::Removed {
-            detach(&mut row, attachment);
+            detach(&mut row, &attachment);
         }
         change::renew(&mut row, revision, now);
         change::write(tx, &row).await?;
@@ -71,10 +75,10 @@ pub(crate) async fn touch_attached(
     Ok(())
 }
 
-fn detach(row: &mut WorkspaceRow, attachment: Attachment) {
+fn detach(row: &mut WorkspaceRow, attachment: &Attachment) {
     match attachment {
-        Attachment::Script(id) => row.wanted.setup_scripts.retain(|attached| *attached != id),
-        Attachment::Spec(id) => row.wanted.service_specs.retain(|attached| *attached != id),
-        Attachment::SshKeys => {}
+        Attachment::Script(id) => row.wanted.setup_scripts.retain(|attached| attached != id),
+        Attachment::Spec(id) => row.wanted.service_specs.retain(|attached| attached != id),
+        Attachment::All | Attachment::Workspace(_) => {}
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod ai;
 mod api_keys;
 mod apps;
 mod audit;
@@ -66,6 +67,16 @@ cases! {
         accounts_are_changed_and_listed
         a_plan_is_made_changed_and_deleted_once_nobody_has_it
         a_setting_is_kept_and_the_first_one_wins;
+    ai:
+        what_nobody_has_decided_is_off_and_managed
+        a_workspace_decides_before_its_account_and_its_guest_last
+        what_a_workspace_has_not_decided_its_account_does
+        a_key_of_a_workspace_counts_before_that_of_its_account
+        keys_and_settings_go_with_their_workspace
+        a_change_reaches_the_workspaces_that_it_is_about
+        a_key_is_encrypted_anew_unless_it_was_set_meanwhile
+        a_disabled_account_is_told_to_the_proxy
+        what_calls_have_used_is_added_up;
     api_keys:
         a_key_is_found_by_its_prefix_and_known_by_its_hash
         a_key_belongs_to_one_account

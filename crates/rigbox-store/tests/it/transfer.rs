@@ -44,6 +44,7 @@ async fn fill(world: &World) {
         sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
     crate::ledger::fill(&world.store, account).await;
+    crate::ai::fill(&world.store, account, &workspace.id).await;
 }
 
 /// Every row of every table, as the database itself writes it.

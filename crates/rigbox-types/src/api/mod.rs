@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod ai;
 pub mod api_keys;
 pub mod app_logs;
 pub mod app_metrics;
