@@ -15,7 +15,10 @@ use hyper_util::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use crate::{Address, Body, ClientAuth, FabricError, Refusal, connect::Connector, watch::Watch};
+use crate::{
+    Address, Body, ClientAuth, FabricError, MultiplexedClient, Refusal, connect::Connector,
+    watch::Watch,
+};
 
 /// Most idle connections that are kept for the next request.
 const MAX_IDLE: usize = 16;
@@ -56,6 +59,18 @@ impl Client {
             .pool_max_idle_per_host(MAX_IDLE)
             .build(connector);
         Ok(Self { address: Arc::new(address), pool })
+    }
+
+    /// Prepares a client that has all its requests under way over one connection, to a listener that
+    /// is served with [`serve_multiplexed`](crate::serve_multiplexed); connects at the first one.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn multiplexed(
+        address: Address,
+        auth: &ClientAuth,
+    ) -> Result<MultiplexedClient, FabricError> {
+        MultiplexedClient::new(address, auth)
     }
 
     /// Where the requests go.
@@ -185,7 +200,7 @@ impl Client {
 }
 
 /// The pool wants a whole URI; the authority is a constant because a client has one address.
-fn pool_uri(uri: &Uri) -> Uri {
+pub(crate) fn pool_uri(uri: &Uri) -> Uri {
     let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(http::uri::Scheme::HTTP);

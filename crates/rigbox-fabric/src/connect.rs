@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    os::fd::{AsFd as _, OwnedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,14 +18,15 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::{error::Elapsed, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     Address,
     identity::{Identity, IdentityError, PeerName},
+    multiplexed::ALPN,
 };
 
 /// How long a connection may take, waiting for a free place and the TLS handshake included.
@@ -69,6 +71,8 @@ enum Stream {
 pub(crate) enum ConnectError {
     #[error("an address and a kind of trust that do not belong together")]
     Mismatch,
+    #[error("the other side does not speak HTTP/2")]
+    Protocol,
     #[error("identity")]
     Identity(#[from] IdentityError),
     #[error("all {MAX_CONNECTIONS} connections are in use")]
@@ -77,6 +81,18 @@ pub(crate) enum ConnectError {
     TimedOut,
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<AcquireError> for ConnectError {
+    fn from(_: AcquireError) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Elapsed> for ConnectError {
+    fn from(_: Elapsed) -> Self {
+        Self::TimedOut
+    }
 }
 
 /// Opens connections to one address.
@@ -109,7 +125,17 @@ impl Connector {
         Ok(Self { to, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) })
     }
 
-    async fn connect(self) -> Result<Connection, ConnectError> {
+    /// Opens connections that speak HTTP/2. Between machines both sides say so in the handshake; at
+    /// a unix socket whoever knows the path knows what is spoken there.
+    pub(crate) fn multiplexed(address: &Address, auth: &ClientAuth) -> Result<Self, ConnectError> {
+        let mut connector = Self::new(address, auth)?;
+        if let To::Tls { config, .. } = &mut connector.to {
+            Arc::make_mut(config).alpn_protocols = vec![ALPN.to_vec()];
+        }
+        Ok(connector)
+    }
+
+    pub(crate) async fn connect(self) -> Result<Connection, ConnectError> {
         let wait = timeout(CONNECT_TIMEOUT, self.places.acquire_owned()).await;
         let place = wait.map_err(|_| ConnectError::Full)?.map_err(|_| ConnectError::Full)?;
         let stream = timeout(CONNECT_TIMEOUT, open(&self.to))
@@ -134,14 +160,18 @@ impl tower_service::Service<http::Uri> for Connector {
     }
 }
 
-async fn open(to: &To) -> io::Result<Stream> {
+async fn open(to: &To) -> Result<Stream, ConnectError> {
     match to {
-        To::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        To::Unix(path) => Ok(UnixStream::connect(path).await.map(Stream::Unix)?),
         To::Tls { host, port, config } => {
             let tcp = TcpStream::connect((&**host, *port)).await?;
             prepare_tcp(&tcp)?;
             let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
             let tls = TlsConnector::from(config.clone()).connect(name, tcp).await?;
+            // One that knows no protocols answers all the same.
+            if tls.get_ref().1.alpn_protocol() != config.alpn_protocols.first().map(Vec::as_slice) {
+                return Err(ConnectError::Protocol);
+            }
             Ok(Stream::Tls(Box::new(tls)))
         }
     }
@@ -156,6 +186,16 @@ pub(crate) fn prepare_tcp(tcp: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
     sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
     Ok(())
+}
+
+impl Connection {
+    /// Another descriptor of the same socket, to ask the kernel about it.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        match &self.stream {
+            Stream::Unix(stream) => stream.as_fd().try_clone_to_owned(),
+            Stream::Tls(stream) => stream.get_ref().0.as_fd().try_clone_to_owned(),
+        }
+    }
 }
 
 impl HyperConnection for Connection {
@@ -186,6 +226,24 @@ impl AsyncWrite for Connection {
         match &mut self.stream {
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Unix(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

@@ -15,10 +15,13 @@ mod client;
 mod connect;
 mod error;
 mod listen;
+mod multiplexed;
+mod whole;
 
 pub use address::{Address, InvalidAddress};
 pub use axum::body::Body;
 pub use client::Client;
 pub use connect::{ClientAuth, Connection};
 pub use error::{FabricError, Refusal};
-pub use listen::{Accepts, BindError, Listener, Peer, ServerAuth, serve};
+pub use listen::{Accepts, BindError, Listener, Peer, ServerAuth, serve, serve_multiplexed};
+pub use multiplexed::MultiplexedClient;

@@ -3,6 +3,7 @@
 //! Invariant: open connections, handshakes and silent connections are bounded.
 //! Does not decide what a known peer may do beyond being one that this listener is for.
 
+mod greeting;
 mod socket;
 
 use std::{io, sync::Arc, time::Duration};
@@ -29,8 +30,11 @@ use crate::{
     Address,
     connect::prepare_tcp,
     identity::{Identity, IdentityError, PeerName, peer_name},
+    multiplexed::{ALPN, server_builder},
+    whole::Whole,
 };
 
+use greeting::Greeted;
 pub(crate) use socket::LocalListener;
 
 /// Most open connections of one listener. A watch, a shell or a dial holds one for as long as it
@@ -189,24 +193,52 @@ enum Accepted {
     Tcp(TcpStream),
 }
 
+/// How a listener is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// HTTP/1.1: one request after another, and upgrades.
+    Single,
+    /// HTTP/2: many requests at once.
+    Multiplexed,
+}
+
 /// Serves `router` until `shutdown`, then lets requests under way end, for at most 10 s. Handlers of
 /// endless answers must watch the same token.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
+    serve_as(Protocol::Single, listener, router, shutdown).await;
+}
+
+/// As [`serve`], for those who come with [`Client::multiplexed`](crate::Client::multiplexed): up to
+/// 2,048 requests under way on each connection. A handler is dropped as soon as its request is given
+/// up, and a body of a request that was cut off fails.
+pub async fn serve_multiplexed(listener: Listener, router: Router, shutdown: CancellationToken) {
+    serve_as(Protocol::Multiplexed, listener, router, shutdown).await;
+}
+
+async fn serve_as(
+    protocol: Protocol,
+    mut listener: Listener,
+    router: Router,
+    shutdown: CancellationToken,
+) {
+    if let (Protocol::Multiplexed, Kind::Tls { config, .. }) = (protocol, &mut listener.kind) {
+        Arc::make_mut(config).alpn_protocols = vec![ALPN.to_vec()];
+    }
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     while let Some((accepted, place)) = next(&listener, &places, &shutdown).await {
         // Those that have ended are let go, so that the set holds only open ones.
         while connections.try_join_next().is_some() {}
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let served = Served { protocol, router: router.clone(), shutdown: shutdown.clone(), place };
         match (accepted, &listener.kind) {
             (Accepted::Local(stream, peer), _) => {
-                connections.spawn(exchange(stream, peer, router, shutdown, place));
+                connections.spawn(exchange(stream, peer, served));
             }
             (Accepted::Tcp(stream), Kind::Tls { config, accepts, .. }) => {
                 let (acceptor, accepts) = (TlsAcceptor::from(config.clone()), *accepts);
                 connections.spawn(async move {
                     if let Some((stream, peer)) = handshake(acceptor, stream, accepts).await {
-                        exchange(stream, peer, router, shutdown, place).await;
+                        exchange(stream, peer, served).await;
                     }
                 });
             }
@@ -218,6 +250,14 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     if ended.is_err() {
         tracing::warn!(open = connections.len(), "connections cut at shutdown");
     }
+}
+
+/// What a connection is served with.
+struct Served {
+    protocol: Protocol,
+    router: Router,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
 }
 
 /// The next connection and its place; none once shut down.
@@ -242,13 +282,28 @@ async fn next(
 }
 
 /// Serves one connection to its end.
-async fn exchange<S>(
+async fn exchange<S>(stream: S, peer: Peer, served: Served)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Served { protocol, router, shutdown, place: _place } = served;
+    let ended = match protocol {
+        Protocol::Single => exchange_single(stream, peer, router, shutdown).await,
+        Protocol::Multiplexed => exchange_multiplexed(stream, peer, router, shutdown).await,
+    };
+    if let Err(error) = ended {
+        // A peer that goes away in the middle is its own affair.
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+async fn exchange_single<S>(
     stream: S,
     peer: Peer,
     router: Router,
     shutdown: CancellationToken,
-    _place: OwnedSemaphorePermit,
-) where
+) -> hyper::Result<()>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -262,16 +317,42 @@ async fn exchange<S>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = Box::pin(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+    }
+}
+
+async fn exchange_multiplexed<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    shutdown: CancellationToken,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let greeted = timeout(HEADER_TIMEOUT, Greeted::await_preface(stream));
+    let Some(Ok(Ok(stream))) = shutdown.run_until_cancelled(greeted).await else {
+        tracing::debug!("a connection that does not begin as HTTP/2");
+        return Ok(());
     };
-    if let Err(error) = ended {
-        // A peer that goes away in the middle is its own affair.
-        tracing::debug!(%error, "connection ended early");
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(|body| Whole::new(body, None));
+        request.extensions_mut().insert(peer.clone());
+        hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)
+    });
+    let connection = server_builder().serve_connection(TokioIo::new(stream), service);
+    let mut connection = Box::pin(connection);
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     }
 }
 
@@ -281,6 +362,7 @@ async fn handshake(
     accepts: Accepts,
 ) -> Option<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Peer)> {
     let from = stream.peer_addr().ok();
+    let protocols = acceptor.config().alpn_protocols.clone();
     let shake = async {
         prepare_tcp(&stream)?;
         acceptor.accept(stream).await
@@ -296,6 +378,10 @@ async fn handshake(
             return None;
         }
     };
+    if stream.get_ref().1.alpn_protocol() != protocols.first().map(Vec::as_slice) {
+        tracing::debug!(?from, "another protocol than this listener's");
+        return None;
+    }
     let name = stream.get_ref().1.peer_certificates()?.first().and_then(peer_name)?;
     let peer = match (name, accepts) {
         (PeerName::Control, Accepts::Control) => Peer::Control,

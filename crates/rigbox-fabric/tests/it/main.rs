@@ -5,6 +5,7 @@ mod dial;
 mod http;
 mod kit;
 mod listen;
+mod multiplexed;
 mod task;
 mod tls;
 mod watch;

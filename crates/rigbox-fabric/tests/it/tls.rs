@@ -14,7 +14,7 @@ use crate::kit::dir;
 
 const TWO_YEARS_MICROS: i64 = 2 * 365 * 24 * 3_600 * 1_000_000;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
