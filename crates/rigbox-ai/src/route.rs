@@ -70,6 +70,26 @@ impl Operation {
         Self::WebSearch,
     ];
 
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChatCompletion => "chat_completion",
+            Self::Completion => "completion",
+            Self::Response => "response",
+            Self::Embedding => "embedding",
+            Self::ModelList => "model_list",
+            Self::Message => "message",
+            Self::MessageCount => "message_count",
+            Self::Generate => "generate",
+            Self::StreamGenerate => "stream_generate",
+            Self::Embed => "embed",
+            Self::EmbedBatch => "embed_batch",
+            Self::Count => "count",
+            Self::WebSearch => "web_search",
+        }
+    }
+
     /// How its answers are written.
     #[must_use]
     pub const fn dialect(self) -> Dialect {

@@ -9,8 +9,8 @@
 //! | more than can be true | what was held, marked as an estimate |
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are; it writes the
-//! most of: what was reported, what the shown bytes likely are, and, of a model that may write what is
-//! not shown, what it can have written in the time. It is no more than the bound of the request. So a
+//! most of: what was reported, what the shown bytes likely are, and, where something may be written that
+//! is not shown, what can have been written in the time. It is no more than the bound of the request. So a
 //! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
 //! not pay for what can not have been made: charging the whole hold would be neither.
 //!
@@ -87,9 +87,18 @@ pub struct Bill {
     pub tier_is_unknown: bool,
 }
 
+/// How long a call was open, and whether its answer was shown while it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course {
+    /// From when it was sent until it was over, in milliseconds.
+    pub open_ms: u64,
+    /// Whether the answer is a stream: of one that comes as a whole nothing is seen before its end.
+    pub is_stream: bool,
+}
+
 /// What a call has cost.
 #[must_use]
-pub fn settle(estimate: &Estimate, report: &Report, open_ms: u64) -> Bill {
+pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
     let is_nothing = report.standing == Standing::Nothing && report.shown_bytes == 0;
     if report.ending == Ending::Failed && is_nothing {
         return Bill {
@@ -115,7 +124,7 @@ pub fn settle(estimate: &Estimate, report: &Report, open_ms: u64) -> Bill {
     let (usage, basis) = match report.standing {
         Standing::Final => (report.usage, Basis::Reported),
         Standing::SoFar | Standing::Nothing => {
-            (estimated(estimate, report, open_ms), Basis::Estimated)
+            (estimated(estimate, report, course), Basis::Estimated)
         }
     };
     let (rates, is_known) = estimate.model.tier(report.tier.as_deref(), usage.input_tokens());
@@ -137,15 +146,15 @@ pub fn settle(estimate: &Estimate, report: &Report, open_ms: u64) -> Bill {
 }
 
 /// What was likely used, where nobody says all of it. See the module.
-fn estimated(estimate: &Estimate, report: &Report, open_ms: u64) -> Usage {
+fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     let mut usage = report.usage;
     if usage.input_tokens() == 0 {
         usage.input = estimate.likely_input_tokens;
     }
     let shown = report.shown_bytes.div_ceil(BYTES_PER_TOKEN);
     // Where thoughts are reported as they come, nothing is hidden.
-    let may_hide = estimate.model.reasons && usage.reasoning == 0;
-    let in_time = open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
+    let may_hide = !course.is_stream || (estimate.model.reasons && usage.reasoning == 0);
+    let in_time = course.open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
     let written = if may_hide { shown.max(in_time) } else { shown };
     let written = written.min(estimate.output_tokens);
     let missing = written.saturating_sub(usage.output_tokens());

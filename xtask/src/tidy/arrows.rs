@@ -8,17 +8,21 @@ use crate::repo::{Metadata, Package};
 
 /// Every crate that ships, and the crates of ours that it may use. `rigbox-host` is an executable
 /// of its own, so `rigbox` does not link it: no code that holds keys runs with root's rights.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("rigbox-types", &[]),
     ("rigbox-store", &["rigbox-types"]),
     ("rigbox-fabric", &["rigbox-types"]),
     ("rigbox-vmm", &["rigbox-types"]),
     ("rigbox-guest", &["rigbox-types"]),
     ("rigbox-host", &["rigbox-types", "rigbox-fabric", "rigbox-vmm", "rigbox-guest"]),
-    ("rigbox-ai", &["rigbox-types", "rigbox-store", "rigbox-fabric"]),
+    ("rigbox-ai", &["rigbox-types", "rigbox-store"]),
+    ("rigbox-ai-proxy", &["rigbox-types", "rigbox-store", "rigbox-fabric", "rigbox-ai"]),
     ("rigbox-certs", &["rigbox-types"]),
     ("rigbox-dns", &["rigbox-types"]),
-    ("rigbox-control", &["rigbox-types", "rigbox-store", "rigbox-fabric", "rigbox-certs"]),
+    (
+        "rigbox-control",
+        &["rigbox-types", "rigbox-store", "rigbox-fabric", "rigbox-certs", "rigbox-ai"],
+    ),
     ("rigbox-edge", &["rigbox-types", "rigbox-fabric", "rigbox-dns"]),
     ("rigbox-ssh", &["rigbox-types", "rigbox-fabric"]),
     (
@@ -28,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "rigbox-fabric",
             "rigbox-control",
             "rigbox-ai",
+            "rigbox-ai-proxy",
             "rigbox-edge",
             "rigbox-ssh",
         ],

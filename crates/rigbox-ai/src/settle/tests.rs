@@ -18,6 +18,11 @@ const OPUS: (&str, &str) = ("anthropic", "claude-opus-4-6");
 const GPT: (&str, &str) = ("openai", "gpt-5.4");
 const GEMINI: (&str, &str) = ("google", "gemini-2.5-pro");
 
+/// So long, and shown as it was written.
+fn streamed(open_ms: u64) -> Course {
+    Course { open_ms, is_stream: true }
+}
+
 fn message(of: (&str, &str)) -> Estimate {
     estimate(Operation::Message, of, r#"{"max_tokens":100000}"#).unwrap()
 }
@@ -33,7 +38,7 @@ fn content(of: (&str, &str)) -> Estimate {
 /// What an answer of one document costs in micro-credits, reported in full.
 fn micro(estimate: &Estimate, answer: &str) -> i64 {
     let report = report(estimate.operation.dialect(), Framing::Json, answer);
-    let bill = settle(estimate, &report, 0);
+    let bill = settle(estimate, &report, streamed(0));
     assert_eq!(bill.basis, Basis::Reported, "{answer}");
     let sum = bill.lines.iter().map(|line| line.price.times(line.count).pico()).sum::<u128>();
     assert_eq!(sum, bill.cost.pico(), "{answer}");
@@ -111,7 +116,7 @@ fn a19_the_tier_of_the_answer_decides() {
         assert_eq!(micro(&chat(GPT), &answer(tier)), expected, "{tier}");
     }
     let unknown = report(Dialect::OpenAi, Framing::Json, &answer("unheard-of"));
-    assert!(settle(&chat(GPT), &unknown, 0).tier_is_unknown);
+    assert!(settle(&chat(GPT), &unknown, streamed(0)).tier_is_unknown);
 }
 
 #[test]
@@ -150,11 +155,11 @@ fn a32_a_charge_is_rounded_up_once() {
 fn a09_a_model_that_may_hide_what_it_writes_is_charged_for_the_time() {
     let stream = events(&[r#"{"choices":[{"delta":{"content":"nine byte"}}]}"#]);
     let cut = report(Dialect::OpenAi, Framing::Events, &stream);
-    let bill = settle(&chat(GPT), &cut, 2_000);
+    let bill = settle(&chat(GPT), &cut, streamed(2_000));
     assert_eq!((bill.basis, bill.usage.output), (Basis::Estimated, 600));
     // No more than the request allowed.
-    assert_eq!(settle(&chat(GPT), &cut, 3_600_000).usage.output, 1_000);
-    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &cut, 2_000).usage.output, 3);
+    assert_eq!(settle(&chat(GPT), &cut, streamed(3_600_000)).usage.output, 1_000);
+    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &cut, streamed(2_000)).usage.output, 3);
 }
 
 #[test]
@@ -165,7 +170,7 @@ fn a10_a_stream_that_is_cut_is_not_free_and_costs_no_more_than_was_held() {
         format!(r#"{{"type":"content_block_delta","delta":{{"text":"{}"}}}}"#, "x".repeat(300));
     let held = message(OPUS);
     let cut = report(Dialect::Anthropic, Framing::Events, &events(&[start, &text]));
-    let bill = settle(&held, &cut, 0);
+    let bill = settle(&held, &cut, streamed(0));
     assert_eq!((bill.basis, bill.usage.input, bill.usage.output), (Basis::Estimated, 700, 100));
     assert_eq!(bill.credits.micro(), 700 * 500 + 100 * 2_500);
     assert!(bill.credits <= held.hold);
@@ -183,7 +188,7 @@ fn a11_no_usage_is_no_refund() {
         let held = estimate(operation, of, body).unwrap();
         for framing in [Framing::Events, Framing::Json] {
             let nothing = report(operation.dialect(), framing, "");
-            let bill = settle(&held, &nothing, 10);
+            let bill = settle(&held, &nothing, streamed(10));
             assert_eq!(bill.basis, Basis::Estimated, "{body}");
             assert!(bill.credits.is_positive() && bill.credits <= held.hold, "{body}");
         }
@@ -204,7 +209,8 @@ fn a12_only_what_was_answered_is_settled() {
         Framing::Json,
         r#"{"usage":{"input_tokens":10,"output_tokens":5}}"#,
     );
-    let bills = [&part, &whole].map(|report| settle(&message(OPUS), report, 0).credits.micro());
+    let bills =
+        [&part, &whole].map(|report| settle(&message(OPUS), report, streamed(0)).credits.micro());
     assert_eq!(bills, [10 * 500 + 2_500, 10 * 500 + 5 * 2_500]);
 }
 
@@ -244,7 +250,7 @@ fn a24_the_cost_that_a_trusted_provider_tells_is_charged_instead_of_rates() {
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
     let held = Estimate::of(&request, &trusting).unwrap();
     let told = report(Dialect::OpenAi, Framing::Json, answer);
-    let bill = settle(&held, &told, 0);
+    let bill = settle(&held, &told, streamed(0));
     assert_eq!((bill.basis, bill.credits.micro()), (Basis::ProviderCost, 1_230_000));
     // Others are not believed.
     assert_eq!(micro(&chat(GPT), answer), 100 * 250 + 100 * 1_500);
@@ -253,19 +259,19 @@ fn a24_the_cost_that_a_trusted_provider_tells_is_charged_instead_of_rates() {
         Framing::Json,
         r#"{"usage":{"prompt_tokens":9,"completion_tokens":0}}"#,
     );
-    assert_eq!(settle(&held, &silent, 0).credits.micro(), 900);
+    assert_eq!(settle(&held, &silent, streamed(0)).credits.micro(), 900);
 }
 
 #[test]
 fn a33_an_error_before_anything_was_shown_costs_nothing_and_one_after_that_what_was_used() {
     let error = r#"{"type":"error","error":{"type":"overloaded_error"}}"#;
     let first = report(Dialect::Anthropic, Framing::Events, &events(&[error]));
-    let bill = settle(&message(OPUS), &first, 5_000);
+    let bill = settle(&message(OPUS), &first, streamed(5_000));
     assert_eq!((bill.basis, bill.credits), (Basis::Failed, Credits::ZERO));
     let start =
         r#"{"type":"message_start","message":{"usage":{"input_tokens":10,"output_tokens":1}}}"#;
     let later = report(Dialect::Anthropic, Framing::Events, &events(&[start, error]));
-    let bill = settle(&message(OPUS), &later, 0);
+    let bill = settle(&message(OPUS), &later, streamed(0));
     assert_eq!((bill.basis, bill.credits.micro()), (Basis::Estimated, 10 * 500 + 2_500));
 }
 
@@ -275,7 +281,7 @@ fn more_than_can_be_charged_is_charged_as_held() {
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
     let held = Estimate::of(&request, &dear).unwrap();
     let answer = r#"{"usage":{"prompt_tokens":1000000000,"completion_tokens":1000000000}}"#;
-    let bill = settle(&held, &report(Dialect::OpenAi, Framing::Json, answer), 0);
+    let bill = settle(&held, &report(Dialect::OpenAi, Framing::Json, answer), streamed(0));
     assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
 }
 
@@ -327,7 +333,7 @@ proptest! {
         };
         let usage = if standing == Standing::Nothing { Usage::default() } else { usage };
         let report = Report { usage, standing, shown_bytes: shown, ..Report::default() };
-        let bill = settle(held, &report, open_ms);
+        let bill = settle(held, &report, Course { open_ms, is_stream: false });
         prop_assert!(bill.credits <= held.hold, "{:?}", bill);
     }
 }
