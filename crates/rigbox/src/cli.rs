@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit,
+    ai_proxy, audit,
     backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
     control,
@@ -171,6 +171,9 @@ one in the backup, so that it can go to another database engine.")]
     /// The role that serves apps to visitors; started by `up`.
     #[command(hide = true)]
     Edge(RoleArguments),
+    /// The role that passes calls of AI providers on; started by `up`.
+    #[command(hide = true)]
+    AiProxy(RoleArguments),
     /// The role that carries SSH sessions to workspaces; started by `up`.
     #[command(hide = true)]
     Ssh(RoleArguments),
@@ -327,6 +330,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
+        Verb::AiProxy(role) => ai_proxy::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Edge(role) => edge::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Ssh(role) => ssh::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),
         Verb::Host(role) => match host::run(&Install::find()?, &role.config, role.parent)? {},

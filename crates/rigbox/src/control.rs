@@ -148,7 +148,7 @@ pub(crate) fn run(config: &Utf8Path, parent: Option<u32>) -> anyhow::Result<()> 
     let listener = listener(&file)?;
     // Read as root: the file of a secret need not be readable for the role's user.
     let secrets = Secrets {
-        database_url: file.database_url_file.as_deref().map(secret).transpose()?,
+        database_url: file.database_url_file.as_deref().map(role::secret).transpose()?,
         oidc: file.oidc.iter().map(provider).collect::<Result<_, _>>()?,
         certificates: certificates(&file.certificates)?,
     };
@@ -170,7 +170,7 @@ fn certificates(settings: &CertificateSettings) -> anyhow::Result<CertificateCon
     let read = |path: &Utf8PathBuf| std::fs::read(path).with_context(|| format!("read {path}"));
     Ok(CertificateConfig {
         settings: settings.clone(),
-        account_key: settings.acme_account_key_file.as_deref().map(secret).transpose()?,
+        account_key: settings.acme_account_key_file.as_deref().map(role::secret).transpose()?,
         authorities: settings.acme_ca_file.as_ref().map(read).transpose()?,
     })
 }
@@ -181,7 +181,7 @@ fn provider((name, settings): (&String, &OidcSettings)) -> anyhow::Result<OidcPr
     Ok(OidcProvider {
         name: name.clone(),
         settings: settings.clone(),
-        client_secret: settings.client_secret_file.as_deref().map(secret).transpose()?,
+        client_secret: settings.client_secret_file.as_deref().map(role::secret).transpose()?,
         authorities: settings.ca_file.as_ref().map(read).transpose()?,
     })
 }
@@ -196,11 +196,6 @@ fn listener(file: &ControlFile) -> anyhow::Result<TcpListener> {
     }
 }
 
-fn secret(path: &Utf8Path) -> anyhow::Result<secrecy::SecretString> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    Ok(text.trim().to_owned().into())
-}
-
 /// Which database an installation has: the embedded one, or that of the file.
 ///
 /// # Errors
@@ -209,7 +204,7 @@ pub(crate) fn store_url(
     embedded: &Utf8Path,
     url_file: Option<&Utf8Path>,
 ) -> anyhow::Result<StoreUrl> {
-    parse_url(embedded, url_file.map(secret).transpose()?.as_ref())
+    parse_url(embedded, url_file.map(role::secret).transpose()?.as_ref())
 }
 
 fn parse_url(embedded: &Utf8Path, url: Option<&secrecy::SecretString>) -> anyhow::Result<StoreUrl> {

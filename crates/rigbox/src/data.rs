@@ -54,6 +54,8 @@ pub(crate) fn prepare(layout: &Layout, config: &Config) -> anyhow::Result<Platfo
     let owners = [
         (layout.control(), control_uid),
         (layout.control_run(), control_uid),
+        (layout.ai_proxy(), control_uid),
+        (layout.ai_proxy_run(), control_uid),
         (layout.edge(), edge_uid),
         (layout.edge_run(), edge_uid),
         (layout.ssh_run(), ssh_uid),

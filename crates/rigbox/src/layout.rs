@@ -23,6 +23,8 @@ const SYSTEM_CONFIG: &str = "/etc/rigbox/rigbox.toml";
 pub(crate) enum Role {
     /// The API and the database.
     Control,
+    /// Calls of AI providers.
+    AiProxy,
     /// The micro-VMs of this machine.
     Host,
     /// Apps, to their visitors.
@@ -33,12 +35,14 @@ pub(crate) enum Role {
 
 impl Role {
     /// In the order in which they start.
-    pub(crate) const ALL: [Self; 4] = [Self::Control, Self::Host, Self::Edge, Self::Ssh];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Control, Self::AiProxy, Self::Host, Self::Edge, Self::Ssh];
 
     /// The word for it in commands and file names.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Control => "control",
+            Self::AiProxy => "ai-proxy",
             Self::Host => "host",
             Self::Edge => "edge",
             Self::Ssh => "ssh",
@@ -144,6 +148,11 @@ impl Layout {
         self.data.join("control")
     }
 
+    /// The embedded database.
+    pub(crate) fn database(&self) -> Utf8PathBuf {
+        self.control().join("rigbox.db")
+    }
+
     /// Where control makes its socket: its own directory, because it is not root when it does.
     pub(crate) fn control_run(&self) -> Utf8PathBuf {
         self.run().join("control")
@@ -162,6 +171,21 @@ impl Layout {
     /// Where the SSH gateway of this machine reaches control.
     pub(crate) fn control_ssh_socket(&self) -> Utf8PathBuf {
         self.control_run().join("ssh.sock")
+    }
+
+    /// What the AI proxy keeps: its journal of calls.
+    pub(crate) fn ai_proxy(&self) -> Utf8PathBuf {
+        self.data.join("ai-proxy")
+    }
+
+    /// Where the AI proxy makes its socket.
+    pub(crate) fn ai_proxy_run(&self) -> Utf8PathBuf {
+        self.run().join("ai-proxy")
+    }
+
+    /// Where hosts reach the AI proxy.
+    pub(crate) fn ai_proxy_socket(&self) -> Utf8PathBuf {
+        self.ai_proxy_run().join("ai-proxy.sock")
     }
 
     /// What the edge keeps: routes and certificates, to serve them without control.
@@ -216,13 +240,15 @@ impl Layout {
 
     /// Directories that must exist, with the mode of each. What others than root need to pass
     /// through is 0711: they can reach what they know of and list nothing.
-    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 9] {
+    pub(crate) fn folders(&self) -> [(Utf8PathBuf, u32); 11] {
         [
             (self.data.clone(), 0o711),
             (self.run(), 0o711),
             (self.data.join("logs"), 0o700),
             (self.control(), 0o700),
             (self.control_run(), 0o711),
+            (self.ai_proxy(), 0o700),
+            (self.ai_proxy_run(), 0o700),
             (self.edge(), 0o700),
             (self.edge_run(), 0o700),
             (self.ssh_run(), 0o700),

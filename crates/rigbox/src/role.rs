@@ -7,8 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use camino::Utf8Path;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -38,6 +40,15 @@ pub(crate) fn handed_over(stream: BorrowedFd<'_>) -> anyhow::Result<Option<TcpLi
     }
     let socket: OwnedFd = stream.try_clone_to_owned().context("take a listening socket")?;
     Ok(Some(TcpListener::from(socket)))
+}
+
+/// What a file of a secret holds, without the end of its line.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub(crate) fn secret(path: &Utf8Path) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(text.trim().to_owned().into())
 }
 
 /// Becomes a user without any right, for good, and can gain none by executing anything. Stays in the groups

@@ -120,6 +120,7 @@ fn look(layout: &Layout, config: &Config) -> Vec<Finding> {
     port(layout, config, &mut all);
     let filters = [
         ("control.log", &config.control.log),
+        ("ai.log", &config.ai.log),
         ("host.log", &config.host.log),
         ("edge.log", &config.edge.log),
         ("ssh.log", &config.ssh.log),

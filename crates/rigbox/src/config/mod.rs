@@ -13,6 +13,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
+use rigbox_ai_proxy::ProviderSettings;
 use rigbox_control::{CertificateSettings, OidcSettings};
 use rigbox_types::{ImageName, RegionName, limits::AUDIT_DAYS, rate::RateLimits};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) edge: EdgeConfig,
     /// The SSH gateway.
     pub(crate) ssh: SshConfig,
+    /// Calls of AI providers.
+    pub(crate) ai: AiConfig,
     /// How fast accounts and addresses may ask.
     pub(crate) rates: RateLimits,
     /// The audit record.
@@ -114,6 +117,21 @@ pub(crate) struct SshConfig {
     /// The user that it becomes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<u32>,
+}
+
+/// Calls of AI providers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AiConfig {
+    /// Log filter.
+    pub(crate) log: String,
+    /// Prices over those that are compiled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prices_file: Option<Utf8PathBuf>,
+    /// Names of models that stand for others.
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// Providers, by name.
+    pub(crate) providers: BTreeMap<String, ProviderSettings>,
 }
 
 /// The audit record.
@@ -262,6 +280,7 @@ impl Default for Config {
             api: ApiConfig::default(),
             edge: EdgeConfig::default(),
             ssh: SshConfig::default(),
+            ai: AiConfig::default(),
             rates: RateLimits::default(),
             audit: AuditConfig::default(),
             control: ControlConfig::default(),
@@ -304,6 +323,17 @@ impl Default for SshConfig {
             port: None,
             log: "info".to_owned(),
             uid: None,
+        }
+    }
+}
+
+impl Default for AiConfig {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            prices_file: None,
+            aliases: BTreeMap::new(),
+            providers: BTreeMap::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Sockets, Up};
 use crate::{
+    ai_proxy::AiProxyFile,
     config::{Config, DriverChoice},
     control::{ControlFile, EdgePart, SshPart},
     data::Platform,
@@ -35,6 +36,8 @@ pub(super) fn write(up: &Up<'_>, platform: &Platform, sockets: &Sockets) -> anyh
     let ssh = toml::to_string(&ssh_file(up, platform, ssh)).context("ssh.toml")?;
     write_role(up.layout, Role::Ssh, &ssh)?;
     write_role(up.layout, Role::Control, &control)?;
+    let ai_proxy = toml::to_string(&ai_proxy_file(up, platform)).context("ai-proxy.toml")?;
+    write_role(up.layout, Role::AiProxy, &ai_proxy)?;
     write_host(up, platform)
 }
 
@@ -85,7 +88,7 @@ fn control_file(
         internal: format!("unix:{}", layout.control_socket()),
         secrets: layout.control(),
         admin_key_file: layout.admin_key(),
-        database: layout.control().join("rigbox.db"),
+        database: layout.database(),
         database_url_file: up.config.control.database_url_file.clone(),
         oidc: up.config.oidc.clone(),
         edge: EdgePart {
@@ -105,6 +108,21 @@ fn control_file(
             dial_socket: layout.dial_ssh_socket(),
         },
         certificates: up.config.certificates.clone(),
+    }
+}
+
+fn ai_proxy_file(up: &Up<'_>, platform: &Platform) -> AiProxyFile {
+    let (layout, ai) = (up.layout, &up.config.ai);
+    AiProxyFile {
+        uid: platform.control_uid,
+        listen: format!("unix:{}", layout.ai_proxy_socket()),
+        secrets: layout.control(),
+        journal: layout.ai_proxy(),
+        database: layout.database(),
+        database_url_file: up.config.control.database_url_file.clone(),
+        prices_file: ai.prices_file.clone(),
+        aliases: ai.aliases.clone(),
+        providers: ai.providers.clone(),
     }
 }
 
@@ -168,6 +186,7 @@ struct HostFile {
     id: HostId,
     region: RegionName,
     control: String,
+    ai: String,
     listen: String,
     control_uid: u32,
     dial: Utf8PathBuf,
@@ -238,6 +257,7 @@ fn host_file(up: &Up<'_>, platform: &Platform) -> anyhow::Result<HostFile> {
         id: platform.host.clone(),
         region: up.config.region.clone(),
         control: format!("unix:{}", layout.control_socket()),
+        ai: format!("unix:{}", layout.ai_proxy_socket()),
         listen: format!("unix:{}", layout.host_socket()),
         control_uid: platform.control_uid,
         dial: layout.dial_socket(),

@@ -154,6 +154,7 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         listener: Some(&sockets.api),
         ..Needs::default()
     };
+    let ai_proxy = Needs { log_filter: &up.config.ai.log, ..Needs::default() };
     let answers_at = up.layout.edge_metrics();
     let edge = Needs {
         log_filter: &up.config.edge.log,
@@ -170,6 +171,7 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
         ..Needs::default()
     };
     let control = Keeper::new(Role::Control, parts, recorder, control);
+    let ai_proxy = Keeper::new(Role::AiProxy, parts, recorder, ai_proxy);
     let host = Keeper::new(Role::Host, parts, recorder, host);
     let edge = Keeper::new(Role::Edge, parts, recorder, edge);
     let ssh = Keeper::new(Role::Ssh, parts, recorder, ssh);
@@ -182,14 +184,15 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
     let address = sockets.api.local_addr().context("the API's address")?;
     let https_port = sockets.https_port(up)?;
     let bring_up = async {
-        let done = bring_up(up, (address, https_port), [&control, &host, &edge, &ssh], &stop).await;
+        let roles = [&control, &ai_proxy, &host, &edge, &ssh];
+        let done = bring_up(up, (address, https_port), roles, &stop).await;
         if done.is_err() {
             stop.cancel();
         }
         done.map(|phase| recorder.change(|state| state.phase = phase))
     };
     let keep = futures_util::future::join_all(
-        [&control, &host, &edge, &ssh].map(|role| Box::pin(role.keep(&stop))),
+        [&control, &ai_proxy, &host, &edge, &ssh].map(|role| Box::pin(role.keep(&stop))),
     );
     let (ended, brought_up) = tokio::select! {
         ended = async { tokio::join!(keep, bring_up) } => ended,
@@ -207,7 +210,7 @@ async fn stay(up: &Up<'_>, sockets: &Sockets, recorder: &Recorder) -> anyhow::Re
 async fn bring_up(
     up: &Up<'_>,
     (address, https_port): (SocketAddr, u16),
-    roles: [&Keeper<'_>; 4],
+    roles: [&Keeper<'_>; 5],
     stop: &CancellationToken,
 ) -> anyhow::Result<Phase> {
     let works = ready::wait(up, address, roles, stop).await?;

@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn wait(
     up: &Up<'_>,
     address: SocketAddr,
-    [control, host, edge, ssh]: [&Keeper<'_>; 4],
+    [control, ai_proxy, host, edge, ssh]: [&Keeper<'_>; 5],
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Api>> {
     let mut progress = output::Progress::default();
@@ -48,6 +48,12 @@ pub(super) async fn wait(
     let open = Api::new(address, None);
     let answers = async || open.capacity().await.is_ok();
     if !until(answers, control, CONTROL_PATIENCE, stop).await? {
+        return Ok(None);
+    }
+    progress.show("starting ai-proxy");
+    let socket = up.layout.ai_proxy_socket();
+    let serves = async || UnixStream::connect(&socket).await.is_ok();
+    if !until(serves, ai_proxy, CONTROL_PATIENCE, stop).await? {
         return Ok(None);
     }
     progress.show("starting host");
@@ -67,7 +73,7 @@ pub(super) async fn wait(
     if !until(serves, ssh, EDGE_PATIENCE, stop).await? {
         return Ok(None);
     }
-    progress.done("control, host, edge and ssh work");
+    progress.done("control, ai-proxy, host, edge and ssh work");
     let path = up.layout.admin_key();
     let key = files::read(&path)?.with_context(|| format!("control did not write {path}"))?;
     Ok(Some(Api::new(address, Some(SecretString::from(key.trim().to_owned())))))

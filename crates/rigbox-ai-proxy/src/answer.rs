@@ -1,0 +1,135 @@
+//! Answers of providers, on their way to a caller.
+//! Invariants: the beginning of a call is on disk before the head of its answer is passed on; what a call
+//! has cost is written down before the last of a whole answer is; nothing of a key, an account or a cookie
+//! of ours comes through; a redirect is an error.
+
+mod stream;
+mod whole;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use memchr::memmem;
+use rigbox_ai::{
+    route::{Operation, headers},
+    usage::{Dialect, Framing},
+};
+use rigbox_types::{Credits, api::ai::AiMode};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use crate::{plan::Plan, provider::Provider, proxy::Proxy, refusal::Refusal, settling::Settling};
+
+/// Longest error of a provider that is passed on.
+const ERROR_MAX_BYTES: usize = 64 * 1024;
+
+/// How long an error may take.
+const ERROR_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Shortest key that is looked for in an error: a shorter one would be found in anything.
+const KEY_MIN_LEN: usize = 8;
+
+/// What a provider has said so far, and what belongs to the call.
+pub(crate) struct Seen {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) key: SecretString,
+    pub(crate) mode: AiMode,
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// The answer to a caller.
+pub(crate) async fn answer(
+    proxy: &Proxy,
+    plan: &Plan<'_>,
+    call: Option<Settling>,
+    seen: Seen,
+) -> Result<Response<Body>, Refusal> {
+    let status = seen.response.status();
+    if !status.is_success() {
+        return error(plan.provider, seen).await;
+    }
+    if !headers::is_plain(seen.response.headers()) {
+        // What was read of it is unknown: the call is settled by an estimate as it is dropped.
+        tracing::warn!(provider = %plan.provider.name, "an answer is encoded although it must not be");
+        let message =
+            format!("{} answered in an encoding it was not asked for", plan.provider.name);
+        return Err(Refusal::new(StatusCode::BAD_GATEWAY, "provider_malformed", message));
+    }
+    if is_stream(plan.operation, framing(seen.response.headers())) {
+        return Ok(stream::answer(plan, call, seen).await);
+    }
+    whole::answer(proxy, plan, call, seen).await
+}
+
+fn framing(headers: &HeaderMap) -> Framing {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.map_or(Framing::Json, Framing::of)
+}
+
+/// Gemini streams a JSON array where nobody asks for events.
+fn is_stream(operation: Operation, framing: Framing) -> bool {
+    framing == Framing::Events || operation == Operation::StreamGenerate
+}
+
+/// How answers to an operation are read: as the provider writes them.
+fn dialect(plan: &Plan<'_>) -> Dialect {
+    if plan.is_translated { plan.provider.dialect } else { plan.operation.dialect() }
+}
+
+/// What a call has cost, where it is known.
+fn tell_cost(headers: &mut HeaderMap, cost: Credits) {
+    headers.insert("x-rigbox-cost-micro", HeaderValue::from(cost.micro()));
+    if let Ok(value) = HeaderValue::try_from(cost.to_string()) {
+        headers.insert("x-rigbox-cost-credits", value);
+    }
+}
+
+/// An answer that is no success: as the provider says it, but for what only the operator may know.
+async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusal> {
+    let status = seen.response.status();
+    let name = &provider.name;
+    if status.is_redirection() || status.is_informational() {
+        let message = format!("{name} answered with a redirect, which is not followed with a key");
+        return Err(Refusal::new(StatusCode::BAD_GATEWAY, "provider_malformed", message));
+    }
+    let is_about_key = matches!(status.as_u16(), 401..=403);
+    if seen.mode == AiMode::Managed && is_about_key {
+        tracing::error!(provider = %name, %status, "a provider refuses the platform's key");
+        let message = format!(
+            "{name} does not accept the platform's key; tell its operator, or use a key of your own"
+        );
+        return Err(Refusal::new(StatusCode::BAD_GATEWAY, "provider_refused", message));
+    }
+    let mut headers = headers::downstream(seen.response.headers());
+    headers.remove(header::CONTENT_LENGTH);
+    let body = Limited::new(seen.response.into_body(), ERROR_MAX_BYTES).collect();
+    let body = match timeout(ERROR_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        // The status says enough.
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    };
+    let body = without(&body, &seen.key);
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    Ok(answer)
+}
+
+/// A text without a key that a provider may repeat.
+fn without(body: &Bytes, key: &SecretString) -> Bytes {
+    let key = key.expose_secret().as_bytes();
+    if key.len() < KEY_MIN_LEN || memmem::find(body, key).is_none() {
+        return body.clone();
+    }
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body.as_ref();
+    while let Some(at) = memmem::find(rest, key) {
+        out.extend_from_slice(rest.get(..at).unwrap_or_default());
+        out.extend_from_slice(b"[key]");
+        rest = rest.get(at + key.len()..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out.into()
+}

@@ -1,0 +1,260 @@
+//! The journal of calls: a file that says of each call that it began and, later, what it has cost, so
+//! that a process which dies at any moment leaves nobody a free call and nobody a second charge.
+//!
+//! ```text
+//! begin ──> sent ──> [on disk] ──> first byte of the answer ──> end ──> last byte ──> posted
+//! ```
+//!
+//! Owns the directory. Invariants: a beginning is handed to the kernel before anything is sent, and is on
+//! disk before any byte of an answer is passed on (the provider works meanwhile, so nobody waits for it);
+//! an end is handed to the kernel before the last byte is passed on; what was not posted is in some
+//! segment; a segment goes only when all of its calls were posted. So what a killed process leaves is
+//! whole, and what a power cut takes is at most the ends of the last moment: their calls are known to
+//! have begun, and are charged by what was held.
+//! Does not know the database, and does not decide what a call costs.
+
+mod record;
+mod recover;
+mod segment;
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::{Notify, watch};
+
+use record::Record;
+pub(crate) use record::{Beginning, End, request_id};
+pub(crate) use recover::{Left, read_all};
+use segment::Segment;
+
+/// Bytes of a segment after which a new one begins: some ten thousand calls; in tests a few.
+const SEGMENT_BYTES: u64 = if cfg!(test) { 16 * 1024 } else { 8 * 1024 * 1024 };
+
+/// What a call is known by.
+pub(crate) type CallId = uuid::Uuid;
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// The file could not be written.
+    #[error("write {path}")]
+    Write {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("{0} is in use by another AI proxy")]
+    InUse(Utf8PathBuf),
+    /// A record that is no record, with others behind it.
+    #[error("{path} is damaged at byte {at}: it was put aside as {aside}")]
+    Damaged {
+        /// Which file.
+        path: Utf8PathBuf,
+        /// Where.
+        at: usize,
+        /// Where it is now.
+        aside: Utf8PathBuf,
+    },
+}
+
+/// See the module. Cheap to clone; clones share the file.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    directory: Utf8PathBuf,
+    holder: String,
+    state: Mutex<State>,
+    /// How many bytes of all segments are on disk.
+    synced: watch::Sender<u64>,
+    written: Notify,
+    _lock: fs::File,
+}
+
+struct State {
+    current: Segment,
+    /// Segments that are full and have calls that were not posted.
+    full: Vec<Segment>,
+    /// In which segment a call began.
+    calls: HashMap<CallId, u64>,
+    /// Bytes of all segments so far.
+    bytes: u64,
+}
+
+/// A place in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position(u64);
+
+impl Journal {
+    /// Begins a new segment for this process, beside those that earlier ones have left.
+    pub(crate) fn open(directory: &Utf8Path, holder: &str) -> Result<Self, JournalError> {
+        let failed = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| JournalError::Write { path, source }
+        };
+        fs::create_dir_all(directory).map_err(failed(directory))?;
+        let lock = lock(directory)?;
+        let number = segment::newest(directory).map_err(failed(directory))?.map_or(1, |it| it + 1);
+        let mut current = Segment::create(directory, number)?;
+        let header = Record::Holder { holder: holder.to_owned() }.line();
+        current.append(&header)?;
+        // Before anything is held in its name.
+        current.sync()?;
+        segment::sync_directory(directory).map_err(failed(directory))?;
+        let bytes = current.bytes();
+        let state = State { current, full: Vec::new(), calls: HashMap::new(), bytes };
+        let (synced, _) = watch::channel(bytes);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                directory: directory.to_owned(),
+                holder: holder.to_owned(),
+                state: Mutex::new(state),
+                synced,
+                written: Notify::new(),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Hands the beginning of a call to the kernel, and says what to wait for ([`Journal::on_disk`]).
+    pub(crate) fn begin(
+        &self,
+        id: CallId,
+        beginning: &Beginning,
+    ) -> Result<Position, JournalError> {
+        let line = Record::Begin { id, beginning: beginning.clone() }.line();
+        let mut state = self.state();
+        let position = self.append(&mut state, &line)?;
+        let (number, bytes) = (state.current.number(), state.current.bytes());
+        state.calls.insert(id, number);
+        state.current.open_call();
+        if bytes >= SEGMENT_BYTES {
+            self.next_segment(&mut state)?;
+        }
+        Ok(position)
+    }
+
+    /// Hands the end of a call to the kernel.
+    pub(crate) fn end(&self, id: CallId, end: &End) -> Result<(), JournalError> {
+        let line = Record::End { id, end: end.clone() }.line();
+        self.append(&mut self.state(), &line).map(drop)
+    }
+
+    /// The database has these calls now, or they have cost nothing and were nothing.
+    pub(crate) fn posted(&self, ids: impl IntoIterator<Item = CallId>) {
+        let mut state = self.state();
+        for id in ids {
+            let Some(number) = state.calls.remove(&id) else { continue };
+            if state.current.number() == number {
+                state.current.close_call();
+            } else if let Some(segment) = state.full.iter_mut().find(|it| it.number() == number) {
+                segment.close_call();
+            }
+        }
+        // In order: what ends a call of an older segment may be in a newer one, never the other way.
+        while state.full.first().is_some_and(Segment::is_done) {
+            state.full.remove(0).delete();
+        }
+    }
+
+    /// Waits until everything up to `position` is on disk.
+    pub(crate) async fn on_disk(&self, position: Position) {
+        let mut synced = self.shared.synced.subscribe();
+        // The sender lives as long as `self`.
+        synced.wait_for(|bytes| *bytes >= position.0).await.ok();
+    }
+
+    /// Brings what was written to disk, again and again; to be run once, until the process ends.
+    pub(crate) async fn keep_synced(self) {
+        loop {
+            self.shared.written.notified().await;
+            let (bytes, files) = {
+                let state = self.state();
+                let full = state.full.iter().filter(|segment| !segment.is_synced());
+                let files: Vec<_> =
+                    full.chain([&state.current]).filter_map(Segment::file).collect();
+                (state.bytes, files)
+            };
+            let syncing = tokio::task::spawn_blocking(move || {
+                files.iter().try_for_each(std::fs::File::sync_data)
+            });
+            match syncing.await {
+                Ok(Ok(())) => {
+                    self.state().full.iter_mut().for_each(Segment::was_synced);
+                    self.shared.synced.send_replace(bytes);
+                }
+                Ok(Err(error)) => {
+                    // What the kernel could not write once it may have let go of: nothing that waits for
+                    // it is told that it is there.
+                    tracing::error!(%error, "the journal of calls cannot be brought to disk");
+                }
+                Err(ended) => {
+                    tracing::error!(%ended, "the journal of calls is not brought to disk")
+                }
+            }
+        }
+    }
+
+    /// By whom it is written.
+    pub(crate) fn holder(&self) -> &str {
+        &self.shared.holder
+    }
+
+    /// The number of this process's first segment: those below are what earlier ones have left.
+    pub(crate) fn first(&self) -> u64 {
+        let state = self.state();
+        state.full.first().map_or_else(|| state.current.number(), Segment::number)
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Utf8Path {
+        &self.shared.directory
+    }
+
+    fn append(&self, state: &mut State, line: &[u8]) -> Result<Position, JournalError> {
+        state.current.append(line)?;
+        state.bytes = state.bytes.saturating_add(u64::try_from(line.len()).unwrap_or(0));
+        self.shared.written.notify_one();
+        Ok(Position(state.bytes))
+    }
+
+    fn next_segment(&self, state: &mut State) -> Result<(), JournalError> {
+        let number = state.current.number().saturating_add(1);
+        let mut next = Segment::create(&self.shared.directory, number)?;
+        let header = Record::Holder { holder: self.shared.holder.clone() }.line();
+        next.append(&header)?;
+        state.bytes = state.bytes.saturating_add(u64::try_from(header.len()).unwrap_or(0));
+        let full = std::mem::replace(&mut state.current, next);
+        state.full.push(full);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One process at a time.
+fn lock(directory: &Utf8Path) -> Result<fs::File, JournalError> {
+    let path = directory.join("lock");
+    let failed = |source| JournalError::Write { path: path.clone(), source };
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(JournalError::InUse(directory.to_owned())),
+        Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

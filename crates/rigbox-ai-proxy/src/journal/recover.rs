@@ -1,0 +1,107 @@
+//! What earlier processes have left in the journal.
+//! Invariant: a torn last line was never relied on; anything else that is no record is put aside and said,
+//! and what can be read of its file counts.
+
+use std::{collections::BTreeMap, fs};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rigbox_store::ai_calls::Call;
+use rigbox_types::Timestamp;
+
+use super::{
+    CallId, JournalError,
+    record::{Beginning, End, Record},
+    segment,
+};
+
+/// What is left of earlier processes.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Who they were: what they held is to be given back.
+    pub(crate) holders: Vec<String>,
+    /// Calls that are over or were interrupted, oldest first, each with whose holder it was.
+    pub(crate) calls: Vec<(String, Call)>,
+    files: Vec<Utf8PathBuf>,
+}
+
+impl Left {
+    /// Forgets all of it, once it was posted.
+    pub(crate) fn delete(self) {
+        self.files.iter().for_each(|path| segment::delete(path));
+    }
+}
+
+/// Reads all segments before `first`.
+pub(crate) fn read_all(
+    directory: &Utf8Path,
+    first: u64,
+    now: Timestamp,
+) -> Result<Left, JournalError> {
+    let failed = |path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| JournalError::Write { path, source }
+    };
+    let mut left = Left::default();
+    let mut open: BTreeMap<CallId, (String, Beginning)> = BTreeMap::new();
+    let mut over: Vec<(String, Call)> = Vec::new();
+    let numbers = segment::list(directory).map_err(failed(directory))?;
+    for number in numbers.into_iter().filter(|number| *number < first) {
+        let path = segment::path_of(directory, number);
+        let bytes = fs::read(&path).map_err(failed(&path))?;
+        let mut holder = String::new();
+        for record in records(&path, &bytes) {
+            match record {
+                Record::Holder { holder: name } => {
+                    if !left.holders.contains(&name) {
+                        left.holders.push(name.clone());
+                    }
+                    holder = name;
+                }
+                Record::Begin { id, beginning } => {
+                    open.insert(id, (holder.clone(), beginning));
+                }
+                Record::End { id, end } => {
+                    let Some((holder, beginning)) = open.remove(&id) else { continue };
+                    if !end.released {
+                        over.push((holder, beginning.call(id, &end)));
+                    }
+                }
+            }
+        }
+        left.files.push(path);
+    }
+    let interrupted = open.into_iter().map(|(id, (holder, beginning))| {
+        let end: End = beginning.interrupted(now);
+        (holder, beginning.call(id, &end))
+    });
+    left.calls = over.into_iter().chain(interrupted).collect();
+    Ok(left)
+}
+
+/// The records of a file. One that is damaged in the middle is copied for who wants to look at it.
+fn records(path: &Utf8Path, bytes: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    let mut damaged = None;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        match whole.and_then(Record::read) {
+            Some(record) => records.push(record),
+            // Torn: the process, or the machine, ended here.
+            None if whole.is_none() => {}
+            None => {
+                damaged.get_or_insert(at);
+            }
+        }
+        at += line.len();
+    }
+    if let Some(at) = damaged {
+        let aside = path.with_extension("damaged");
+        if let Err(error) = fs::copy(path, &aside) {
+            tracing::error!(%error, %path, "a damaged part of the journal cannot be put aside");
+        }
+        let error = JournalError::Damaged { path: path.to_owned(), at, aside };
+        tracing::error!(%error, "calls may be missing from the ledger");
+    }
+    records
+}

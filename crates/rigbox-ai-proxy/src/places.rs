@@ -1,0 +1,97 @@
+//! How much is worked on at once: calls, and the bytes of bodies that are in memory.
+//! Invariant: what is not there is waited for only for a moment, and then refused.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use rigbox_ai::estimate::BODY_MAX_BYTES;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::refusal::Refusal;
+
+/// Most calls at once.
+const CALLS_MAX: usize = 8_192;
+
+/// Most of all bodies in memory.
+const MEMORY_MAX_BYTES: usize = 512 * 1024 * 1024;
+
+/// In which steps memory is counted.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// How long one waits for memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a body may take in all. The relay cuts what is slow before.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Places {
+    calls: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+/// Memory that is in use until it is dropped.
+#[derive(Default)]
+pub(crate) struct Memory(Vec<OwnedSemaphorePermit>);
+
+impl Places {
+    pub(crate) fn new() -> Self {
+        let steps = MEMORY_MAX_BYTES / STEP_BYTES;
+        Self { calls: Arc::new(Semaphore::new(CALLS_MAX)), memory: Arc::new(Semaphore::new(steps)) }
+    }
+
+    /// A place for a call.
+    pub(crate) fn call(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = Arc::clone(&self.calls).try_acquire_owned();
+        place.map_err(|_| {
+            Refusal::unavailable("the AI proxy has too many calls under way; try again")
+        })
+    }
+
+    /// How many calls are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        CALLS_MAX.saturating_sub(self.calls.available_permits())
+    }
+
+    /// Counts memory for a body that has grown to `bytes`.
+    pub(crate) async fn grow(&self, memory: &mut Memory, bytes: usize) -> Result<(), Refusal> {
+        while memory.0.len().saturating_mul(STEP_BYTES) < bytes {
+            let step = timeout(PATIENCE, Arc::clone(&self.memory).acquire_owned()).await;
+            let full = || Refusal::unavailable("the AI proxy has too much in memory; try again");
+            memory.0.push(step.map_err(|_| full())?.map_err(|_| full())?);
+        }
+        Ok(())
+    }
+
+    /// Reads the body of a request whole.
+    pub(crate) async fn read(&self, body: Body) -> Result<(Bytes, Memory), Refusal> {
+        let reading = timeout(BODY_TIMEOUT, self.read_all(body)).await;
+        reading.unwrap_or_else(|_| {
+            let message = "the body did not come in time";
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "invalid_request", message))
+        })
+    }
+
+    async fn read_all(&self, body: Body) -> Result<(Bytes, Memory), Refusal> {
+        let (mut memory, mut all) = (Memory::default(), BytesMut::new());
+        let mut pieces = body.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|_| Refusal::invalid("the body was cut off"))?;
+            let bytes = all.len().saturating_add(piece.len());
+            if bytes > BODY_MAX_BYTES {
+                let message = format!("the body must have at most {BODY_MAX_BYTES} bytes");
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message));
+            }
+            self.grow(&mut memory, bytes).await?;
+            all.extend_from_slice(&piece);
+        }
+        Ok((all.freeze(), memory))
+    }
+}

@@ -1,0 +1,257 @@
+//! What a call comes to before anything is held or sent: which provider, which model, what its worst case
+//! costs, and what of the request is changed.
+//! Invariant: pure but for the tables it is given; a model that has no price is refused where the platform
+//! pays.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use http::StatusCode;
+use rigbox_ai::{
+    estimate::{Estimate, Request, RequestError},
+    prices::{Model, ProviderName, Table},
+    route::{
+        Operation, Route, Spoken,
+        rewrite::{Changes, OutputField, rewrite},
+        slug,
+    },
+};
+use rigbox_store::ai::AiCaller;
+use rigbox_types::{Timestamp, api::ai::AiMode};
+use serde::Deserialize;
+
+use crate::{
+    provider::{Provider, Providers},
+    refusal::Refusal,
+};
+
+/// Longest name of a model: longer than any there is.
+const MODEL_MAX_LEN: usize = 128;
+
+/// What a model is called that a request need not name.
+pub(crate) const DEFAULT_ALIAS: &str = "rigbox/default";
+
+/// What a search on the web is priced as: it has no model.
+const WEB_SEARCH: &str = "web/search";
+
+/// What a plan is made with.
+pub(crate) struct Tables<'a> {
+    pub(crate) providers: &'a Providers,
+    pub(crate) prices: &'a Table,
+    pub(crate) aliases: &'a BTreeMap<String, String>,
+    pub(crate) now: Timestamp,
+}
+
+/// See the module.
+pub(crate) struct Plan<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) operation: Operation,
+    /// As the provider names it; empty where a call has none.
+    pub(crate) model: String,
+    /// As the caller has named it.
+    pub(crate) named: Option<String>,
+    pub(crate) request: Request,
+    /// What is held; none where the platform does not pay.
+    pub(crate) estimate: Option<Estimate>,
+    /// Whether the provider speaks otherwise than the caller.
+    pub(crate) is_translated: bool,
+    /// Whether the caller speaks to us rather than to a provider.
+    pub(crate) is_gateway: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Plans a call.
+    pub(crate) fn make(
+        tables: &Tables<'a>,
+        caller: &AiCaller,
+        route: &Route,
+        body: &Bytes,
+    ) -> Result<Self, Refusal> {
+        let operation = route.operation;
+        let request = read(operation, body, caller.mode)?;
+        let named = route.model.clone().or_else(|| request.model.clone());
+        let (provider, model) = target(tables, caller, route, named.as_deref())?;
+        let is_gateway = route.spoken == Spoken::Gateway;
+        let is_translated = is_gateway && provider.dialect != operation.dialect();
+        let estimate = match caller.mode {
+            AiMode::Byok => None,
+            AiMode::Managed if !operation.is_priced() => None,
+            AiMode::Managed => {
+                let row: Arc<Model> = tables.prices.model(&provider.name, &model, tables.now)?;
+                Some(Estimate::of(&request, &row)?)
+            }
+        };
+        Ok(Self { provider, operation, model, named, request, estimate, is_translated, is_gateway })
+    }
+
+    /// Whether a stream has to be asked for its usage, and the answer to that taken out again.
+    pub(crate) fn adds_usage(&self) -> bool {
+        let is_chat = matches!(self.operation, Operation::ChatCompletion | Operation::Completion);
+        is_chat && !self.is_translated && self.request.is_stream && !self.request.asks_for_usage
+    }
+
+    /// The body as it goes to the provider.
+    pub(crate) fn body(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        let is_renamed =
+            self.request.model.is_some() && self.request.model.as_deref() != Some(&self.model);
+        let is_missing = self.is_gateway && self.named.is_none() && !self.model.is_empty();
+        let output = self.bound().and_then(|tokens| Some((self.output_field()?, tokens)));
+        let changes = Changes {
+            include_usage: self.adds_usage(),
+            model: (is_renamed || is_missing).then(|| self.model.clone()),
+            output,
+        };
+        if changes == Changes::default() {
+            return Ok(body.clone());
+        }
+        let rewritten = rewrite(body, &changes).map(Bytes::from);
+        rewritten.ok_or_else(|| Refusal::invalid("the body must be one JSON object"))
+    }
+
+    /// The bound of what is written that has to be put into the request, because less is held than the
+    /// model may write.
+    pub(crate) fn bound(&self) -> Option<u64> {
+        let estimate = self.estimate.as_ref()?;
+        let most = estimate.model.max_output_tokens.saturating_mul(estimate.answers);
+        let is_clamped = !estimate.output_is_explicit && estimate.output_tokens < most;
+        is_clamped.then(|| estimate.output_tokens.checked_div(estimate.answers).unwrap_or(1).max(1))
+    }
+
+    fn output_field(&self) -> Option<OutputField> {
+        match OutputField::of(self.operation)? {
+            // Its own name of it is not known to all who copy OpenAI.
+            OutputField::MaxCompletionTokens if self.provider.name.as_str() != "openai" => {
+                Some(OutputField::MaxTokens)
+            }
+            field => Some(field),
+        }
+    }
+}
+
+/// Reads what a body says. With a key of the owner's own only what routing needs must be right.
+fn read(operation: Operation, body: &Bytes, mode: AiMode) -> Result<Request, Refusal> {
+    #[derive(Deserialize)]
+    struct Lenient {
+        model: Option<String>,
+        stream: Option<bool>,
+        user: Option<String>,
+    }
+    if matches!(operation, Operation::ModelList | Operation::WebSearch) {
+        return Ok(Request::without_body(operation));
+    }
+    match Request::read(operation, body) {
+        Ok(request) => Ok(request),
+        Err(error @ (RequestError::TooLong | RequestError::NoObject | RequestError::TooDeep)) => {
+            Err(rigbox_ai::estimate::EstimateError::from(error).into())
+        }
+        Err(error) if mode == AiMode::Managed => {
+            Err(rigbox_ai::estimate::EstimateError::from(error).into())
+        }
+        Err(_) => {
+            let lenient: Lenient = serde_json::from_slice(body)
+                .map_err(|error| Refusal::invalid(format!("the body: {error}")))?;
+            Ok(Request {
+                model: lenient.model,
+                is_stream: lenient.stream.unwrap_or(false),
+                user: lenient.user,
+                // It is the provider's to say what is wrong with the rest.
+                asks_for_usage: true,
+                ..Request::without_body(operation)
+            })
+        }
+    }
+}
+
+/// Which provider and model are meant.
+fn target<'a>(
+    tables: &Tables<'a>,
+    caller: &AiCaller,
+    route: &Route,
+    named: Option<&str>,
+) -> Result<(&'a Provider, String), Refusal> {
+    if let Some(name) = named
+        && (name.is_empty()
+            || name.len() > MODEL_MAX_LEN
+            || !name.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        let message = format!("model must be 1 to {MODEL_MAX_LEN} characters of visible ASCII");
+        return Err(Refusal::invalid(message));
+    }
+    match &route.spoken {
+        Spoken::Native(name) => {
+            let provider = configured(tables, name)?;
+            let own = |model: &str| {
+                let prefix = format!("{name}/");
+                model.strip_prefix(&prefix).unwrap_or(model).to_owned()
+            };
+            let model = match (named, route.operation) {
+                (Some(named), _) => own(named),
+                (None, Operation::WebSearch) => WEB_SEARCH.to_owned(),
+                (None, operation) if operation.is_priced() => {
+                    return Err(Refusal::invalid("model must be there"));
+                }
+                (None, _) => String::new(),
+            };
+            Ok((provider, model))
+        }
+        Spoken::Gateway => {
+            let named = match named {
+                Some(name) => name.to_owned(),
+                None => default_model(tables, caller)?,
+            };
+            let named = tables.aliases.get(&named).cloned().unwrap_or(named);
+            by_slug(tables, &named)
+        }
+    }
+}
+
+fn default_model(tables: &Tables<'_>, caller: &AiCaller) -> Result<String, Refusal> {
+    let own = caller.model.as_ref().map(|model| match caller.provider {
+        Some(provider) if !model.contains('/') => format!("{}/{model}", provider.as_str()),
+        Some(_) | None => model.clone(),
+    });
+    own.or_else(|| tables.aliases.get(DEFAULT_ALIAS).cloned()).ok_or_else(|| {
+        Refusal::invalid(
+            "model must be there: the workspace has no default model (`rig ai defaults --model …`)",
+        )
+    })
+}
+
+fn by_slug<'a>(tables: &Tables<'a>, named: &str) -> Result<(&'a Provider, String), Refusal> {
+    let direct: Vec<ProviderName> = tables
+        .providers
+        .keys()
+        .filter(|name| !matches!(name.as_str(), "openrouter" | "brave"))
+        .cloned()
+        .collect();
+    // SDKs of a vendor name its models without it.
+    if !named.contains('/') {
+        let has = |name: &&ProviderName| {
+            let row = tables.prices.model(name, named, tables.now);
+            row.is_ok_and(|row| !row.is_fallback)
+        };
+        if let Some(name) = direct.iter().find(has) {
+            return Ok((configured(tables, name)?, named.to_owned()));
+        }
+    }
+    let slug = slug(named, &direct).map_err(|error| Refusal::internal("a slug", &error))?;
+    if slug.model.is_empty() {
+        return Err(Refusal::invalid("model must name a model behind its provider"));
+    }
+    let provider = tables.providers.get(&slug.provider).ok_or_else(|| {
+        let names: Vec<_> = direct.iter().map(ProviderName::as_str).collect();
+        let message = format!(
+            "model {named:?} is of no provider that is configured here; slugs begin with one of: {}",
+            names.join(", ")
+        );
+        Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message)
+    })?;
+    Ok((provider, slug.model))
+}
+
+fn configured<'a>(tables: &Tables<'a>, name: &ProviderName) -> Result<&'a Provider, Refusal> {
+    tables.providers.get(name).ok_or_else(|| {
+        let message = format!("the provider {name} is not configured here");
+        Refusal::new(StatusCode::NOT_FOUND, "provider_not_configured", message)
+    })
+}

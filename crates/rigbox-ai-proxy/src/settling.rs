@@ -1,0 +1,193 @@
+//! A call that has begun, until it is over: whatever happens to it, it ends once.
+//!
+//! | when it is dropped | it is |
+//! |---|---|
+//! | before anything was sent | given back |
+//! | after it was sent | settled by what was seen |
+//! | after it was released or settled | over already |
+//!
+//! Invariant: its end is in the journal before whoever ends it goes on.
+
+use std::sync::Arc;
+
+use rigbox_ai::{
+    estimate::Estimate,
+    settle::{Basis, Bill, Course, settle},
+    usage::Report,
+};
+use rigbox_store::Store;
+use rigbox_types::{Credits, Timestamp};
+use tokio::time::Instant;
+
+use crate::{
+    journal::{Beginning, CallId, End, Journal, Position},
+    metrics::Metrics,
+    purse::Hold,
+    refusal::Refusal,
+    subject::UnderWay,
+};
+
+/// See the module.
+pub(crate) struct Settling {
+    id: CallId,
+    beginning: Beginning,
+    estimate: Option<Estimate>,
+    position: Position,
+    parts: Parts,
+    /// None once it is over.
+    hold: Option<Hold>,
+    subject: Option<UnderWay>,
+    sent: Option<Instant>,
+    status: u16,
+    is_stream: bool,
+}
+
+/// What it needs of the proxy.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) journal: Journal,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What a call has cost, for its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) credits: Credits,
+}
+
+impl Settling {
+    /// Writes down that a call begins. Nothing was sent for it yet.
+    pub(crate) fn begin(
+        parts: Parts,
+        (id, beginning): (CallId, Beginning),
+        (hold, subject): (Hold, Option<UnderWay>),
+        estimate: Option<Estimate>,
+    ) -> Result<Self, Refusal> {
+        let begun = parts.journal.begin(id, &beginning);
+        let position = begun.map_err(|error| Refusal::internal("write down a call", &error))?;
+        Ok(Self {
+            id,
+            beginning,
+            estimate,
+            position,
+            parts,
+            hold: Some(hold),
+            subject,
+            sent: None,
+            status: 0,
+            is_stream: false,
+        })
+    }
+
+    /// From here on it may cost something.
+    pub(crate) fn sent(&mut self, is_stream: bool) {
+        self.sent = Some(Instant::now());
+        self.is_stream = is_stream;
+    }
+
+    /// What was sent was surely not worked on.
+    pub(crate) fn not_sent(&mut self) {
+        self.sent = None;
+    }
+
+    /// The provider has said how it answers.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Waits until its beginning is on disk: before anybody sees a byte of the answer.
+    pub(crate) async fn on_disk(&self) {
+        self.parts.journal.on_disk(self.position).await;
+    }
+
+    /// No provider has worked on it.
+    pub(crate) fn release(&mut self) {
+        let Some(hold) = self.hold.take() else { return };
+        let end = End {
+            released: true,
+            basis: Basis::Failed.as_str().to_owned(),
+            status: self.status,
+            at: Some(self.parts.store.now()),
+            ..End::default()
+        };
+        self.write(&end);
+        drop(hold);
+        self.subject = None;
+        // Nothing is posted of it.
+        self.parts.journal.posted([self.id]);
+    }
+
+    /// It is over, and this is what was seen of its answer. What it has cost, where the platform pays.
+    pub(crate) fn settle(&mut self, report: &Report) -> Option<Cost> {
+        let hold = self.hold.take()?;
+        let at = self.parts.store.now();
+        let (end, cost) = match &self.estimate {
+            Some(estimate) => {
+                let bill = settle(estimate, report, self.course());
+                (self.charged(&bill, at), Some(Cost { credits: bill.credits }))
+            }
+            None => (self.uncharged(report, at), None),
+        };
+        self.write(&end);
+        self.parts.metrics.ended(&self.beginning, &end);
+        hold.settle(self.id, self.beginning.call(self.id, &end));
+        self.subject = None;
+        cost
+    }
+
+    fn course(&self) -> Course {
+        let open = self.sent.map_or(0, |sent| sent.elapsed().as_millis());
+        Course { open_ms: u64::try_from(open).unwrap_or(u64::MAX), is_stream: self.is_stream }
+    }
+
+    fn charged(&self, bill: &Bill, at: Timestamp) -> End {
+        if bill.tier_is_unknown {
+            let Beginning { provider, model, .. } = &self.beginning;
+            tracing::warn!(%provider, %model, "an answer had a service tier without a price");
+        }
+        End {
+            charge: bill.credits,
+            basis: bill.basis.as_str().to_owned(),
+            ..self.used(&bill.usage, at)
+        }
+    }
+
+    fn uncharged(&self, report: &Report, at: Timestamp) -> End {
+        End { basis: "own_key".to_owned(), ..self.used(&report.usage, at) }
+    }
+
+    fn used(&self, usage: &rigbox_ai::usage::Usage, at: Timestamp) -> End {
+        End {
+            released: false,
+            charge: Credits::ZERO,
+            input: usage.input_tokens(),
+            cached: usage.cache_read,
+            output: usage.output_tokens(),
+            reasoning: usage.reasoning,
+            basis: String::new(),
+            status: self.status,
+            at: Some(at),
+        }
+    }
+
+    /// The ledger gets it also where the journal cannot take it: only a crash in between would charge
+    /// what was held.
+    fn write(&self, end: &End) {
+        if let Err(error) = self.parts.journal.end(self.id, end) {
+            tracing::error!(%error, "the end of a call is not in the journal");
+        }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        match self.sent {
+            None => self.release(),
+            Some(_) => {
+                // Broken off: what was not seen is estimated.
+                self.settle(&Report::default());
+            }
+        }
+    }
+}
