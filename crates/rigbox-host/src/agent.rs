@@ -8,13 +8,13 @@ use std::{
 };
 
 use rigbox_fabric::{
-    Address, Client, ClientAuth, Listener, ServerAuth,
+    Address, Client, ClientAuth, Listener, MultiplexedClient, ServerAuth,
     dial::{self, DialListener},
     task,
 };
 use rigbox_types::{Desired, host::Assignment};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use crate::{
     metrics::{self, Metrics},
     net::{address, host_table, pool::Pool, relays::Upstreams},
     record::{Found, Record},
-    relay::gateway,
+    relay::gateway::Ways,
     reports::Reports,
     salvage, serve, sweep,
     table::Table,
@@ -167,11 +167,10 @@ pub(crate) async fn open(
         slots.extend(record.slot);
     }
     let pool = Pool::new(layout.clone(), cidr, config.network.pool_size, slots);
-    let control = client(&config)?;
+    let ways = Ways::new(config.id.clone(), client(&config)?, client_of_ai(&config)?);
     let resolvers = config.network.resolvers.clone();
-    let requests = Arc::new(Semaphore::new(gateway::MAX_REQUESTS));
     let host = Arc::new(Host {
-        upstreams: Upstreams { host: config.id.clone(), control, resolvers, requests },
+        upstreams: Upstreams { resolvers, ways },
         reports: Reports::new(incarnation),
         metrics: Metrics::default(),
         table: Table::default(),
@@ -236,6 +235,17 @@ fn client(config: &Config) -> Result<Client, HostError> {
     };
     Client::new(config.control.clone(), &auth)
         .map_err(HostError::part("prepare the way to control"))
+}
+
+/// The way to the AI proxy, where there is one. It is part of control, wherever it runs.
+fn client_of_ai(config: &Config) -> Result<Option<MultiplexedClient>, HostError> {
+    let Some(address) = &config.ai else { return Ok(None) };
+    let auth = match address {
+        Address::Unix(_) => ClientAuth::Local,
+        Address::Tls { .. } => serve::client_identity(config)?,
+    };
+    let client = Client::multiplexed(address.clone(), &auth);
+    client.map(Some).map_err(HostError::part("prepare the way to the AI proxy"))
 }
 
 async fn listen(host: &Host) -> Result<Listener, HostError> {

@@ -23,6 +23,9 @@ pub struct Config {
     pub region: RegionName,
     /// Where control listens for hosts.
     pub control: Address,
+    /// Where the AI proxy listens for hosts; none: AI calls of workspaces are refused.
+    #[serde(default)]
+    pub ai: Option<Address>,
     /// Where this host listens for control.
     pub listen: Address,
     /// The socket for dials on this machine; none: `run/host/dial.sock` below the data directory.
@@ -333,6 +336,9 @@ mod tests {
         let config: Config = toml::from_str(LEAST).unwrap();
         assert_eq!(config.dial_path(), "/d/run/host/dial.sock");
         assert_eq!(config.times, Times::default());
+        assert_eq!(config.ai, None);
+        let config: Config = toml::from_str(&format!("{LEAST}ai = 'unix:/d/ai.sock'\n")).unwrap();
+        assert_eq!(config.ai, Some("unix:/d/ai.sock".parse().unwrap()));
     }
 
     #[test]

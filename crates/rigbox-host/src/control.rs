@@ -120,7 +120,7 @@ async fn send(host: &Host, path: &str, observations: Vec<Observation>) -> Result
     let drift = u32::try_from(host.metrics.drift.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
     let report = HostReport { promised: host.ledger.promised(), drift, observations };
     let _answer: serde_json::Value =
-        host.upstreams.control.json(Method::POST, path, &report).await?;
+        host.upstreams.ways.control.json(Method::POST, path, &report).await?;
     Ok(())
 }
 
@@ -139,7 +139,7 @@ impl Link {
     async fn follow_once(&mut self, pauses: &mut Pauses) -> Result<(), FabricError> {
         self.images = self.images_now();
         self.announce().await?;
-        let control = &self.host.upstreams.control;
+        let control = &self.host.upstreams.ways.control;
         let base = self.base();
         let path = match self.position {
             Some(revision) => format!("{base}/assignments?after={revision}"),
@@ -193,7 +193,7 @@ impl Link {
     async fn announce(&self) -> Result<(), FabricError> {
         let announcement =
             HostAnnouncement { registration: self.registration(), images: self.images.clone() };
-        let control = &self.host.upstreams.control;
+        let control = &self.host.upstreams.ways.control;
         let _answer: serde_json::Value =
             control.json(Method::PUT, &self.base(), &announcement).await?;
         Ok(())

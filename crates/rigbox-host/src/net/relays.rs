@@ -11,9 +11,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rigbox_fabric::{Client, task};
+use rigbox_fabric::task;
 use rigbox_types::{
-    HostId, WorkspaceId,
+    WorkspaceId,
     host::{Egress, EgressMode},
 };
 use tokio::{
@@ -29,7 +29,7 @@ use crate::{
     exec::Run,
     relay::{
         dns::{AddressGate, DnsRelay, NamePolicy},
-        gateway::Gateway,
+        gateway::{Gateway, Ways},
     },
 };
 
@@ -45,11 +45,9 @@ const MAX_PASSED: usize = 4096;
 /// What relays need of the host, the same for all workspaces.
 #[derive(Clone)]
 pub(crate) struct Upstreams {
-    pub(crate) host: HostId,
-    pub(crate) control: Client,
     pub(crate) resolvers: Vec<Ipv4Addr>,
-    /// Places for requests of all gateways.
-    pub(crate) requests: Arc<Semaphore>,
+    /// Where the gateways lead.
+    pub(crate) ways: Ways,
 }
 
 /// The relays of one workspace.
@@ -75,9 +73,7 @@ impl Relays {
         let cancel = CancellationToken::new();
         let gate = Arc::new(Firewall::new(namespace.clone()));
         let dns = DnsRelay::new(resolvers(&upstreams.resolvers), watched, gate);
-        let (host, control) = (upstreams.host.clone(), upstreams.control.clone());
-        let requests = Arc::clone(&upstreams.requests);
-        let gateway = Gateway::new(host, workspace.clone(), control, requests);
+        let gateway = Gateway::new(workspace.clone(), upstreams.ways.clone());
         let tasks = vec![
             task::spawn("host.relay.dns", dns.serve(datagrams, streams, cancel.clone())),
             task::spawn("host.relay.gateway", gateway.serve(api, cancel.clone())),

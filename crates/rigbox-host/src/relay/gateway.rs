@@ -1,14 +1,19 @@
-//! The gateway that a workspace sees at 172.16.0.1:9090: its own, workspace-scoped API.
-//! Invariants: the caller is the workspace whose namespace the socket was bound in, and every
-//! header that claims an identity is dropped; connections, sizes and times are bounded.
-//! Does not answer anything itself: control does.
+//! The gateway that a workspace sees at 172.16.0.1:9090: its own, workspace-scoped API, and the way
+//! to the AI proxy.
+//! Invariants: the caller is the workspace whose namespace the socket was bound in, and whatever
+//! claims another identity is dropped; connections, sizes and times are bounded.
+//! Does not answer anything itself: control does (see `platform`), and the AI proxy (see `calls`).
+
+mod calls;
+mod headers;
+mod platform;
+mod refusal;
+mod upload;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -18,28 +23,37 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use rigbox_fabric::{Client, task};
+use rigbox_fabric::{Client, MultiplexedClient, task};
 use rigbox_types::{HostId, WorkspaceId};
 
-use super::{idle::Idle, next};
+use super::{
+    idle::{self, Idle, Waiting},
+    next,
+};
 
 #[cfg(test)]
 mod tests;
 
-/// Most connections of one workspace: a few programs that each ask now and then.
-const MAX_CONNECTIONS: usize = 32;
+/// Most connections of one workspace: as many calls as it may have under way, and as many that its
+/// programs keep open for the next one.
+const MAX_CONNECTIONS: usize = 128;
 
 /// Most requests of all workspaces of a host that control is asked at once.
-pub const MAX_REQUESTS: usize = 256;
+const MAX_REQUESTS: usize = 256;
 
 /// How long what a guest does may take.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     /// For the head of a request.
     head: Duration,
-    /// For its body: with it as long as for the head, whatever comes drop by drop.
+    /// For a body for control: with it as long as for the head, whatever comes drop by drop.
     body: Duration,
-    /// Between two bytes in either direction: longer than control takes for an answer.
+    /// For the body of an AI call: the largest one comes in that time at 280 KB/s.
+    upload: Duration,
+    /// For an AI call in all. The proxy has shorter limits, for each thing that may take long.
+    call: Duration,
+    /// Between two bytes in either direction: longer than control takes for an answer. Counts for
+    /// nothing while an AI call waits for its answer: a provider may think for ten minutes.
     idle: Duration,
     /// For a connection as a whole. A client that goes on opens another one.
     life: Duration,
@@ -48,6 +62,8 @@ struct Patience {
 const PATIENCE: Patience = Patience {
     head: Duration::from_secs(15),
     body: Duration::from_secs(15),
+    upload: Duration::from_secs(120),
+    call: Duration::from_secs(35 * 60),
     idle: Duration::from_secs(60),
     life: Duration::from_secs(600),
 };
@@ -55,39 +71,41 @@ const PATIENCE: Patience = Patience {
 /// Most headers, and most bytes of a head: what common servers allow.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 
-/// Largest body of a request.
-const BODY_MAX_BYTES: usize = 64 * 1024;
+/// Where the gateways of a host lead, and the places that all of them share.
+#[derive(Clone)]
+pub struct Ways {
+    pub(crate) host: HostId,
+    pub(crate) control: Client,
+    ai: Option<MultiplexedClient>,
+    requests: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
+}
 
-/// How long control may take for its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Largest answer of control. It is read whole before the guest gets any of it, so that a guest
-/// which does not read holds no connection to control.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
-
-/// What is passed on; everything else stays outside.
-const PASSED: [HeaderName; 3] = [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT];
+impl Ways {
+    /// Ways of `host` to control, and to the AI proxy where it has one.
+    #[must_use]
+    pub fn new(host: HostId, control: Client, ai: Option<MultiplexedClient>) -> Self {
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        let calls = Arc::new(Semaphore::new(calls::MAX_CALLS_OF_HOST));
+        Self { host, control, ai, requests, calls }
+    }
+}
 
 /// The gateway of one workspace.
 pub struct Gateway {
-    host: HostId,
     workspace: WorkspaceId,
-    control: Client,
-    requests: Arc<Semaphore>,
+    ways: Ways,
+    /// Places for this workspace's AI calls.
+    calls: Arc<Semaphore>,
     patience: Patience,
 }
 
 impl Gateway {
-    /// A gateway that speaks for `workspace`. All gateways of a host share the places for requests
-    /// ([`MAX_REQUESTS`]).
+    /// A gateway that speaks for `workspace`.
     #[must_use]
-    pub fn new(
-        host: HostId,
-        workspace: WorkspaceId,
-        control: Client,
-        requests: Arc<Semaphore>,
-    ) -> Self {
-        Self { host, workspace, control, requests, patience: PATIENCE }
+    pub fn new(workspace: WorkspaceId, ways: Ways) -> Self {
+        let calls = Arc::new(Semaphore::new(calls::MAX_CALLS));
+        Self { workspace, ways, calls, patience: PATIENCE }
     }
 
     /// Answers until told to stop.
@@ -109,23 +127,37 @@ impl Gateway {
     }
 
     async fn converse(self: Arc<Self>, stream: TcpStream) {
-        let Patience { head, idle, life, .. } = self.patience;
+        let Patience { head, upload, idle, life, .. } = self.patience;
+        // What is passed on bit by bit shall arrive bit by bit.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a guest's connection delays what is small");
+        }
+        let waiting = Arc::new(Waiting::default());
+        let stream = Idle::new(stream, idle, Arc::clone(&waiting));
+        let of_calls = Arc::clone(&waiting);
         let service = service_fn(move |request| {
-            let gateway = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(gateway.answer(request).await) }
+            let (gateway, waiting) = (Arc::clone(&self), Arc::clone(&of_calls));
+            async move { Ok::<_, Infallible>(gateway.answer(request, &waiting).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head)
             .max_buf_size(HEAD_MAX_BYTES)
-            .serve_connection(TokioIo::new(Idle::new(stream, idle)), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = sleep(life) => {
                 connection.as_mut().graceful_shutdown();
-                // Whatever is under way ends within the time of one exchange, or is cut.
-                timeout(idle, connection).await.unwrap_or(Ok(()))
+                // Whatever is under way ends within the time of one exchange, or is cut; an AI call
+                // has its own time.
+                loop {
+                    match timeout(idle.max(upload), connection.as_mut()).await {
+                        Ok(ended) => break ended,
+                        Err(_) if waiting.is_any() => {}
+                        Err(_) => break Ok(()),
+                    }
+                }
             }
         };
         if let Err(error) = ended {
@@ -133,109 +165,11 @@ impl Gateway {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let Some(path) = inner_path(head.uri.path()) else {
-            return refusal(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
-        };
-        let body = Limited::new(body, BODY_MAX_BYTES).collect();
-        let body = match timeout(self.patience.body, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
-                return refusal(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too_large",
-                    "the body is over 64 KiB or was cut off",
-                );
-            }
-            Err(_) => {
-                let mut slow = refusal(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "invalid_request",
-                    "the body did not come in time",
-                );
-                // The rest of the body would be taken for the next request.
-                let close = http::HeaderValue::from_static("close");
-                slow.headers_mut().insert(header::CONNECTION, close);
-                return slow;
-            }
-        };
-        let Some(outer) = self.outer(&head.method, path, &head.headers, body.into()) else {
-            return refusal(StatusCode::BAD_REQUEST, "invalid_request", "the path is malformed");
-        };
-        match timeout(ANSWER_TIMEOUT, self.ask(outer)).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) | Err(_) => unavailable(),
+    async fn answer(&self, request: Request<Incoming>, waiting: &Arc<Waiting>) -> Response<Body> {
+        if request.uri().path().starts_with("/rig/") {
+            self.platform(request).await
+        } else {
+            self.call(request, waiting).await
         }
     }
-
-    /// Control's answer, whole. Whatever a guest does slowly is over before a place is taken, or
-    /// comes after it was given back.
-    async fn ask(&self, request: Request<Body>) -> Option<Response<Body>> {
-        let _place = self.requests.acquire().await.ok()?;
-        let answer = self.control.request(request).await;
-        let failed = |error: &dyn std::fmt::Display| {
-            tracing::debug!(workspace = %self.workspace, %error, "control does not answer");
-        };
-        let (head, body) = answer.inspect_err(|error| failed(error)).ok()?.into_parts();
-        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-        let body = body.inspect_err(|error| failed(error)).ok()?.to_bytes();
-        Some(inward(&head, body))
-    }
-
-    /// The request to control: the identity is in the path, made here and nowhere else.
-    fn outer(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Option<Request<Body>> {
-        let (host, workspace) = (&self.host, &self.workspace);
-        let uri = format!("/internal/v1/hosts/{host}/guest-api/{workspace}/rig/v1/{path}");
-        let mut request = Request::builder().method(method).uri(uri).body(body).ok()?;
-        for name in PASSED {
-            if let Some(value) = headers.get(&name) {
-                request.headers_mut().insert(name, value.clone());
-            }
-        }
-        Some(request)
-    }
-}
-
-/// The part after `/rig/v1/`, when it cannot lead anywhere else.
-fn inner_path(path: &str) -> Option<&str> {
-    let inner = path.strip_prefix("/rig/v1/")?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let segments = inner.split('/').all(|part| !part.is_empty() && part.bytes().all(plain));
-    segments.then_some(inner)
-}
-
-fn inward(head: &http::response::Parts, body: Bytes) -> Response<Body> {
-    let mut inward = Response::new(Body::from(body));
-    *inward.status_mut() = head.status;
-    for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
-        if let Some(value) = head.headers.get(&name) {
-            inward.headers_mut().insert(name, value.clone());
-        }
-    }
-    inward
-}
-
-fn unavailable() -> Response<Body> {
-    refusal(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "the platform does not answer; try again",
-    )
-}
-
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    let document =
-        serde_json::json!({"error": {"code": code, "message": message, "details": null}});
-    let mut answer = Response::new(Body::from(document.to_string()));
-    *answer.status_mut() = status;
-    let json = http::HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, json);
-    answer
 }

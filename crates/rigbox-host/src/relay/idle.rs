@@ -1,8 +1,13 @@
-//! A stream that ends when its peer moves nothing. Does not look at what it carries.
+//! A stream that ends when its peer moves nothing, unless it is others that the peer waits for.
+//! Does not look at what it carries.
 
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,17 +18,57 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+/// How much of a connection waits for others than its peer. What it waits for has limits of its own.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    /// Whether the peer's silence says nothing.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+/// One thing that a connection may come to wait for; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Waits {
+    waiting: Arc<Waiting>,
+    begun: AtomicBool,
+}
+
+impl Waits {
+    pub(super) fn new(waiting: &Arc<Waiting>) -> Self {
+        Self { waiting: Arc::clone(waiting), begun: AtomicBool::new(false) }
+    }
+
+    /// The peer has said all that it has to say. More than once is the same.
+    pub(super) fn begin(&self) {
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            self.waiting.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if self.begun.load(Ordering::Acquire) {
+            self.waiting.0.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 /// A connection that fails once nothing was moved in either direction for a time, although
 /// something was waited for.
 pub(super) struct Idle {
     stream: TcpStream,
     limit: Duration,
     end: Pin<Box<Sleep>>,
+    waiting: Arc<Waiting>,
 }
 
 impl Idle {
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, end: Box::pin(sleep(limit)) }
+    pub(super) fn new(stream: TcpStream, limit: Duration, waiting: Arc<Waiting>) -> Self {
+        Self { stream, limit, end: Box::pin(sleep(limit)), waiting }
     }
 
     /// The outcome of the stream, or the end of its time.
@@ -32,13 +77,22 @@ impl Idle {
         context: &mut Context<'_>,
         moved: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if moved.is_pending() {
-            ready!(self.end.as_mut().poll(context));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if moved.is_ready() {
+            self.begin_again();
+            return moved;
         }
+        loop {
+            ready!(self.end.as_mut().poll(context));
+            if !self.waiting.is_any() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.begin_again();
+        }
+    }
+
+    fn begin_again(&mut self) {
         let end = Instant::now() + self.limit;
         self.end.as_mut().reset(end);
-        moved
     }
 }
 

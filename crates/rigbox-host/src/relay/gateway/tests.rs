@@ -1,11 +1,19 @@
-//! The gateway between a guest of the test's own and a control of the test's own.
+//! The gateway between a guest of the test's own, and a control and an AI proxy of the test's own.
 
 use axum::{Router, routing};
 use rigbox_fabric::{Address, ClientAuth, Listener, ServerAuth};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::JoinHandle,
+};
 
-use super::*;
+use super::{
+    platform::{ANSWER_MAX_BYTES, inner_path, inner_query},
+    *,
+};
+
+mod calls;
 
 /// Longest that the other side may take; a hang is a failure.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -13,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 const QUICK: Patience = Patience {
     head: Duration::from_secs(20),
     body: Duration::from_millis(100),
+    upload: Duration::from_millis(600),
+    call: Duration::from_secs(20),
     idle: Duration::from_millis(300),
     life: Duration::from_secs(20),
 };
@@ -21,6 +31,9 @@ struct World {
     _folder: TempDir,
     gateway: std::net::SocketAddr,
     requests: Arc<Semaphore>,
+    /// Places for calls, of the workspace and of the host.
+    calls: [Arc<Semaphore>; 2],
+    ai: Option<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
@@ -31,27 +44,46 @@ impl Drop for World {
 }
 
 async fn world(patience: Patience) -> World {
+    world_with(patience, None).await
+}
+
+/// A gateway whose AI proxy is this router.
+async fn world_with(patience: Patience, ai: Option<Router>) -> World {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("control.sock").to_str().unwrap().to_owned();
-    let address: Address = format!("unix:{path}").parse().unwrap();
+    let at = |name: &str| -> Address {
+        format!("unix:{}", folder.path().join(name).to_str().unwrap()).parse().unwrap()
+    };
+    let bind =
+        async |name| Listener::bind(at(name), &ServerAuth::Local { peer_uid: None }).await.unwrap();
     let stop = CancellationToken::new();
-    let control =
-        Listener::bind(address.clone(), &ServerAuth::Local { peer_uid: None }).await.unwrap();
     let base = "/internal/v1/hosts/{host}/guest-api/{workspace}/rig/v1";
     let router = Router::new()
         .route(&format!("{base}/whoami"), routing::any(async || "you"))
+        .route(&format!("{base}/usage"), routing::any(async |uri: http::Uri| uri.to_string()))
         .route(&format!("{base}/large"), routing::any(async || vec![b'x'; ANSWER_MAX_BYTES]))
         .route(&format!("{base}/endless"), routing::any(async || vec![b'x'; ANSWER_MAX_BYTES + 1]));
-    tokio::spawn(rigbox_fabric::serve(control, router, stop.clone()));
-    let client = Client::new(address, &ClientAuth::Local).unwrap();
-    let (host, workspace) = ("host-aaaaaaaa".parse().unwrap(), "ws-aaaaaaaa".parse().unwrap());
+    tokio::spawn(rigbox_fabric::serve(bind("control.sock").await, router, stop.clone()));
+    let control = Client::new(at("control.sock"), &ClientAuth::Local).unwrap();
+    let way = ai.is_some().then(|| Client::multiplexed(at("ai.sock"), &ClientAuth::Local).unwrap());
+    let served = match ai {
+        Some(router) => {
+            let listener = bind("ai.sock").await;
+            let serve = rigbox_fabric::serve_multiplexed(listener, router, stop.clone());
+            Some(tokio::spawn(serve))
+        }
+        None => None,
+    };
+    let mut ways = Ways::new("host-aaaaaaaa".parse().unwrap(), control, way);
     let requests = Arc::new(Semaphore::new(1));
-    let mut gateway = Gateway::new(host, workspace, client, requests.clone());
+    ways.requests = requests.clone();
+    let of_host = ways.calls.clone();
+    let mut gateway = Gateway::new("ws-aaaaaaaa".parse().unwrap(), ways);
     gateway.patience = patience;
+    let calls = [gateway.calls.clone(), of_host];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(gateway.serve(listener, stop.clone()));
-    World { _folder: folder, gateway: at, requests, stop }
+    World { _folder: folder, gateway: at, requests, calls, ai: served, stop }
 }
 
 /// All that the gateway says to these bytes until it closes.
@@ -144,5 +176,25 @@ fn a_path_stays_below_the_workspaces_own_api() {
     assert_eq!(inner_path("/rig/v1/whoami"), Some("whoami"));
     for bad in ["/", "/rig/v1/", "/rig/v2/whoami", "/rig/v1/../x", "/rig/v1//x", "/rig/v1/a%2f"] {
         assert_eq!(inner_path(bad), None, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_reaches_control() {
+    let world = world(PATIENCE).await;
+    let usage = said(&world, &get("usage?subject=a%20b&window=86400")).await;
+    let expected = "/internal/v1/hosts/host-aaaaaaaa/guest-api/ws-aaaaaaaa/rig/v1/usage\
+        ?subject=a%20b&window=86400";
+    assert!(usage.ends_with(expected), "{usage}");
+    let long = said(&world, &get(&format!("usage?{}", "x".repeat(1_025)))).await;
+    assert!(long.starts_with("HTTP/1.1 400"), "{long}");
+}
+
+#[test]
+fn a_query_of_control_is_plain_text() {
+    assert_eq!(inner_query(None).as_deref(), Some(""));
+    assert_eq!(inner_query(Some("a=b&c=%20")).as_deref(), Some("?a=b&c=%20"));
+    for bad in ["a b", "a#b", "\u{e4}", &"x".repeat(1_025)] {
+        assert_eq!(inner_query(Some(bad)), None, "{bad}");
     }
 }
