@@ -60,6 +60,8 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is over 32 MiB");
     pub(super) const BODY_TOO_SLOW: Self =
         Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body did not come in time");
+    pub(super) const BODY_BROKEN: Self =
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", "the body was cut off");
     pub(super) const TOO_MANY_CALLS: Self = Self::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",

@@ -34,6 +34,7 @@ struct World {
     /// Places for calls, of the workspace and of the host.
     calls: [Arc<Semaphore>; 2],
     ai: Option<JoinHandle<()>>,
+    ways: Ways,
     stop: CancellationToken,
 }
 
@@ -77,13 +78,13 @@ async fn world_with(patience: Patience, ai: Option<Router>) -> World {
     let requests = Arc::new(Semaphore::new(1));
     ways.requests = requests.clone();
     let of_host = ways.calls.clone();
-    let mut gateway = Gateway::new("ws-aaaaaaaa".parse().unwrap(), ways);
+    let mut gateway = Gateway::new("ws-aaaaaaaa".parse().unwrap(), ways.clone());
     gateway.patience = patience;
     let calls = [gateway.calls.clone(), of_host];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(gateway.serve(listener, stop.clone()));
-    World { _folder: folder, gateway: at, requests, calls, ai: served, stop }
+    World { _folder: folder, gateway: at, requests, calls, ai: served, ways, stop }
 }
 
 /// All that the gateway says to these bytes until it closes.

@@ -3,6 +3,7 @@
 //! read the answer in place of a broken connection. Does not look at what it carries.
 
 use std::{
+    error::Error as _,
     io,
     pin::Pin,
     sync::{
@@ -24,8 +25,8 @@ use super::{idle::Waits, refusal::Refusal};
 /// Where counting ends. The proxy refuses from 32 MiB on, in its own words.
 pub(super) const UPLOAD_MAX_BYTES: u64 = 33 * 1024 * 1024;
 
-/// Most that is read of a body which is refused.
-const REST_MAX_BYTES: usize = 33 * 1024 * 1024;
+/// Most that is read of a body which is refused: who sends more than that does not read its answer.
+const REST_MAX_BYTES: usize = 2 * 33 * 1024 * 1024;
 
 /// Longest that it is read.
 const REST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,12 +38,14 @@ pub(super) struct Fate(AtomicU8);
 impl Fate {
     const LARGE: u8 = 1;
     const SLOW: u8 = 2;
+    const BROKEN: u8 = 3;
 
     /// What the guest is told, where it was the body that ended the call.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self.0.load(Ordering::Acquire) {
             Self::LARGE => Some(Refusal::CALL_TOO_LARGE),
             Self::SLOW => Some(Refusal::BODY_TOO_SLOW),
+            Self::BROKEN => Some(Refusal::BODY_BROKEN),
             _ => None,
         }
     }
@@ -106,9 +109,9 @@ impl Body for Upload {
         let frame = match ready!(Pin::new(body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                // The guest is gone: there is nothing left to read.
+                // There is nothing left to read.
                 self.body = None;
-                return Poll::Ready(Some(Err(io::Error::other(error))));
+                return self.failed(if is_silence(&error) { Fate::SLOW } else { Fate::BROKEN });
             }
             None => {
                 self.body = None;
@@ -133,6 +136,12 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
+}
+
+/// Whether it was the connection's patience that ended, and not the guest.
+fn is_silence(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 impl Drop for Upload {

@@ -347,7 +347,9 @@ async fn silence_before_within_and_between_calls_is_cut() {
     let answer = rest(&mut guest).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("2 bytes"), "{answer}");
     let half = post("/v1/x", "{}").replace(": 2", ": 9");
-    assert_eq!(rest(&mut connect(&world, &half).await).await, "");
+    let cut = rest(&mut connect(&world, &half).await).await;
+    assert!(cut.starts_with("HTTP/1.1 408"), "{cut}");
+    assert_eq!(rest(&mut connect(&world, "POST /v1/x HTTP/1.1\r\nhos").await).await, "");
 }
 
 #[tokio::test]
@@ -421,4 +423,43 @@ async fn a22_a_guest_that_reads_slowly_slows_the_proxy_down() {
     }
     assert!(before < 512, "{before} of 1,024 chunks were taken");
     assert!(rest(&mut guest).await.len() > 64 * 1024 * 1024);
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Guests, gateways, the client, the server and its handlers together: what the gateways and the
+/// client alone take is less.
+#[tokio::test]
+async fn a_thousand_open_answers_take_little_memory() {
+    rigbox_fabric::descriptors::raise_limit().unwrap();
+    let router = Router::new().fallback(async || {
+        let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"first")) });
+        Response::new(Body::from_stream(first.chain(stream::pending())))
+    });
+    let world = world_with(PATIENCE, Some(router)).await;
+    let mut gateways = vec![world.gateway];
+    for _ in 1..16 {
+        let gateway = Gateway::new("ws-bbbbbbbb".parse().unwrap(), world.ways.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        gateways.push(listener.local_addr().unwrap());
+        tokio::spawn(gateway.serve(listener, world.stop.clone()));
+    }
+    let open = async |gateway: &std::net::SocketAddr| {
+        let mut guest = TcpStream::connect(gateway).await.unwrap();
+        guest.write_all(post("/v1/chat/completions", "{}").as_bytes()).await.unwrap();
+        until(&mut guest, "first").await;
+        guest
+    };
+    let mut guests = vec![open(&gateways[0]).await];
+    let before = resident_bytes();
+    while guests.len() < 1_001 {
+        guests.push(open(&gateways[guests.len() % gateways.len()]).await);
+    }
+    let each = resident_bytes().saturating_sub(before) / 1_000;
+    println!("{each} bytes for each open answer");
+    assert!(each < 64 * 1024, "{each} bytes for each open answer");
 }
