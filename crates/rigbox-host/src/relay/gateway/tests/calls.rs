@@ -13,7 +13,8 @@ use super::*;
 fn mirror() -> Router {
     Router::new().fallback(async |request: Request<Body>| {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        let Ok(body) = body.collect().await else { return "cut off".to_owned() };
+        let body = body.to_bytes();
         let mut lines = vec![format!("{} {}", head.method, head.uri)];
         lines.extend(
             head.headers.iter().map(|(name, value)| {
@@ -279,7 +280,7 @@ async fn a_body_over_the_limit_is_refused_and_read_to_its_end() {
         guest.write_all(chunk.as_bytes()).await.unwrap();
     }
     guest.write_all(b"0\r\n\r\n").await.unwrap();
-    until(&mut guest, "33554432 bytes\r\n0\r\n\r\n").await;
+    until(&mut guest, "\n33554432 bytes").await;
 }
 
 #[tokio::test]
