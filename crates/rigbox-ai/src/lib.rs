@@ -20,5 +20,6 @@ pub mod prices;
 pub mod route;
 pub mod settle;
 mod sse;
+pub mod translate;
 pub mod usage;
 pub mod vault;

@@ -191,7 +191,7 @@ struct Reading {
 }
 
 /// What is kept of an answer, by who speaks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Reader {
     OpenAi(openai::Reader),
     Anthropic(anthropic::Reader),
@@ -223,6 +223,13 @@ impl Meter {
         }
     }
 
+    /// What is known so far, with the events that have ended.
+    #[must_use]
+    pub fn so_far(&self) -> Report {
+        let is_whole = self.framing == Framing::Json && self.reading.scanner.is_whole();
+        self.reading.reader.clone().report(is_whole)
+    }
+
     /// The answer is over, for whatever reason.
     #[must_use]
     pub fn finish(mut self) -> Report {
@@ -238,16 +245,7 @@ impl Meter {
                 scanner.is_whole()
             }
         };
-        match self.reading.reader {
-            Reader::OpenAi(reader) => reader.report(is_whole),
-            Reader::Anthropic(reader) => reader.report(is_whole),
-            Reader::Gemini(reader) => reader.report(is_whole),
-            // What has no tokens is priced by the call, which was made.
-            Reader::Brave => {
-                let ending = if is_whole { Ending::Whole } else { Ending::Cut };
-                Report { standing: Standing::Final, ending, ..Report::default() }
-            }
-        }
+        self.reading.reader.report(is_whole)
     }
 }
 
@@ -270,6 +268,19 @@ impl Reader {
             Self::Anthropic(reader) => reader.event_ended(),
             Self::Gemini(reader) => reader.event_ended(),
             Self::Brave => {}
+        }
+    }
+
+    fn report(self, is_whole: bool) -> Report {
+        match self {
+            Self::OpenAi(reader) => reader.report(is_whole),
+            Self::Anthropic(reader) => reader.report(is_whole),
+            Self::Gemini(reader) => reader.report(is_whole),
+            // What has no tokens is priced by the call, which was made.
+            Self::Brave => {
+                let ending = if is_whole { Ending::Whole } else { Ending::Cut };
+                Report { standing: Standing::Final, ending, ..Report::default() }
+            }
         }
     }
 }

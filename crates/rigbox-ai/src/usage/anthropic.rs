@@ -113,7 +113,7 @@ impl Fields {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reader {
     under_way: Fields,
     iteration: Fields,

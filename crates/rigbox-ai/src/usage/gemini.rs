@@ -54,7 +54,7 @@ struct Part {
     tokens: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reader {
     fields: Fields,
     part: Part,

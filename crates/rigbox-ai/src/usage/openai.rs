@@ -78,7 +78,7 @@ struct Calls {
     code: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reader {
     under_way: Fields,
     fields: Fields,

@@ -1,0 +1,304 @@
+//! A provider's stream as OpenAI's, translated as it comes.
+//!
+//! ```text
+//! events ──> role ──> text and calls ──> finish ──> usage, if asked for ──> [DONE]
+//!    └── error, cut, too long or unreadable ──> error (and never [DONE])
+//! ```
+//!
+//! Invariants: at most [`EVENT_MAX_BYTES`] are held back, and none longer than until their event is
+//! over; the same bytes give the same events however they are split; what comes after the end is not
+//! looked at; only an answer that came to its end ends with `[DONE]`.
+//! Does not say what a model has thought: OpenAI's shape has no place for it.
+
+mod anthropic;
+mod gemini;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Answering, Stamp,
+    answer::{Call, Failure, Finish, UsageOut},
+};
+use crate::{
+    sse::{Events, Lines},
+    usage::{Dialect, Framing, Meter},
+};
+
+/// Longest event of a provider. Those of a text have some hundreds of bytes, a whole call has more.
+const EVENT_MAX_BYTES: usize = 1024 * 1024;
+
+/// Most calls of tools in an answer.
+const CALLS_MAX: usize = 1_024;
+
+/// Translates a stream. See the module.
+#[derive(Debug)]
+pub struct Stream {
+    lines: Lines,
+    /// Data of the event under way.
+    event: Vec<u8>,
+    state: State,
+}
+
+#[derive(Debug)]
+struct State {
+    reader: Reader,
+    meter: Meter,
+    chunks: Chunks,
+    is_over: bool,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Anthropic(anthropic::Reader),
+    Gemini(gemini::Reader),
+    /// Nobody streams otherwise.
+    None,
+}
+
+impl Stream {
+    pub(super) fn new(answering: &Answering, stamp: Stamp<'_>) -> Self {
+        let reader = match answering.dialect {
+            Dialect::Anthropic => Reader::Anthropic(anthropic::Reader::new(answering.is_by_tool)),
+            Dialect::Gemini => Reader::Gemini(gemini::Reader::new(stamp)),
+            Dialect::OpenAi | Dialect::Brave => Reader::None,
+        };
+        let meter = Meter::new(answering.dialect, Framing::Events);
+        let chunks = Chunks::new(answering, stamp);
+        let state = State { reader, meter, chunks, is_over: false };
+        Self { lines: Lines::new(), event: Vec::new(), state }
+    }
+
+    /// Takes more of the stream, and appends to `out` what goes on.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.state.is_over {
+            return;
+        }
+        let mut under_way = UnderWay { event: &mut self.event, state: &mut self.state, out };
+        self.lines.feed(bytes, &mut under_way);
+    }
+
+    /// Whether the last event is out: what else comes is not looked at.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state.is_over
+    }
+
+    /// The stream of the provider is over, for whatever reason.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        let mut under_way = UnderWay { event: &mut self.event, state: &mut self.state, out };
+        self.lines.finish(&mut under_way);
+        if self.state.is_over {
+            return;
+        }
+        // Gemini ends where nothing more comes, and Anthropic says so.
+        let is_whole = match &self.state.reader {
+            Reader::Gemini(reader) => reader.is_whole(),
+            Reader::Anthropic(_) | Reader::None => false,
+        };
+        if is_whole {
+            self.state.end(out);
+        } else {
+            self.state.fail(&Failure::ours("the answer of the provider was cut off"), out);
+        }
+    }
+}
+
+/// What an event becomes.
+enum Step {
+    /// The answer goes on.
+    On,
+    /// It has come to its end.
+    End,
+    /// It has failed.
+    Failed(Failure),
+}
+
+struct UnderWay<'u> {
+    event: &'u mut Vec<u8>,
+    state: &'u mut State,
+    out: &'u mut Vec<u8>,
+}
+
+impl Events for UnderWay<'_> {
+    fn data(&mut self, bytes: &[u8]) {
+        if self.state.is_over {
+            return;
+        }
+        if self.event.len().saturating_add(bytes.len()) > EVENT_MAX_BYTES {
+            let failure = Failure::ours("an event of the provider is too long");
+            return self.state.fail(&failure, self.out);
+        }
+        // Between the lines of an event is nothing but space.
+        self.event.extend(bytes.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+    }
+
+    fn ended(&mut self) {
+        if !self.state.is_over {
+            self.state.event(self.event, self.out);
+        }
+        self.event.clear();
+    }
+}
+
+impl State {
+    fn event(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        let data = data.trim_ascii();
+        if data.is_empty() || data == b"[DONE]" {
+            return;
+        }
+        for part in [b"data: ".as_slice(), data, b"\n\n"] {
+            self.meter.feed(part);
+        }
+        let step = match &mut self.reader {
+            Reader::Anthropic(reader) => reader.event(data, &self.chunks, out),
+            Reader::Gemini(reader) => reader.event(data, &self.chunks, out),
+            Reader::None => None,
+        };
+        match step {
+            Some(Step::On) => {}
+            Some(Step::End) => self.end(out),
+            Some(Step::Failed(failure)) => self.fail(&failure, out),
+            None => {
+                let failure = Failure::ours("an event of the provider can not be read");
+                self.fail(&failure, out);
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.is_over = true;
+        if let Some(usage) = UsageOut::of(&self.meter.so_far()) {
+            self.chunks.usage(&usage, out);
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        self.is_over = true;
+        out.extend_from_slice(b"data: ");
+        out.extend(failure.written());
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+/// Writes chunks.
+#[derive(Debug)]
+struct Chunks {
+    id: String,
+    created: u64,
+    model: String,
+    include_usage: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Chunk<'c> {
+    id: &'c str,
+    object: &'static str,
+    created: u64,
+    model: &'c str,
+    choices: &'c [ChoiceOut<'c>],
+    /// Null before the last one, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<&'c UsageOut>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChoiceOut<'c> {
+    index: u64,
+    delta: Delta<'c>,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Delta<'c> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Content<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Call<'c>; 1]>,
+}
+
+/// A text, as it is written or of our own.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Content<'c> {
+    Written(&'c RawValue),
+    Made(&'static str),
+}
+
+impl Chunks {
+    fn new(answering: &Answering, stamp: Stamp<'_>) -> Self {
+        Self {
+            id: stamp.id.to_owned(),
+            created: stamp.created,
+            model: answering.model.clone(),
+            include_usage: answering.include_usage,
+        }
+    }
+
+    fn role(&self, answer: u64, out: &mut Vec<u8>) {
+        let (role, content) = (Some("assistant"), Some(Content::Made("")));
+        self.delta(answer, Delta { role, content, ..Delta::default() }, out);
+    }
+
+    fn text(&self, answer: u64, text: &RawValue, out: &mut Vec<u8>) {
+        let content = Some(Content::Written(text));
+        self.delta(answer, Delta { content, ..Delta::default() }, out);
+    }
+
+    fn made_text(&self, answer: u64, text: &'static str, out: &mut Vec<u8>) {
+        let content = Some(Content::Made(text));
+        self.delta(answer, Delta { content, ..Delta::default() }, out);
+    }
+
+    fn call(&self, answer: u64, call: Call<'_>, out: &mut Vec<u8>) {
+        self.delta(answer, Delta { tool_calls: Some([call]), ..Delta::default() }, out);
+    }
+
+    fn finish(&self, answer: u64, finish: Finish, out: &mut Vec<u8>) {
+        self.choice(answer, Delta::default(), Some(finish.as_str()), out);
+    }
+
+    /// The last chunk, where it was asked for.
+    fn usage(&self, usage: &UsageOut, out: &mut Vec<u8>) {
+        if self.include_usage {
+            self.chunk(&[], Some(usage), out);
+        }
+    }
+
+    fn delta(&self, answer: u64, delta: Delta<'_>, out: &mut Vec<u8>) {
+        self.choice(answer, delta, None, out);
+    }
+
+    fn choice(
+        &self,
+        answer: u64,
+        delta: Delta<'_>,
+        finish_reason: Option<&'static str>,
+        out: &mut Vec<u8>,
+    ) {
+        let choice = ChoiceOut { index: answer, delta, logprobs: None, finish_reason };
+        self.chunk(&[choice], None, out);
+    }
+
+    fn chunk(&self, choices: &[ChoiceOut<'_>], usage: Option<&UsageOut>, out: &mut Vec<u8>) {
+        let chunk = Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: self.include_usage.then_some(usage),
+        };
+        out.extend_from_slice(b"data: ");
+        // Writing to memory does not fail, and nothing here is a map.
+        drop(serde_json::to_writer(&mut *out, &chunk));
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+#[cfg(test)]
+mod tests;

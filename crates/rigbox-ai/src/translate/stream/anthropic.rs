@@ -1,0 +1,227 @@
+//! Events of a message of Anthropic.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{CALLS_MAX, Chunks, Step};
+use crate::translate::{
+    answer::{
+        Arguments, Call, Finish, Function, Id,
+        anthropic::{Block, Error, finish},
+    },
+    raw,
+};
+
+/// There is one answer.
+const ANSWER: u64 = 0;
+
+#[derive(Debug, Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    content_block: Option<Block<'a>>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    error: Option<Error<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    partial_json: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    is_by_tool: bool,
+    has_role: bool,
+    is_finished: bool,
+    /// How many calls have begun.
+    calls: usize,
+    /// Those under way.
+    open: Vec<Open>,
+}
+
+/// A call under way.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    block: u64,
+    call: usize,
+    /// Whether any of its arguments has come.
+    has_arguments: bool,
+}
+
+impl Reader {
+    pub(super) fn new(is_by_tool: bool) -> Self {
+        Self { is_by_tool, has_role: false, is_finished: false, calls: 0, open: Vec::new() }
+    }
+
+    /// What an event becomes; none where it can not be read.
+    pub(super) fn event(
+        &mut self,
+        data: &[u8],
+        chunks: &Chunks,
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let event: Event<'_> = serde_json::from_slice(data).ok()?;
+        if &*event.kind == "error" {
+            return Some(Step::Failed(event.error?.failure()));
+        }
+        let block = event.index.unwrap_or(0);
+        match &*event.kind {
+            "message_start" => self.begin(chunks, out),
+            "content_block_start" => {
+                if let Some(content) = event.content_block {
+                    self.block_begins(block, &content, (chunks, out))?;
+                }
+            }
+            "content_block_delta" => {
+                if let Some(delta) = event.delta {
+                    self.delta(block, &delta, (chunks, out));
+                }
+            }
+            "content_block_stop" => self.block_ends(block, chunks, out),
+            "message_delta" => {
+                if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
+                    self.finish(finish(Some(&reason), self.is_by_tool), chunks, out);
+                }
+            }
+            "message_stop" => {
+                self.finish(Finish::Stop, chunks, out);
+                return Some(Step::End);
+            }
+            // Pings, and what is new.
+            _ => {}
+        }
+        Some(Step::On)
+    }
+
+    fn begin(&mut self, chunks: &Chunks, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.has_role, true) {
+            chunks.role(ANSWER, out);
+        }
+    }
+
+    fn finish(&mut self, finish: Finish, chunks: &Chunks, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.is_finished, true) {
+            self.begin(chunks, out);
+            chunks.finish(ANSWER, finish, out);
+        }
+    }
+
+    fn block_begins(
+        &mut self,
+        block: u64,
+        content: &Block<'_>,
+        (chunks, out): (&Chunks, &mut Vec<u8>),
+    ) -> Option<()> {
+        if self.is_finished {
+            return Some(());
+        }
+        self.begin(chunks, out);
+        let text = content.written_text().filter(|text| !raw::is_empty_text(text));
+        if let Some(text) = text.filter(|_| !self.is_by_tool) {
+            chunks.text(ANSWER, text, out);
+        }
+        let Some((id, name)) = content.call() else { return Some(()) };
+        if self.calls >= CALLS_MAX {
+            return None;
+        }
+        // Who does not stream arguments has all of them here.
+        let whole = content.input.filter(|input| !is_empty_object(input));
+        let open = Open { block, call: self.calls, has_arguments: whole.is_some() };
+        self.calls += 1;
+        self.open.push(open);
+        if self.is_by_tool {
+            if let Some(whole) = whole {
+                chunks.text(ANSWER, whole_text(whole)?.as_ref(), out);
+            }
+            return Some(());
+        }
+        let call = Call {
+            index: Some(open.call),
+            id: Some(Id::Written(id)),
+            kind: Some("function"),
+            function: Function {
+                name: Some(name),
+                arguments: Arguments::Made(whole.map_or("", RawValue::get)),
+            },
+            extra_content: None,
+        };
+        chunks.call(ANSWER, call, out);
+        Some(())
+    }
+
+    fn delta(&mut self, block: u64, delta: &Delta<'_>, (chunks, out): (&Chunks, &mut Vec<u8>)) {
+        if self.is_finished {
+            return;
+        }
+        self.begin(chunks, out);
+        let written = |text: &&RawValue| raw::is_text(text) && !raw::is_empty_text(text);
+        match delta.kind.as_deref() {
+            Some("text_delta") if !self.is_by_tool => {
+                if let Some(text) = delta.text.filter(written) {
+                    chunks.text(ANSWER, text, out);
+                }
+            }
+            Some("input_json_delta") => {
+                if let Some(json) = delta.partial_json.filter(written) {
+                    self.arguments(block, Arguments::Written(json), (chunks, out));
+                }
+            }
+            // Thoughts, what they are signed with, and sources.
+            _ => {}
+        }
+    }
+
+    fn arguments(
+        &mut self,
+        block: u64,
+        arguments: Arguments<'_>,
+        (chunks, out): (&Chunks, &mut Vec<u8>),
+    ) {
+        let Some(open) = self.open.iter_mut().find(|open| open.block == block) else { return };
+        open.has_arguments = true;
+        match arguments {
+            Arguments::Written(json) if self.is_by_tool => chunks.text(ANSWER, json, out),
+            Arguments::Made(_) if self.is_by_tool => chunks.made_text(ANSWER, "{}", out),
+            arguments => {
+                let function = Function { name: None, arguments };
+                let index = Some(open.call);
+                let call = Call { index, id: None, kind: None, function, extra_content: None };
+                chunks.call(ANSWER, call, out);
+            }
+        }
+    }
+
+    /// Arguments of nothing are an object of nothing, which only the end of the block tells.
+    fn block_ends(&mut self, block: u64, chunks: &Chunks, out: &mut Vec<u8>) {
+        let is_bare = |open: &Open| open.block == block && !open.has_arguments;
+        if !self.is_finished && self.open.iter().any(is_bare) {
+            self.arguments(block, Arguments::Made("{}"), (chunks, out));
+        }
+        self.open.retain(|open| open.block != block);
+    }
+}
+
+fn is_empty_object(raw: &RawValue) -> bool {
+    let inner = raw.get().strip_prefix('{').and_then(|raw| raw.strip_suffix('}'));
+    inner.is_some_and(|inner| inner.trim().is_empty())
+}
+
+/// A value as a text.
+fn whole_text(raw: &RawValue) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(raw.get()).ok()
+}

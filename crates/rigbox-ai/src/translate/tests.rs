@@ -1,0 +1,82 @@
+use proptest::prelude::*;
+
+use super::*;
+
+mod answers;
+mod requests;
+
+pub(crate) const STAMP: Stamp<'_> = Stamp { id: "chatcmpl-1", created: 1_700_000_000 };
+
+pub(crate) const CLAUDE: Target<'_> =
+    Target { dialect: Dialect::Anthropic, model: "claude-x", max_output: 4096 };
+
+pub(crate) const GEMINI: Target<'_> =
+    Target { dialect: Dialect::Gemini, model: "gemini-3-pro", max_output: 4096 };
+
+/// A chat's body with these fields beside its model.
+pub(crate) fn chat(rest: &str) -> String {
+    format!(r#"{{"model":"x/y",{rest}}}"#)
+}
+
+/// What is needed for the answer of a chat.
+pub(crate) fn answering(target: &Target<'_>, rest: &str) -> Answering {
+    let body = chat(&format!(r#""messages":[{{"role":"user","content":"hi"}}],{rest}"#));
+    request(Operation::ChatCompletion, body.as_bytes(), target).unwrap().answering
+}
+
+#[test]
+fn what_a_provider_has_not_names_the_way_out() {
+    for (operation, path, way) in [
+        (Operation::Response, "/v1/responses", "call /v1/chat/completions"),
+        (Operation::Completion, "/v1/completions", "call /v1/chat/completions"),
+        (Operation::Embedding, "/v1/embeddings", "use a model for embeddings"),
+    ] {
+        let error = request(operation, b"{}", &CLAUDE).unwrap_err();
+        assert!(error.to_string().starts_with(path), "{error}");
+        assert!(error.hint().starts_with(way), "{}", error.hint());
+        assert_eq!(error.field(), Some("model"));
+    }
+}
+
+#[test]
+fn the_path_is_made_of_what_was_checked() {
+    let body = chat(r#""messages":[{"role":"user","content":"hi"}]"#);
+    let to = |target: &Target<'_>, body: &str| {
+        request(Operation::ChatCompletion, body.as_bytes(), target)
+            .map(|it| (it.operation, it.path, it.query))
+    };
+    assert_eq!(to(&CLAUDE, &body).unwrap(), (Operation::Message, "/v1/messages".to_owned(), None));
+    let path = "/v1beta/models/gemini-3-pro:generateContent".to_owned();
+    assert_eq!(to(&GEMINI, &body).unwrap(), (Operation::Generate, path, None));
+    let stream = chat(r#""messages":[{"role":"user","content":"hi"}],"stream":true"#);
+    let path = "/v1beta/models/gemini-3-pro:streamGenerateContent".to_owned();
+    assert_eq!(to(&GEMINI, &stream).unwrap(), (Operation::StreamGenerate, path, Some("alt=sse")));
+    for model in ["", ".", "../x", "a/b", "a:b", "a?b", "é", &"x".repeat(129)] {
+        let error = to(&Target { model, ..GEMINI }, &body).unwrap_err();
+        assert_eq!(error.field(), Some("model"), "{model}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_body_makes_a_translation_panic(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"model\"", "\"x\"", "\"messages\"", "\"role\"", "\"user\"",
+            "\"content\"", "\"tool_calls\"", "null", "1", "\"data:image/png;base64,\"", "\\u12", "\"",
+            "{\"role\":\"user\",\"content\":\"x\"}", "\"model\":\"x\",\"messages\":[",
+        ]), 0..24),
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        for body in [parts.concat().into_bytes(), bytes] {
+            for target in [CLAUDE, GEMINI] {
+                for operation in Operation::ALL {
+                    drop(request(operation, &body, &target));
+                }
+                let answering = answering(&target, r#""n":1"#);
+                for status in [200, 204, 400, 500] {
+                    drop(answering.whole(status, &body, STAMP));
+                }
+            }
+        }
+    }
+}
