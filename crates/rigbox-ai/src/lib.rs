@@ -6,6 +6,7 @@
 //!    └────── estimate ──> worst case ── hold ──┐
 //! answer ─── usage ────> report ── settle ──> charge
 //! ```
+//! Where the provider speaks another shape than the caller, `translate` stands on both ways.
 //!
 //! Invariants: what guests and providers send is hostile: memory is bounded, nothing recurses, nothing
 //! panics; money is whole picodollars until it is rounded up, once, to micro-credits; what has no price

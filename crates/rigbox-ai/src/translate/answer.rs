@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use super::{Answering, Kind, Stamp, embeddings, raw};
 use crate::usage::{Dialect, Framing, Meter, Report, Standing};
 
-/// Longest answer that is translated as a whole. The longest that models write have some megabytes;
-/// vectors of OpenAI's most texts have some more.
-pub const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Longest answer that is translated as a whole. What models write has a megabyte at most, and the
+/// vectors of Gemini's largest batch some four.
+pub const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest message of an error that is passed on.
 const MESSAGE_MAX_CHARS: usize = 4_096;
@@ -218,7 +218,10 @@ pub(super) fn whole(answering: &Answering, status: u16, body: &[u8], stamp: Stam
     let mut meter = Meter::new(answering.dialect, Framing::Json);
     meter.feed(body);
     let report = meter.finish();
+    // Else a list would be read as the members of an object, by their order.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
     let translated = match (answering.kind, answering.dialect) {
+        _ if !is_object => None,
         (Kind::Chat, Dialect::Anthropic) => {
             let choice = anthropic::choice(body, answering.is_by_tool);
             choice.and_then(|choice| written(answering, stamp, vec![choice], &report))

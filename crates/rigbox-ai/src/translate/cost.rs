@@ -63,7 +63,8 @@ impl CostStream {
     }
 
     /// Takes more of the stream, and appends to `out` what goes on. For each event that has a usage,
-    /// once it is over, `cost` says what is known by then.
+    /// once it is over, `cost` is asked what the call has cost: whoever has let a `usage::Meter` see the
+    /// provider's bytes first knows by then (`Meter::so_far`), if its report is final.
     pub fn feed(
         &mut self,
         bytes: &[u8],

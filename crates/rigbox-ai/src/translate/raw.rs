@@ -8,11 +8,17 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor},
+    de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::TranslateError;
+
+/// Most members of an object whose members are read. Requests have some dozens.
+const MEMBERS_MAX: usize = 1_024;
+
+/// What an object must be.
+const OBJECT: &str = "an object of at most 1024 members";
 
 /// An object's members, in their order.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ impl<'b> Object<'b> {
     pub(super) fn read(raw: &'b RawValue, at: String) -> Result<Self, TranslateError> {
         match serde_json::from_str::<Members<'b>>(raw.get()) {
             Ok(Members(members)) => Ok(Self { members, at }),
-            Err(_) => Err(TranslateError::invalid(at, "an object")),
+            Err(_) => Err(TranslateError::invalid(at, OBJECT)),
         }
     }
 
@@ -35,7 +41,7 @@ impl<'b> Object<'b> {
     pub(super) fn of_body(body: &'b [u8]) -> Result<Self, TranslateError> {
         match serde_json::from_slice::<Members<'b>>(body) {
             Ok(Members(members)) => Ok(Self { members, at: String::new() }),
-            Err(_) => Err(TranslateError::invalid("the body".to_owned(), "an object")),
+            Err(_) => Err(TranslateError::invalid("the body".to_owned(), OBJECT)),
         }
     }
 
@@ -205,12 +211,15 @@ impl<'de> Deserialize<'de> for Members<'de> {
             type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str(OBJECT)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(Text(name)) = map.next_key()? {
+                    if members.len() >= MEMBERS_MAX {
+                        return Err(de::Error::custom(OBJECT));
+                    }
                     members.push((name, map.next_value()?));
                 }
                 Ok(Members(members))

@@ -151,6 +151,8 @@ impl State {
             self.meter.feed(part);
         }
         let step = match &mut self.reader {
+            // Else a list would be read as the members of an object, by their order.
+            _ if !data.starts_with(b"{") => None,
             Reader::Anthropic(reader) => reader.event(data, &self.chunks, out),
             Reader::Gemini(reader) => reader.event(data, &self.chunks, out),
             Reader::None => None,

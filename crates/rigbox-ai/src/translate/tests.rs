@@ -57,6 +57,69 @@ fn the_path_is_made_of_what_was_checked() {
     }
 }
 
+#[test]
+fn a_stream_that_is_translated_has_its_cost() {
+    use crate::{
+        translate::cost::CostStream,
+        usage::{Framing, Meter, Standing, tests::events},
+    };
+
+    let answering = answering(&CLAUDE, r#""stream":true,"stream_options":{"include_usage":true}"#);
+    let stream = events(&[
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"cache_creation_input_tokens":3,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}}"#,
+        r#"{"type":"message_stop"}"#,
+    ]);
+    for size in [1, 5, 4096] {
+        let mut meter = Meter::new(Dialect::Anthropic, Framing::Events);
+        let (mut translating, mut costs) = (answering.stream(STAMP), CostStream::new());
+        let mut out = Vec::new();
+        for piece in stream.as_bytes().chunks(size) {
+            let mut openai = Vec::new();
+            meter.feed(piece);
+            translating.feed(piece, &mut openai);
+            costs.feed(&openai, &mut out, || {
+                let report = meter.so_far();
+                // What the provider's own shape tells, of which OpenAI's has less.
+                assert_eq!((report.usage.cache_write_5m, report.usage.output), (3, 15));
+                let is_final = report.standing == Standing::Final;
+                is_final.then(|| rigbox_types::Credits::from_micro(42).unwrap())
+            });
+        }
+        let mut openai = Vec::new();
+        translating.finish(&mut openai);
+        costs.feed(&openai, &mut out, || None);
+        costs.finish(&mut out);
+        let out = String::from_utf8(out).unwrap();
+        let usage = r#""prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":3},"cost_micro":42,"cost_credits":0.000042}}"#;
+        assert!(out.ends_with(&format!("{usage}\n\ndata: [DONE]\n\n")), "{out}");
+    }
+}
+
+#[test]
+fn a_request_of_very_many_parts_is_refused() {
+    let parts = |count: usize| vec![r#"{"type":"text","text":"x"}"#; count].join(",");
+    let message = |count: usize| format!(r#"{{"role":"user","content":[{}]}}"#, parts(count));
+    let members = |count: usize| -> String {
+        (0..count).map(|index| format!(r#","a{index}":null"#)).collect()
+    };
+    for (messages, is_taken) in [
+        (message(10_000), true),
+        (message(10_001), false),
+        (vec![message(10_000); 20].join(","), true),
+        (vec![message(10_000); 21].join(","), false),
+        (format!(r#"{{"role":"user","content":"x"{}}}"#, members(1_000)), true),
+        (format!(r#"{{"role":"user","content":"x"{}}}"#, members(1_024)), false),
+    ] {
+        let body = chat(&format!(r#""messages":[{messages}]"#));
+        for target in [CLAUDE, GEMINI] {
+            let translated = request(Operation::ChatCompletion, body.as_bytes(), &target);
+            assert_eq!(translated.is_ok(), is_taken, "{:?}", translated.err());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_body_makes_a_translation_panic(

@@ -93,6 +93,22 @@ fn a04_the_two_conventions_of_cached_tokens_are_kept_apart() {
 }
 
 #[test]
+fn what_is_known_so_far_is_final_once_the_provider_says_so() {
+    let mut meter = Meter::new(Dialect::Anthropic, Framing::Events);
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    let delta = r#"{"type":"message_delta","usage":{"output_tokens":15}}"#;
+    assert_eq!(meter.so_far().standing, Standing::Nothing);
+    meter.feed(events(&[start]).as_bytes());
+    assert_eq!(meter.so_far().standing, Standing::SoFar);
+    meter.feed(events(&[delta]).as_bytes());
+    let so_far = meter.so_far();
+    assert_eq!((so_far.standing, so_far.usage.output), (Standing::Final, 15));
+    meter.feed(events(&[STOP]).as_bytes());
+    assert_eq!(meter.so_far(), meter.finish());
+}
+
+#[test]
 fn a05_cached_tokens_are_read_in_streams_too() {
     let usage = openai(&[
         r#"{"choices":[{"delta":{"content":"x"}}],"usage":null}"#,

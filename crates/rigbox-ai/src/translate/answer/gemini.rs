@@ -198,8 +198,11 @@ impl Error<'_> {
 
 /// An error that came as a whole; streams may have it in an array.
 pub(super) fn failure(body: &[u8]) -> Option<Failure> {
-    let failed = serde_json::from_slice::<Failed<'_>>(body).ok().or_else(|| {
-        serde_json::from_slice::<Vec<Failed<'_>>>(body).ok().and_then(|mut list| list.pop())
-    });
-    failed.map(|failed| failed.error.failure())
+    let failed = if body.trim_ascii_start().starts_with(b"[") {
+        let list: Vec<Failed<'_>> = serde_json::from_slice(body).ok()?;
+        list.into_iter().next()?
+    } else {
+        serde_json::from_slice(body).ok()?
+    };
+    Some(failed.error.failure())
 }

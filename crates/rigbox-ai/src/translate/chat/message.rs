@@ -9,6 +9,15 @@ use crate::translate::{
     raw::{self, Object},
 };
 
+/// Most messages of a chat: what Anthropic takes.
+const MESSAGES_MAX: usize = 100_000;
+
+/// Most parts and calls of a message.
+const PARTS_MAX: usize = 10_000;
+
+/// Most parts and calls of a chat, but for those of its last message.
+const ALL_PARTS_MAX: usize = 200_000;
+
 /// Who says something.
 #[derive(Debug)]
 pub(in crate::translate) enum Turn<'b> {
@@ -24,6 +33,16 @@ pub(in crate::translate) enum Turn<'b> {
         at: String,
         parts: Vec<Part<'b>>,
     },
+}
+
+impl Turn<'_> {
+    /// How many parts and calls it has.
+    fn count(&self) -> usize {
+        match self {
+            Self::User(parts) | Self::Tool { parts, .. } => parts.len(),
+            Self::Assistant { parts, calls } => parts.len().saturating_add(calls.len()),
+        }
+    }
 }
 
 /// A part of a message.
@@ -60,10 +79,12 @@ type Messages<'b> = (Vec<Part<'b>>, Vec<Turn<'b>>);
 
 /// Reads all messages. Instructions come first at the other providers, wherever they stood.
 pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> {
-    let list = raw::items(messages).filter(|list| !list.is_empty()).ok_or_else(|| {
-        TranslateError::invalid("messages".to_owned(), "an array of at least one message")
-    })?;
+    let must = "an array of 1 to 100000 messages";
+    let invalid = |must| TranslateError::invalid("messages".to_owned(), must);
+    let list = raw::items(messages).filter(|list| (1..=MESSAGES_MAX).contains(&list.len()));
+    let list = list.ok_or_else(|| invalid(must))?;
     let (mut system, mut turns) = (Vec::new(), Vec::with_capacity(list.len()));
+    let mut count: usize = 0;
     for (index, item) in list.into_iter().enumerate() {
         let mut message = Object::read(item, format!("messages[{index}]"))?;
         let role = message.need_text("role")?;
@@ -89,6 +110,10 @@ pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> 
             }
         }
         message.finish()?;
+        count = count.saturating_add(turns.last().map_or(0, Turn::count));
+        if count.saturating_add(system.len()) > ALL_PARTS_MAX {
+            return Err(invalid("messages with at most 200000 parts"));
+        }
     }
     Ok((system, turns))
 }
@@ -120,8 +145,8 @@ fn parts(content: &RawValue, at: String, of: Of) -> Result<Vec<Part<'_>>, Transl
     if raw::is_text(content) {
         return Ok(vec![Part::Text { text: content, cache: None }]);
     }
-    let Some(list) = raw::items(content) else {
-        return Err(TranslateError::invalid(at, "a text or an array of parts"));
+    let Some(list) = raw::items(content).filter(|list| list.len() <= PARTS_MAX) else {
+        return Err(TranslateError::invalid(at, "a text or an array of at most 10000 parts"));
     };
     let part = |(index, item)| part(item, format!("{at}[{index}]"), of);
     list.into_iter().enumerate().map(part).collect()
@@ -160,8 +185,8 @@ fn part(item: &RawValue, at: String, of: Of) -> Result<Part<'_>, TranslateError>
 }
 
 fn calls(list: &RawValue, at: String) -> Result<Vec<Call<'_>>, TranslateError> {
-    let Some(list) = raw::items(list) else {
-        return Err(TranslateError::invalid(at, "an array of calls"));
+    let Some(list) = raw::items(list).filter(|list| list.len() <= PARTS_MAX) else {
+        return Err(TranslateError::invalid(at, "an array of at most 10000 calls"));
     };
     let call = |(index, item)| call(item, format!("{at}[{index}]"));
     list.into_iter().enumerate().map(call).collect()
