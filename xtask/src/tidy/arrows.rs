@@ -41,7 +41,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that do not ship and may use anything.
-const TOOLS: [&str; 4] = ["rigbox-tests", "rigbox-bench", "rigbox-fuzz", "xtask"];
+const TOOLS: [&str; 5] =
+    ["rigbox-tests", "rigbox-test-providers", "rigbox-bench", "rigbox-fuzz", "xtask"];
 
 /// What must not be linked into an executable by any way, and why.
 const UNREACHABLE: [(&str, &[&str], &str); 2] = [
