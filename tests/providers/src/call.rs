@@ -5,6 +5,15 @@ use serde_json::Value;
 
 use crate::{directive, speak::Provider};
 
+/// Where Gemini's requests have their options. Its fields are taken in either spelling.
+const CONFIGS: [&str; 2] = ["generationConfig", "generation_config"];
+
+/// One of those options, in either spelling.
+fn option<'b>(body: &'b Value, names: [&str; 2]) -> Option<&'b Value> {
+    let config = CONFIGS.iter().find_map(|name| body.get(name))?;
+    names.iter().find_map(|name| config.get(name))
+}
+
 /// What is asked for, by path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -150,10 +159,12 @@ impl Call {
             schema: schema(body),
             images: seen.images,
             text_bytes: text_bytes.saturating_sub(seen.image_bytes),
-            limit: limit.or_else(|| body.pointer("/generationConfig/maxOutputTokens")?.as_u64()),
-            choices: ["/n", "/generationConfig/candidateCount"]
-                .iter()
-                .find_map(|at| body.pointer(at)?.as_u64())
+            limit: limit
+                .or_else(|| option(body, ["maxOutputTokens", "max_output_tokens"])?.as_u64()),
+            choices: body
+                .get("n")
+                .or_else(|| option(body, ["candidateCount", "candidate_count"]))
+                .and_then(Value::as_u64)
                 .unwrap_or(1)
                 .clamp(1, MANY_MAX),
             inputs: inputs(body).clamp(1, MANY_MAX),
@@ -214,7 +225,8 @@ fn tool(body: &Value) -> Option<(String, Value)> {
         let declared = ["functionDeclarations", "function_declarations"];
         let declared = declared.iter().find_map(|name| tool.get(name)?.get(0));
         let tool = declared.or_else(|| tool.get("function")).unwrap_or(tool);
-        let schemas = ["parameters", "parametersJsonSchema", "input_schema"];
+        let schemas =
+            ["parameters", "parametersJsonSchema", "parameters_json_schema", "input_schema"];
         let schema = schemas.iter().find_map(|name| tool.get(name));
         // What a provider runs itself has a name and no schema.
         let is_ours = schema.is_some() || declared.is_some();
@@ -242,21 +254,21 @@ fn has_tool_result(body: &Value) -> bool {
 
 /// What structured output has to fit. JSON of no schema fits the schema of any object.
 fn schema(body: &Value) -> Option<Value> {
-    const PLACES: [&str; 7] = [
+    const PLACES: [&str; 4] = [
         "/response_format/json_schema/schema",
         "/text/format/schema",
         "/output_config/format/schema",
         "/output_format/schema",
-        "/generationConfig/responseSchema",
-        "/generationConfig/responseJsonSchema",
-        "/generationConfig/response_schema",
     ];
-    let given = PLACES.iter().find_map(|place| body.pointer(place)).cloned();
-    let kinds =
-        ["/response_format/type", "/text/format/type", "/generationConfig/responseMimeType"];
-    given.or_else(|| {
-        let kind = kinds.iter().find_map(|place| body.pointer(place)?.as_str())?;
-        let is_json = matches!(kind, "json_object" | "application/json");
+    let given = PLACES.iter().find_map(|place| body.pointer(place));
+    let given = given
+        .or_else(|| option(body, ["responseSchema", "response_schema"]))
+        .or_else(|| option(body, ["responseJsonSchema", "response_json_schema"]));
+    given.cloned().or_else(|| {
+        let kinds = ["/response_format/type", "/text/format/type"];
+        let kind = kinds.iter().find_map(|place| body.pointer(place));
+        let kind = kind.or_else(|| option(body, ["responseMimeType", "response_mime_type"]));
+        let is_json = matches!(kind?.as_str()?, "json_object" | "application/json");
         is_json.then(|| serde_json::json!({ "properties": { "answer": { "type": "string" } } }))
     })
 }

@@ -154,10 +154,15 @@ impl Answer {
     }
 
     fn end(&mut self, ended: Ended) {
-        if ended != Ended::Whole {
-            self.charge_so_far();
-        } else if let Some(bill) = &mut self.ticket.bill {
-            bill.is_whole = true;
+        match (&self.source, ended) {
+            (Source::Stream(stream), Ended::Whole) => {
+                self.ticket.bill = Some(bill(&stream.plan, stream.plan.counts));
+            }
+            (_, Ended::Whole) => {}
+            _ => self.charge_so_far(),
+        }
+        if let Some(bill) = &mut self.ticket.bill {
+            bill.is_whole = ended == Ended::Whole;
         }
         self.ticket.ended = ended;
         self.source = Source::Over;

@@ -1,0 +1,10 @@
+//! The simulator from outside: what each provider's answers are, what is charged for them, and what
+//! happens on the wire when a behaviour says so.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod billing;
+mod client;
+mod faults;
+mod sdk;
+mod usage;
