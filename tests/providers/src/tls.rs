@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -61,6 +61,8 @@ impl Tls {
 /// A certificate, its key, and its authority.
 fn make(names: &[String]) -> anyhow::Result<(String, String, String)> {
     let mut params = CertificateParams::new(Vec::new())?;
+    // Where both had rcgen's own name, OpenSSL would take the certificate for its own authority.
+    params.distinguished_name.push(DnType::CommonName, "simulator authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("make an authority")?;

@@ -113,7 +113,7 @@ async fn what_openrouter_says_of_money_is_what_it_charges() {
     let providers = start().await;
     let came = Way::Router.ask(&providers, true, json!({ "cost": 0.000_012_3 })).await;
     assert!(came.text().starts_with(": OPENROUTER PROCESSING\n\n"), "{}", came.text());
-    let usage = &came.events().last().unwrap()["usage"];
-    assert_eq!(usage["cost"], json!(0.000_012_3));
+    let last = came.events().pop().unwrap();
+    assert_eq!(last["usage"]["cost"], json!(0.000_012_3));
     assert_eq!(providers.billed()[0].cost, Some(0.000_012_3));
 }
