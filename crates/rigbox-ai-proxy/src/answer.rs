@@ -14,9 +14,10 @@ use hyper::body::Incoming;
 use memchr::memmem;
 use rigbox_ai::{
     route::{Operation, headers},
+    translate::{self, Answering},
     usage::{Dialect, Framing},
 };
-use rigbox_types::{Credits, api::ai::AiMode};
+use rigbox_types::{Credits, Timestamp, api::ai::AiMode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -37,6 +38,22 @@ pub(crate) struct Seen {
     pub(crate) key: SecretString,
     pub(crate) mode: AiMode,
     pub(crate) place: OwnedSemaphorePermit,
+    /// Where the provider speaks otherwise than the caller.
+    pub(crate) answering: Option<Answering>,
+    pub(crate) stamp: Stamp,
+}
+
+/// What an answer that we write ourselves is known by.
+pub(crate) struct Stamp {
+    pub(crate) id: String,
+    pub(crate) created: Timestamp,
+}
+
+impl Stamp {
+    fn get(&self) -> translate::Stamp<'_> {
+        let created = u64::try_from(self.created.as_micros() / 1_000_000).unwrap_or(0);
+        translate::Stamp { id: &self.id, created }
+    }
 }
 
 /// The answer to a caller.
@@ -111,6 +128,13 @@ async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusa
         Ok(Err(_)) | Err(_) => Bytes::new(),
     };
     let body = without(&body, &seen.key);
+    let (status, body) = match &seen.answering {
+        None => (status, body),
+        Some(answering) => {
+            let said = answering.whole(status.as_u16(), &body, seen.stamp.get());
+            (StatusCode::from_u16(said.status).unwrap_or(status), said.body.into())
+        }
+    };
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;

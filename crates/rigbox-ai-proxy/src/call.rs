@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use rigbox_ai::{
     route::{self, Operation, Route, Spoken, headers},
     settle::Attempt,
+    translate::Answering,
     usage::Dialect,
 };
 use rigbox_store::ai::AiCaller;
@@ -25,7 +26,8 @@ use secrecy::SecretString;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
 use crate::{
-    answer, caller,
+    answer::{self, Stamp},
+    caller,
     journal::{Beginning, CallId, request_id},
     models,
     plan::{Plan, Tables},
@@ -102,11 +104,12 @@ impl Proxy {
         let key = caller::key(&caller, &self.vault, plan.provider)?;
         self.check_breaker(plan.provider)?;
         let mut call = self.begin(id, (&caller, &head), &mut plan).await?;
-        let outgoing = outgoing(&plan, &route, (&head, &body), &key)?;
+        let (outgoing, answering) = outgoing(&plan, &route, (&head, &body), &key)?;
         drop(body);
         let response = self.send(&plan, &mut call, &outgoing).await?;
         drop((outgoing, memory));
-        let seen = answer::Seen { response, key, mode: caller.mode, place };
+        let stamp = Stamp { id: request_id(id), created: self.store.now() };
+        let seen = answer::Seen { response, key, mode: caller.mode, place, answering, stamp };
         answer::answer(self, &plan, call, seen).await
     }
 
@@ -276,7 +279,7 @@ fn outgoing(
     route: &Route,
     (head, body): (&request::Parts, &Bytes),
     key: &SecretString,
-) -> Result<Outgoing, Refusal> {
+) -> Result<(Outgoing, Option<Answering>), Refusal> {
     /// What Anthropic wants to be told, where the caller does not say it.
     const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
     let provider = plan.provider;
@@ -285,14 +288,26 @@ fn outgoing(
     if provider.dialect == Dialect::Anthropic {
         headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);
     }
-    let body = if head.method == Method::GET { Bytes::new() } else { plan.body(body)? };
+    let mut answering = None;
+    let (mut path, mut query) = (route.path.as_str(), route.query.as_deref());
+    let translated;
+    let body = if head.method == Method::GET {
+        Bytes::new()
+    } else if plan.is_translated {
+        translated = plan.translated(body)?;
+        (path, query) = (&translated.path, translated.query);
+        answering = Some(translated.answering);
+        translated.body.into()
+    } else {
+        plan.body(body)?
+    };
     if !body.is_empty() {
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
     }
-    let uri = provider.uri(&route.path, route.query.as_deref());
+    let uri = provider.uri(path, query);
     let uri = uri.ok_or_else(|| Refusal::invalid("the path and query make no address"))?;
-    Ok(Outgoing { method: head.method.clone(), uri, headers, body })
+    Ok((Outgoing { method: head.method.clone(), uri, headers, body }, answering))
 }
 
 type Sent = Result<Result<Response<Incoming>, hyper_util::client::legacy::Error>, Elapsed>;

@@ -15,6 +15,7 @@ use rigbox_ai::{
         rewrite::{Changes, OutputField, rewrite},
         slug,
     },
+    translate::{self, Target, Translated},
 };
 use rigbox_store::ai::AiCaller;
 use rigbox_types::{Timestamp, api::ai::AiMode};
@@ -106,6 +107,21 @@ impl<'a> Plan<'a> {
         }
         let rewritten = rewrite(body, &changes).map(Bytes::from);
         rewritten.ok_or_else(|| Refusal::invalid("the body must be one JSON object"))
+    }
+
+    /// The request as a provider takes it that speaks otherwise.
+    pub(crate) fn translated(&self, body: &Bytes) -> Result<Translated, Refusal> {
+        /// Where nobody knows the model: what every one of them can write.
+        const OUTPUT_TOKENS: u64 = 4_096;
+        let bound = self.estimate.as_ref().map_or(OUTPUT_TOKENS, |estimate| {
+            estimate.output_tokens.checked_div(estimate.answers).unwrap_or(OUTPUT_TOKENS)
+        });
+        let target =
+            Target { dialect: self.provider.dialect, model: &self.model, max_output: bound.max(1) };
+        translate::request(self.operation, body, &target).map_err(|error| {
+            let message = format!("{error}; {}", error.hint());
+            Refusal::invalid(message).with(serde_json::json!({ "field": error.field() }))
+        })
     }
 
     /// The bound of what is written that has to be put into the request, because less is held than the

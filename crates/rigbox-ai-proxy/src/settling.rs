@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rigbox_ai::{
     estimate::Estimate,
     settle::{Basis, Bill, Course, settle},
-    usage::Report,
+    usage::{Report, Standing},
 };
 use rigbox_store::Store;
 use rigbox_types::{Credits, Timestamp};
@@ -134,6 +134,12 @@ impl Settling {
         hold.settle(self.id, self.beginning.call(self.id, &end));
         self.subject = None;
         cost
+    }
+
+    /// What it costs, as far as nothing more can come.
+    pub(crate) fn cost_so_far(&self, report: &Report) -> Option<Credits> {
+        let estimate = self.estimate.as_ref().filter(|_| report.standing == Standing::Final)?;
+        Some(settle(estimate, report, self.course()).credits)
     }
 
     fn course(&self) -> Course {

@@ -108,7 +108,7 @@ enum State {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scanner {
     /// What is looked for, sorted.
     words: &'static [&'static str],

@@ -34,7 +34,7 @@ enum State {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lines {
     state: State,
     field: Vec<u8>,

@@ -177,14 +177,14 @@ pub struct Report {
 }
 
 /// Reads an answer. See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Meter {
     framing: Framing,
     lines: Lines,
     reading: Reading,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Reading {
     scanner: Scanner,
     reader: Reader,

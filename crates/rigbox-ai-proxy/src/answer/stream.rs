@@ -15,7 +15,8 @@ use http::{HeaderValue, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use hyper::body::Incoming;
 use rigbox_ai::{
-    route::headers,
+    route::{Operation, headers},
+    translate::{self, cost::CostStream},
     usage::{Meter, Strip},
 };
 use tokio::{
@@ -45,12 +46,14 @@ pub(super) async fn answer(plan: &Plan<'_>, call: Option<Settling>, seen: Seen) 
     if let Some(call) = &call {
         call.on_disk().await;
     }
+    let change = Change::of(plan, &seen);
     let (head, body) = seen.response.into_parts();
     let end = Instant::now() + LIFE;
     let passing = Passing {
         provider: body,
         meter: Some(Meter::new(dialect(plan), framing(&head.headers))),
-        strip: plan.adds_usage().then(Strip::new),
+        change,
+        cost: tells_cost(plan).then(CostStream::new),
         call,
         timer: Box::pin(sleep_until((Instant::now() + IDLE).min(end))),
         end,
@@ -66,12 +69,63 @@ pub(super) async fn answer(plan: &Plan<'_>, call: Option<Settling>, seen: Seen) 
     answer
 }
 
+/// What becomes of the pieces of a stream.
+enum Change {
+    /// Nothing.
+    None,
+    /// What we have asked for ourselves is taken out.
+    Strip(Strip),
+    /// All of it is said in another shape.
+    Translate(Box<translate::Stream>),
+}
+
+impl Change {
+    fn of(plan: &Plan<'_>, seen: &Seen) -> Self {
+        if let Some(answering) = seen.answering.as_ref().filter(|it| it.is_stream()) {
+            return Self::Translate(Box::new(answering.stream(seen.stamp.get())));
+        }
+        if plan.adds_usage() { Self::Strip(Strip::new()) } else { Self::None }
+    }
+
+    fn feed(&mut self, piece: Bytes) -> Bytes {
+        let mut out = Vec::new();
+        match self {
+            Self::None => return piece,
+            Self::Strip(strip) => strip.feed(&piece, &mut out),
+            Self::Translate(stream) => stream.feed(&piece, &mut out),
+        }
+        out.into()
+    }
+
+    fn finish(&mut self) -> Bytes {
+        let mut out = Vec::new();
+        match std::mem::replace(self, Self::None) {
+            Self::None => {}
+            Self::Strip(strip) => strip.finish(&mut out),
+            Self::Translate(stream) => stream.finish(&mut out),
+        }
+        out.into()
+    }
+
+    /// Whether the last of it is out, whatever the provider goes on to say.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Translate(stream) if stream.is_over())
+    }
+}
+
+/// Whether the usage that a stream tells has a cost beside it: that of OpenAI's shape, for who asks for it.
+fn tells_cost(plan: &Plan<'_>) -> bool {
+    let is_asked = plan.request.asks_for_usage || plan.operation == Operation::Response;
+    plan.is_gateway && is_asked && plan.estimate.is_some()
+}
+
 /// A stream on its way. Dropped before its end, its caller has gone: the provider is let go, and what was
 /// seen is settled.
 struct Passing {
     provider: Incoming,
     meter: Option<Meter>,
-    strip: Option<Strip>,
+    change: Change,
+    cost: Option<CostStream>,
     call: Option<Settling>,
     timer: Pin<Box<Sleep>>,
     end: Instant,
@@ -93,9 +147,29 @@ impl Passing {
         if let Some(meter) = &mut self.meter {
             meter.feed(&piece);
         }
-        let Some(strip) = &mut self.strip else { return piece };
+        let piece = self.change.feed(piece);
+        self.with_cost(piece)
+    }
+
+    fn with_cost(&mut self, piece: Bytes) -> Bytes {
+        let Self { cost: Some(stream), call, meter, .. } = self else { return piece };
         let mut out = Vec::with_capacity(piece.len());
-        strip.feed(&piece, &mut out);
+        stream.feed(&piece, &mut out, || {
+            let report = meter.as_ref()?.so_far();
+            call.as_ref()?.cost_so_far(&report)
+        });
+        out.into()
+    }
+
+    /// What is left to be passed on of a stream that is over.
+    fn rest(&mut self) -> Bytes {
+        let rest = self.change.finish();
+        let rest = self.with_cost(rest);
+        let mut out = Vec::from(rest);
+        if let Some(cost) = self.cost.take() {
+            cost.finish(&mut out);
+        }
+        self.settle();
         out.into()
     }
 }
@@ -130,23 +204,27 @@ impl HttpBody for Passing {
                     this.timer.as_mut().reset(until);
                     // Trailers are the provider's own.
                     let Ok(piece) = frame.into_data() else { continue };
-                    let out = this.pass(piece);
+                    let mut out = this.pass(piece);
+                    if this.change.is_over() {
+                        out = [out, this.rest()].concat().into();
+                    }
                     if !out.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(out))));
                     }
+                }
+                // A translated stream says so itself, in words that its caller knows.
+                Some(Err(_)) if matches!(this.change, Change::Translate(_)) => {
+                    let rest = this.rest();
+                    return Poll::Ready(Some(Ok(Frame::data(rest))));
                 }
                 Some(Err(error)) => {
                     this.settle();
                     return Poll::Ready(Some(Err(Cut::Provider(error).into())));
                 }
                 None => {
-                    let mut rest = Vec::new();
-                    if let Some(strip) = this.strip.take() {
-                        strip.finish(&mut rest);
-                    }
-                    this.settle();
+                    let rest = this.rest();
                     if !rest.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(rest.into()))));
+                        return Poll::Ready(Some(Ok(Frame::data(rest))));
                     }
                 }
             }

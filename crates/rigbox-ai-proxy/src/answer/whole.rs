@@ -8,6 +8,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use rigbox_ai::{
     route::headers,
+    translate::cost::in_body,
     usage::{Framing, Meter},
 };
 use rigbox_types::{Credits, api::ai::AiMode};
@@ -58,8 +59,19 @@ pub(super) async fn answer(
     if let Some(call) = &call {
         call.on_disk().await;
     }
-    let mut answer = Response::new(Body::from(all.freeze()));
-    *answer.status_mut() = head.status;
+    let mut body = Vec::from(all);
+    let mut status = head.status;
+    if let Some(answering) = &seen.answering {
+        let said = answering.whole(status.as_u16(), &body, seen.stamp.get());
+        status = StatusCode::from_u16(said.status).unwrap_or(status);
+        body = said.body;
+    }
+    // A provider's own API answers with what it has said, byte for byte.
+    if let Some(cost) = cost.filter(|_| plan.is_gateway) {
+        body = in_body(body, cost);
+    }
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
     *answer.headers_mut() = headers::downstream(&head.headers);
     answer.headers_mut().remove(http::header::CONTENT_LENGTH);
     let free = (seen.mode == AiMode::Managed && call.is_none()).then_some(Credits::ZERO);

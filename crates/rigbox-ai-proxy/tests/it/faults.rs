@@ -1,0 +1,118 @@
+//! What providers, callers and the proxy's own end can do to a call.
+
+use http::{Method, StatusCode};
+use rigbox_test_providers::{Behaviour, Failure};
+use serde_json::{Value, json};
+
+use crate::kit::World;
+
+const MINI: i64 = 56_000;
+
+fn counts() -> Behaviour {
+    Behaviour { input: Some(1_000), output: Some(100), ..Behaviour::default() }
+}
+
+fn chat() -> Value {
+    json!({ "model": "openai/gpt-4.1-mini", "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+fn refusal(status: u16, retry_after: Option<u64>) -> Behaviour {
+    Behaviour { error: Some(Failure { status, retry_after, ..Failure::default() }), ..counts() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a23_what_was_surely_not_billed_is_sent_again_and_charged_once() {
+    let world = World::new(Some(1_000)).await;
+    for status in [429, 503, 529] {
+        let failing = Behaviour {
+            fail_first: 2,
+            series: Some(status.to_string()),
+            ..refusal(status, Some(0))
+        };
+        world.providers.set_behaviour(failing);
+        let answer = world.post("/v1/chat/completions", &chat()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{status}: {}", answer.text());
+    }
+    assert_eq!(world.providers.requests().len(), 9);
+    assert_eq!(world.charged().await, 3 * MINI);
+    // Others are not, and cost nothing.
+    for status in [400, 500, 502, 504] {
+        world.providers.set_behaviour(refusal(status, None));
+        assert_eq!(world.post("/v1/chat/completions", &chat()).await.status.as_u16(), status);
+    }
+    assert_eq!(world.providers.requests().len(), 13);
+    // Who would have to wait long is told so.
+    world.providers.set_behaviour(refusal(429, Some(600)));
+    let answer = world.post("/v1/chat/completions", &chat()).await;
+    assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (429, &"600".parse().unwrap()));
+    assert_eq!(world.charged().await, 3 * MINI);
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_again_and_again_is_left_alone_for_a_while() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(refusal(500, None));
+    for _ in 0..5 {
+        assert_eq!(world.post("/v1/chat/completions", &chat()).await.status.as_u16(), 500);
+    }
+    let broken = world.post("/v1/chat/completions", &chat()).await;
+    assert_eq!(broken.json()["error"]["code"], "provider_unavailable");
+    assert!(broken.headers.contains_key("retry-after"));
+    assert_eq!(world.providers.requests().len(), 5);
+    // The others work.
+    world.providers.set_behaviour(counts());
+    let body = json!({ "model": "claude-sonnet-4-5", "max_tokens": 100,
+        "messages": [{ "role": "user", "content": "hello" }] });
+    assert_eq!(world.post("/v1/messages", &body).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a21_an_answer_that_cannot_be_read_is_not_passed_on_and_not_free() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { gzip: true, ..counts() });
+    let answer = world.post("/v1/chat/completions", &chat()).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(world.charged().await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_hangs_up_before_it_answers_is_settled_by_an_estimate() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { hang_up: true, ..counts() });
+    let answer = world.post("/v1/chat/completions", &chat()).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.text());
+    assert_eq!(answer.json()["error"]["code"], "provider_unreachable");
+    let charged = world.charged().await;
+    assert!((1..MINI).contains(&charged), "{charged}");
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_lets_the_provider_go() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { hang: true, ..counts() });
+    let request = world.request(Method::POST, "/v1/chat/completions", &chat().to_string());
+    let client = world.client.clone();
+    let asking = tokio::spawn(async move { drop(client.request(request).await) });
+    world.providers.requests_when(|requests| requests.len() == 1).await;
+    asking.abort();
+    let left = rigbox_test_providers::Ended::Left;
+    world.providers.requests_when(|requests| requests.iter().all(|it| it.ended == left)).await;
+    world.charged().await;
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_in_order_leaves_nothing_held_and_nothing_to_recover() {
+    let mut world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(counts());
+    assert_eq!(world.post("/v1/chat/completions", &chat()).await.status, StatusCode::OK);
+    world.stop().await;
+    let balance = world.balance().await;
+    assert_eq!((balance.used.micro(), balance.held.micro()), (MINI, 0));
+    world.start().await;
+    assert_eq!(world.post("/v1/chat/completions", &chat()).await.status, StatusCode::OK);
+    assert_eq!(world.charged().await, 2 * MINI);
+    world.is_whole().await;
+}
