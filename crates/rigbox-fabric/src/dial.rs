@@ -180,7 +180,7 @@ pub enum DialClient {
     /// The host is on this machine: its socket for passing connections.
     Local(Utf8PathBuf),
     /// The host is on another machine.
-    Remote(Client),
+    Remote(Box<Client>),
 }
 
 impl DialClient {

@@ -44,7 +44,10 @@ async fn a23_what_was_surely_not_billed_is_sent_again_and_charged_once() {
     // Who would have to wait long is told so.
     world.providers.set_behaviour(refusal(429, Some(600)));
     let answer = world.post("/v1/chat/completions", &chat()).await;
-    assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (429, &"600".parse().unwrap()));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["retry-after"]),
+        (429, &"600".parse().unwrap())
+    );
     assert_eq!(world.charged().await, 3 * MINI);
     world.is_whole().await;
 }

@@ -32,7 +32,12 @@ async fn world(behaviour: Behaviour) -> World {
 
 fn usage_of_last(answer: &Answer) -> Value {
     let events = answer.events();
-    events.iter().rev().find_map(|event| event.get("usage").filter(|it| it.is_object())).unwrap().clone()
+    events
+        .iter()
+        .rev()
+        .find_map(|event| event.get("usage").filter(|it| it.is_object()))
+        .unwrap()
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +191,10 @@ async fn without_credits_a_call_is_refused_with_numbers_and_a_smaller_one_is_not
     let refused = world.post("/v1/chat/completions", &body).await;
     assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
     let error = &refused.json()["error"];
-    assert_eq!((&error["code"], &error["type"]), (&json!("credits_exhausted"), &json!("rigbox_gateway_error")));
+    assert_eq!(
+        (&error["code"], &error["type"]),
+        (&json!("credits_exhausted"), &json!("rigbox_gateway_error"))
+    );
     assert_eq!(error["details"]["balance_micro"], 1_000_000);
     let fits = error["details"]["fits_output_tokens"].as_u64().unwrap();
     assert!(world.providers.requests().is_empty());
@@ -231,7 +239,8 @@ async fn a20_a_search_has_its_price_and_counting_and_listing_have_none() {
     let count = world.post("/v1/messages/count_tokens", &chat("claude-sonnet-4-5")).await;
     assert_eq!((count.status, count.cost()), (StatusCode::OK, Some(0)), "{}", count.text());
     let models = world.ask(world.request(Method::GET, "/v1/models", "")).await.json();
-    let ids: Vec<_> = models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str()).collect();
+    let ids: Vec<_> =
+        models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str()).collect();
     assert!(ids.contains(&Some("openai/gpt-4.1-mini")) && ids.contains(&Some("rigbox/default")));
     assert_eq!(world.charged().await, 500_000);
 }

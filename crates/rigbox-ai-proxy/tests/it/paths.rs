@@ -21,7 +21,10 @@ async fn a_switch_counts_from_the_next_call_on() {
     assert_eq!(world.post("/v1/chat/completions", &body).await.status, StatusCode::OK);
     world.set(false, AiMode::Managed).await;
     let off = world.post("/v1/chat/completions", &body).await;
-    assert_eq!((off.status, &off.json()["error"]["code"]), (StatusCode::FORBIDDEN, &json!("proxy_off")));
+    assert_eq!(
+        (off.status, &off.json()["error"]["code"]),
+        (StatusCode::FORBIDDEN, &json!("proxy_off"))
+    );
     world.set(true, AiMode::Managed).await;
     assert_eq!(world.post("/v1/chat/completions", &body).await.status, StatusCode::OK);
     // Only the host that has it speaks for a workspace.
@@ -62,13 +65,16 @@ async fn a30_what_a_caller_shows_as_a_key_or_a_host_ends_at_the_proxy() {
     let path = "/google/v1beta/models/gemini-2.5-flash:generateContent?key=mine&alt=json";
     let body = json!({ "contents": [{ "parts": [{ "text": "hello" }] }] });
     let mut request = world.request(Method::POST, path, &body.to_string());
-    for name in ["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "x-forwarded-host"] {
+    for name in
+        ["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "x-forwarded-host"]
+    {
         request.headers_mut().insert(name, HeaderValue::from_static("sk-mine"));
     }
     assert_eq!(world.ask(request).await.status, StatusCode::OK);
     let seen = world.providers.requests();
     let [seen] = seen.as_slice() else { panic!("{seen:?}") };
-    let shown: Vec<_> = seen.credentials.iter().map(|it| (it.place.as_str(), it.value.as_str())).collect();
+    let shown: Vec<_> =
+        seen.credentials.iter().map(|it| (it.place.as_str(), it.value.as_str())).collect();
     assert_eq!(shown, [("x-goog-api-key", KEY)]);
     assert!(!format!("{seen:?}").contains("mine"));
     // A15, A26: nothing but what is listed is there at all.
@@ -108,7 +114,9 @@ async fn a28_no_answer_and_no_error_has_the_platforms_key_in_it() {
         assert!(!answer.text().contains(KEY) && !answer.text().contains("canary"));
     }
     // No redirect is followed with a key.
-    world.providers.set_behaviour(Behaviour { redirect: Some(String::new()), ..Behaviour::default() });
+    world
+        .providers
+        .set_behaviour(Behaviour { redirect: Some(String::new()), ..Behaviour::default() });
     let answer = world.post("/v1/chat/completions", &body).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(world.providers.requests().iter().all(|it| !it.path.contains("trap")));
@@ -123,9 +131,15 @@ async fn errors_have_the_shape_that_the_callers_sdk_knows() {
     let openai = world.post("/v1/chat/completions", &chat("x")).await.json();
     assert_eq!(openai["error"]["type"], "rigbox_gateway_error");
     let anthropic = world.post("/v1/messages", &chat("x")).await.json();
-    assert_eq!((&anthropic["type"], &anthropic["error"]["type"]), (&json!("error"), &json!("permission_error")));
+    assert_eq!(
+        (&anthropic["type"], &anthropic["error"]["type"]),
+        (&json!("error"), &json!("permission_error"))
+    );
     let google = world.post("/google/v1beta/models/x:generateContent", &json!({})).await.json();
-    assert_eq!((&google["error"]["code"], &google["error"]["status"]), (&json!(403), &json!("PERMISSION_DENIED")));
+    assert_eq!(
+        (&google["error"]["code"], &google["error"]["status"]),
+        (&json!(403), &json!("PERMISSION_DENIED"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +148,11 @@ async fn a17_what_has_no_price_is_refused_and_a_slug_leads_to_its_provider() {
     for model in ["openai/gpt-99", "gpt-99", "meta/llama-9"] {
         let answer = world.post("/v1/chat/completions", &chat(model)).await;
         let code = &answer.json()["error"]["code"];
-        assert_eq!((answer.status, code), (StatusCode::NOT_FOUND, &json!("model_not_found")), "{model}");
+        assert_eq!(
+            (answer.status, code),
+            (StatusCode::NOT_FOUND, &json!("model_not_found")),
+            "{model}"
+        );
     }
     assert!(world.providers.requests().is_empty());
     for (model, path) in [

@@ -6,7 +6,11 @@ use serde_json::json;
 
 use crate::kit::{Answer, World};
 
-async fn ask(world: &World, user: Option<&str>, headers: &[(&'static str, &'static str)]) -> Answer {
+async fn ask(
+    world: &World,
+    user: Option<&str>,
+    headers: &[(&'static str, &'static str)],
+) -> Answer {
     let mut body = json!({ "model": "openai/gpt-4.1-mini", "messages": [{ "role": "user", "content": "hello" }] });
     if let Some(user) = user {
         body["user"] = json!(user);
@@ -43,7 +47,10 @@ async fn a_budget_and_rates_of_a_subject_hold_for_it_alone() {
     // Others, those without limits, and limits without a subject.
     assert_eq!(ask(&world, Some("bob"), &[BUDGET, RATE]).await.status, StatusCode::OK);
     assert_eq!(ask(&world, Some("ada"), &[]).await.status, StatusCode::OK);
-    assert_eq!(ask(&world, None, &[("x-rigbox-subject-budget", "nonsense")]).await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&world, None, &[("x-rigbox-subject-budget", "nonsense")]).await.status,
+        StatusCode::OK
+    );
     let odd = ask(&world, Some("ada"), &[("x-rigbox-subject-budget", "nonsense")]).await;
     assert_eq!(odd.status, StatusCode::BAD_REQUEST);
     assert_eq!(odd.json()["error"]["code"], "subject_limit_malformed");
@@ -61,7 +68,8 @@ async fn of_many_calls_of_a_subject_at_once_no_more_pass_than_its_rate() {
         })
     });
     let statuses = futures_util::future::join_all(calls).await;
-    let passed = statuses.iter().filter(|status| *status.as_ref().unwrap() == StatusCode::OK).count();
+    let passed =
+        statuses.iter().filter(|status| *status.as_ref().unwrap() == StatusCode::OK).count();
     assert!((1..=5).contains(&passed), "{passed}");
     assert_eq!(world.providers.requests().len(), passed);
 }

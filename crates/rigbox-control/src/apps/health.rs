@@ -59,7 +59,7 @@ async fn is_open(control: &Control, about: &ForApp) -> bool {
         return false;
     };
     let Ok(client) = control.hosts.client(&row.host, address) else { return false };
-    let dialled = DialClient::Remote(client);
+    let dialled = DialClient::Remote(Box::new(client));
     match dialled.dial(about.workspace.clone(), port, Purpose::Health).await {
         Ok(_open) => true,
         Err(DialError::Refused(refused)) => {

@@ -129,13 +129,13 @@ async fn on_one_machine_the_socket_itself_is_passed() {
 #[tokio::test]
 async fn between_machines_the_bytes_go_through_the_fabric() {
     let client = client_of_a_host(router(guest().await)).await;
-    check(&DialClient::Remote(client)).await;
+    check(&DialClient::Remote(Box::new(client))).await;
 }
 
 #[tokio::test]
 async fn a_host_without_the_workspace_in_its_routes_refuses() {
     let served = serve_local(axum::Router::new()).await;
-    let client = DialClient::Remote(served.client.clone());
+    let client = DialClient::Remote(Box::new(served.client.clone()));
     let dialed = client.dial(enter(1), port(80), Purpose::App).await;
     let Err(DialError::Fabric(error)) = dialed else { panic!("not refused") };
     assert_eq!(error.refusal().unwrap().status, 404);
