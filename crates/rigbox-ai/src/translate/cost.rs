@@ -71,22 +71,28 @@ impl CostStream {
         out: &mut Vec<u8>,
         mut cost: impl FnMut() -> Option<Credits>,
     ) {
-        for byte in bytes {
-            self.lines.feed(&[*byte], &mut self.event);
+        // What opens, closes and ends something is the last byte of its piece.
+        let is_last = |byte: &u8| matches!(byte, b'{' | b'}' | b'\n' | b'\r');
+        for piece in bytes.split_inclusive(is_last) {
+            self.lines.feed(piece, &mut self.event);
             let (opened, closed) = self.event.place.take();
-            if self.held.is_empty() && !opened {
-                out.push(*byte);
-                self.event.ended = false;
+            let ended = std::mem::take(&mut self.event.ended);
+            if self.held.len().saturating_add(piece.len()) > EVENT_MAX_BYTES {
+                self.release(out, None);
+            }
+            if self.held.is_empty() {
+                let passes = piece.len().saturating_sub(usize::from(opened));
+                let (before, from) = piece.split_at_checked(passes).unwrap_or((piece, &[]));
+                out.extend_from_slice(before);
+                self.held.extend_from_slice(from);
                 continue;
             }
+            self.held.extend_from_slice(piece);
             if closed {
-                self.end = Some(self.held.len());
+                self.end = self.held.len().checked_sub(1);
             }
-            self.held.push(*byte);
-            if std::mem::take(&mut self.event.ended) {
+            if ended {
                 self.release(out, self.end.and_then(|_| cost()));
-            } else if self.held.len() >= EVENT_MAX_BYTES {
-                self.release(out, None);
             }
         }
     }

@@ -107,16 +107,13 @@ fn a_request_of_very_many_parts_is_refused() {
     for (messages, is_taken) in [
         (message(10_000), true),
         (message(10_001), false),
-        (vec![message(10_000); 20].join(","), true),
-        (vec![message(10_000); 21].join(","), false),
+        (vec![message(10_000); 6].join(","), false),
         (format!(r#"{{"role":"user","content":"x"{}}}"#, members(1_000)), true),
         (format!(r#"{{"role":"user","content":"x"{}}}"#, members(1_024)), false),
     ] {
         let body = chat(&format!(r#""messages":[{messages}]"#));
-        for target in [CLAUDE, GEMINI] {
-            let translated = request(Operation::ChatCompletion, body.as_bytes(), &target);
-            assert_eq!(translated.is_ok(), is_taken, "{:?}", translated.err());
-        }
+        let translated = request(Operation::ChatCompletion, body.as_bytes(), &CLAUDE);
+        assert_eq!(translated.is_ok(), is_taken, "{:?}", translated.err());
     }
 }
 

@@ -9,14 +9,14 @@ use crate::translate::{
     raw::{self, Object},
 };
 
-/// Most messages of a chat: what Anthropic takes.
-const MESSAGES_MAX: usize = 100_000;
+/// Most messages of a chat: half of what Anthropic takes.
+const MESSAGES_MAX: usize = 50_000;
 
 /// Most parts and calls of a message.
 const PARTS_MAX: usize = 10_000;
 
-/// Most parts and calls of a chat, but for those of its last message.
-const ALL_PARTS_MAX: usize = 200_000;
+/// Most parts and calls of a chat.
+const ALL_PARTS_MAX: usize = 50_000;
 
 /// Who says something.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ type Messages<'b> = (Vec<Part<'b>>, Vec<Turn<'b>>);
 
 /// Reads all messages. Instructions come first at the other providers, wherever they stood.
 pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> {
-    let must = "an array of 1 to 100000 messages";
+    let must = "an array of 1 to 50000 messages";
     let invalid = |must| TranslateError::invalid("messages".to_owned(), must);
     let list = raw::items(messages).filter(|list| (1..=MESSAGES_MAX).contains(&list.len()));
     let list = list.ok_or_else(|| invalid(must))?;
@@ -112,7 +112,7 @@ pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> 
         message.finish()?;
         count = count.saturating_add(turns.last().map_or(0, Turn::count));
         if count.saturating_add(system.len()) > ALL_PARTS_MAX {
-            return Err(invalid("messages with at most 200000 parts"));
+            return Err(invalid("messages with at most 50000 parts"));
         }
     }
     Ok((system, turns))
