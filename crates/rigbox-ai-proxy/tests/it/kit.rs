@@ -90,7 +90,7 @@ impl World {
         store.hosts().register(&registration(&host)).await.unwrap();
         let workspace = WorkspaceId::from_random([2; 8]);
         let new = new_workspace(account, &host, &workspace);
-        store.workspaces().insert(&new).await.unwrap();
+        store.workspaces().insert(&new, None).await.unwrap();
         let options = Options { key: Some(KEY.to_owned()), ..Options::default() };
         let providers = Providers::start(options).await.unwrap();
         let address: Address = format!("unix:{}", path.join("ai.sock")).parse().unwrap();
@@ -134,10 +134,10 @@ impl World {
             listen: format!("unix:{}", self.path("ai.sock")).parse().unwrap(),
             auth: ServerAuth::Local { peer_uid: None },
             providers: vec![
-                provider("openai", Provider::Openai),
+                provider("openai", Provider::OpenAi),
                 provider("anthropic", Provider::Anthropic),
                 provider("google", Provider::Google),
-                provider("openrouter", Provider::Openrouter),
+                provider("openrouter", Provider::OpenRouter),
                 provider("brave", Provider::Brave),
             ],
             aliases: BTreeMap::from([(

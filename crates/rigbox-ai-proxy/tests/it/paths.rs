@@ -156,10 +156,10 @@ async fn a17_what_has_no_price_is_refused_and_a_slug_leads_to_its_provider() {
     }
     assert!(world.providers.requests().is_empty());
     for (model, path) in [
-        ("rigbox/default", "/anthropic/v1/messages"),
-        ("claude-sonnet-4-5", "/anthropic/v1/messages"),
-        ("gpt-4.1-mini", "/openai/v1/chat/completions"),
-        ("google/gemini-2.5-flash", "/google/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("rigbox/default", "/v1/messages"),
+        ("claude-sonnet-4-5", "/v1/messages"),
+        ("gpt-4.1-mini", "/v1/chat/completions"),
+        ("google/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
     ] {
         let answer = world.post("/v1/chat/completions", &chat(model)).await;
         assert_eq!(answer.status, StatusCode::OK, "{model}: {}", answer.text());
