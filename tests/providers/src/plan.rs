@@ -150,7 +150,10 @@ impl Plan {
             (false, true) => Stop::Tool,
             (false, false) => Stop::End,
         };
-        let tier = behaviour.service_tier.clone();
+        // OpenAI serves in the tier that it is asked for; `auto` leads to the default one.
+        let asked = matches!(call.provider, Provider::OpenAi | Provider::OpenRouter)
+            .then(|| call.tier.clone().filter(|tier| tier != "auto"));
+        let tier = behaviour.service_tier.clone().or_else(|| asked.flatten());
         Self { number, created, call, behaviour, counts, blocks, stop, tier }
     }
 

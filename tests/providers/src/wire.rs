@@ -332,12 +332,12 @@ impl Stream {
             return out.freeze();
         }
         let end: &[u8] = if behaviour.crlf { b"\r\n" } else { b"\n" };
-        let comments = match (self.plan.call.provider, self.told) {
-            (speak::Provider::OpenRouter, 0) => behaviour.comments.max(1),
-            _ => behaviour.comments,
-        };
-        for _ in 0..comments {
-            out.extend_from_slice(b": OPENROUTER PROCESSING");
+        let is_router = self.plan.call.provider == speak::Provider::OpenRouter;
+        let comment: &[u8] = if is_router { b": OPENROUTER PROCESSING" } else { b": keep-alive" };
+        // OpenRouter's streams begin with one.
+        let least = u32::from(is_router && self.told == 0);
+        for _ in 0..behaviour.comments.max(least) {
+            out.extend_from_slice(comment);
             out.extend_from_slice(end);
             out.extend_from_slice(end);
         }

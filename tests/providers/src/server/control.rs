@@ -36,8 +36,11 @@ fn change(shared: &Shared, query: Option<&str>, body: &Bytes) -> (StatusCode, Va
     match serde_json::from_slice::<Behaviour>(body) {
         Err(error) => (StatusCode::BAD_REQUEST, json!({ "error": error.to_string() })),
         Ok(behaviour) => {
-            shared.change(|settings| match query.and_then(|query| query.strip_prefix("model=")) {
-                Some(model) => settings.set(model, behaviour),
+            let pairs: Vec<(String, String)> =
+                serde_urlencoded::from_str(query.unwrap_or_default()).unwrap_or_default();
+            let model = pairs.into_iter().find(|(name, _)| name == "model");
+            shared.change(|settings| match model {
+                Some((_, model)) => settings.set(&model, behaviour),
                 None => settings.default = behaviour,
             });
             (StatusCode::OK, json!({}))

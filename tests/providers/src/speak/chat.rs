@@ -272,10 +272,9 @@ fn finish(plan: &Plan) -> &str {
     })
 }
 
-/// The tier that served; what `auto` leads to is the default one.
+/// The tier that served.
 pub(super) fn tier(plan: &Plan) -> &str {
-    let asked = plan.call.tier.as_deref().filter(|tier| *tier != "auto");
-    plan.tier.as_deref().or(asked).unwrap_or("default")
+    plan.tier.as_deref().unwrap_or("default")
 }
 
 fn router(plan: &Plan) -> bool {

@@ -105,6 +105,22 @@ async fn a19_the_answer_says_in_which_tier_it_was_served() {
 }
 
 #[tokio::test]
+async fn a19_openai_serves_in_the_tier_that_it_is_asked_for() {
+    for (asked, served, billed) in
+        [("priority", "priority", Some("priority")), ("auto", "default", None)]
+    {
+        let providers = start().await;
+        let (head, body) = Way::Chat.request(false, &json!({}));
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        body["service_tier"] = asked.into();
+        let stream = crate::client::send(&providers, &head, &body.to_string()).await;
+        let came = crate::client::receive(stream).await;
+        assert_eq!(came.json()["service_tier"], json!(served));
+        assert_eq!(providers.billed()[0].tier.as_deref(), billed);
+    }
+}
+
+#[tokio::test]
 async fn audio_and_images_have_their_own_counts() {
     let providers = start().await;
     let behaviour =
