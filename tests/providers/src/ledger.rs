@@ -155,6 +155,8 @@ pub struct Request {
     pub sent_bytes: u64,
     /// How it ended.
     pub ended: Ended,
+    /// When, in milliseconds from the start of the simulator. That is when a client's leaving was noticed.
+    pub ended_ms: u64,
 }
 
 impl Request {
@@ -227,6 +229,15 @@ pub struct Totals {
     pub counts: Counts,
 }
 
+/// The end of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct End {
+    pub(crate) status: u16,
+    pub(crate) sent_bytes: u64,
+    pub(crate) ended: Ended,
+    pub(crate) at_ms: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     requests: VecDeque<Request>,
@@ -247,12 +258,13 @@ impl Ledger {
     }
 
     /// Ends a request, with what it is charged.
-    pub(crate) fn end(&mut self, id: u64, how: (u16, u64, Ended), billed: Option<Billed>) {
+    pub(crate) fn end(&mut self, id: u64, how: End, billed: Option<Billed>) {
         self.totals.open = self.totals.open.saturating_sub(1);
-        self.totals.left += u64::from(how.2 == Ended::Left);
+        self.totals.left += u64::from(how.ended == Ended::Left);
         let at = self.requests.binary_search_by_key(&id, |request| request.id);
         if let Some(request) = at.ok().and_then(|at| self.requests.get_mut(at)) {
-            (request.status, request.sent_bytes, request.ended) = how;
+            (request.status, request.sent_bytes) = (how.status, how.sent_bytes);
+            (request.ended, request.ended_ms) = (how.ended, how.at_ms);
         }
         if let Some(billed) = billed {
             self.totals.billed += 1;
@@ -299,7 +311,7 @@ mod tests {
             let id = ledger.begin(Request::default());
             let counts = Counts { input: 2, ..Counts::default() };
             let billed = Billed { request: id, counts, ..Billed::default() };
-            ledger.end(id, (200, 1, Ended::Whole), Some(billed));
+            ledger.end(id, End::default(), Some(billed));
         }
         let all = u64::try_from(KEPT_MAX).unwrap() + 3;
         assert_eq!((ledger.requests().len(), ledger.billed().len()), (KEPT_MAX, KEPT_MAX));

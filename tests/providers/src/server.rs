@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     behaviour::Behaviour,
-    ledger::{Billed, Ended, Ledger, Request, Totals},
+    ledger::{Billed, End, Ledger, Request, Totals},
     speak::Provider,
     tls::Tls,
 };
@@ -257,7 +257,7 @@ impl Shared {
     }
 
     /// Ends a request. See `Ticket`.
-    pub(crate) fn end(&self, number: u64, how: (u16, u64, Ended), billed: Option<Billed>) {
+    pub(crate) fn end(&self, number: u64, how: End, billed: Option<Billed>) {
         self.with(|ledger| ledger.end(number, how, billed));
         self.changed.notify_waiters();
     }
@@ -281,7 +281,7 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    fn at_ms(&self) -> u64 {
+    pub(crate) fn at_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 

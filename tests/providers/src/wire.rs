@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use crate::{
     behaviour::Behaviour,
     gzip::Gzip,
-    ledger::{Billed, Counts, Ended},
+    ledger::{Billed, Counts, End, Ended},
     plan::{Beat, Block, Plan, Progress},
     server::Shared,
     speak::{self, Event, Events},
@@ -46,7 +46,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let how = (self.status, self.sent, self.ended);
+        let how = End {
+            status: self.status,
+            sent_bytes: self.sent,
+            ended: self.ended,
+            at_ms: self.shared.at_ms(),
+        };
         self.shared.end(self.number, how, self.bill.take());
     }
 }

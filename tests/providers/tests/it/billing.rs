@@ -49,6 +49,7 @@ async fn a10_a_client_that_leaves_is_noticed_and_charged_for_what_was_written() 
         drop(stream);
         let requests = providers.requests_when(|all| all[0].ended == Ended::Left).await;
         assert_eq!(requests[0].ended, Ended::Left, "{way:?}");
+        assert!(requests[0].ended_ms >= requests[0].at_ms);
         let counts = charged(&providers);
         assert!(counts.input == 10 && (4..1_000).contains(&counts.output), "{way:?}: {counts:?}");
         assert!(!providers.billed()[0].is_whole);
