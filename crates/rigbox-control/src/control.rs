@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::{HeaderValue, Uri};
+use rigbox_ai::vault::Vault;
 use rigbox_fabric::{Client, ClientAuth};
 use rigbox_store::{Store, StoreError, apps::AppRow, workspaces::WorkspaceRow};
 use rigbox_types::{
@@ -54,6 +55,7 @@ pub(crate) struct Known {
     pub(crate) oidc: Oidc,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) ssh: SshAuthority,
+    pub(crate) vault: Vault,
 }
 
 /// See the module.
@@ -66,6 +68,7 @@ pub(crate) struct Control {
     pub(crate) oidc: Oidc,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) ssh: SshAuthority,
+    pub(crate) vault: Vault,
     pub(crate) hosts: HostClients,
     pub(crate) other_host_keys: OtherHostKeys,
     pub(crate) tokens: TerminalTokens,
@@ -110,6 +113,7 @@ impl Control {
             oidc: known.oidc,
             certificates: known.certificates,
             ssh: known.ssh,
+            vault: known.vault,
             hosts: HostClients::new(known.host_auth),
             other_host_keys: OtherHostKeys::default(),
             tokens: TerminalTokens::new(),

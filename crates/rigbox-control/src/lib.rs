@@ -6,6 +6,7 @@
 
 mod access_control;
 mod account;
+mod ai;
 mod api_keys;
 mod apps;
 mod audit;
@@ -38,6 +39,7 @@ mod workspaces;
 
 use std::{sync::Arc, time::Duration};
 
+use rigbox_ai::vault::{Vault, VaultError};
 use rigbox_fabric::{Address, BindError, Listener, ServerAuth, serve, task};
 use rigbox_store::{OpenError, Store, StoreError, api_keys::HasherError};
 use tokio::net::TcpListener;
@@ -91,6 +93,9 @@ pub enum RunError {
     /// Certificates, or what they are encrypted with.
     #[error("open certificates")]
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What keys of owners at AI providers are encrypted with.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The keys of SSH, or what they are encrypted with.
     #[error("open the keys of SSH")]
     Ssh(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -145,6 +150,7 @@ pub async fn run(
         oidc,
         certificates: certificates.clone(),
         ssh,
+        vault: Vault::open(&config.secrets)?,
     };
     let control = Arc::new(Control::new(store.clone(), facts, known, shutdown.clone())?);
     let audited = CancellationToken::new();

@@ -145,6 +145,8 @@ rights! {
     AccessLeave,
     /// See the workspace one runs in, from inside.
     GuestRead,
+    /// Change what the workspace one runs in may say of itself, from inside.
+    GuestWrite,
     /// Make, see and change accounts, their plans and how fast they may ask.
     Administer,
 }
@@ -283,7 +285,8 @@ pub fn authorise<T>(
             if workspace != id {
                 return Err(Denied::Unknown);
             }
-            if right == Right::GuestRead { Ok(granted) } else { Err(Denied::Forbidden) }
+            let is_its = matches!(right, Right::GuestRead | Right::GuestWrite);
+            if is_its { Ok(granted) } else { Err(Denied::Forbidden) }
         }
         (Principal::Guest { .. }, Resource::Account { .. }) => Err(Denied::Unknown),
     }
@@ -426,6 +429,7 @@ fn gives(role: Role, kind: ScopeKind, right: Right) -> bool {
         | Right::WorkspaceWrite
         | Right::WorkspaceEnter
         | Right::GuestRead
+        | Right::GuestWrite
         | Right::Administer => return false,
     };
     role >= least

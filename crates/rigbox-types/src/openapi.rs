@@ -244,6 +244,10 @@ fn content(body: &Payload, generator: &mut SchemaGenerator) -> Option<Value> {
             "application/json": { "schema": document(generator) },
             "application/x-ndjson": { "schema": line(generator) },
         }),
+        Payload::JsonOrCsv(document) => json!({
+            "application/json": { "schema": document(generator) },
+            "text/csv": { "schema": { "type": "string" } },
+        }),
         Payload::Events(schema) => {
             json!({ "text/event-stream": { "schema": event(&schema(generator)) } })
         }

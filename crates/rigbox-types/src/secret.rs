@@ -22,9 +22,11 @@ mod tests {
 
     use crate::{
         api::{
+            ai::{UpdateAiDefaultsRequest, UpdateWorkspaceAiConfigRequest},
             api_keys::ApiKeySecretResponse,
             apps::ShareLinkSecretResponse,
             device::{DeviceSessionResponse, DeviceStatusResponse},
+            inside::InsideAiResponse,
             service_specs::{
                 CreateServiceSpecRequest, ServiceSpecResponse, UpdateServiceSpecRequest,
             },
@@ -106,6 +108,14 @@ mod tests {
                     "created_at": TIME, "expires_at": TIME,
                 },
                 "url": "hunter2",
+            })),
+            shown::<UpdateAiDefaultsRequest>(json!({ "api_keys": { "openai": "hunter2" } })),
+            shown::<UpdateWorkspaceAiConfigRequest>(json!({
+                "api_key": "hunter2", "api_keys": { "google": "hunter2" },
+            })),
+            shown::<InsideAiResponse>(json!({
+                "enabled": true, "enabled_by": null, "switchable": true, "mode": "byok",
+                "provider": "openai", "model": "a", "inject": "env", "env": env,
             })),
             shown::<AssignedScript>(script),
             shown::<AssignedService>(service),

@@ -12,12 +12,10 @@ use rigbox_types::{
 use serde_json::json;
 
 use crate::{
+    ai::mode_of,
     control::Control,
     error::{ApiError, ApiResult},
 };
-
-/// What calls are paid with.
-const MODE: &str = "managed";
 
 /// What an account has; its grant of this month is made where nobody has looked before.
 pub(crate) async fn credits_of(
@@ -25,11 +23,16 @@ pub(crate) async fn credits_of(
     account: AccountId,
 ) -> ApiResult<(AiCredits, Balance)> {
     let balance = control.store.ledger().balance(account).await?;
-    Ok((view(&balance), balance))
+    Ok((view(control, account, &balance).await?, balance))
 }
 
-/// A balance, for clients.
-pub(super) fn view(balance: &Balance) -> AiCredits {
+/// A balance, for clients; and who pays, where a workspace has not decided.
+pub(super) async fn view(
+    control: &Control,
+    account: AccountId,
+    balance: &Balance,
+) -> ApiResult<AiCredits> {
+    let mode = mode_of(control, account).await?;
     let (remaining, total) = if balance.unlimited {
         // Not what was topped up, which would look like the end of it.
         (Credits::MAX, Credits::MAX)
@@ -37,8 +40,8 @@ pub(super) fn view(balance: &Balance) -> AiCredits {
         let left = balance.total();
         (left, left.plus(balance.used).unwrap_or(Credits::MAX))
     };
-    AiCredits {
-        mode: MODE.to_owned(),
+    Ok(AiCredits {
+        mode: mode.as_str().to_owned(),
         remaining: remaining.approximate(),
         remaining_micro: remaining.micro(),
         total: total.approximate(),
@@ -48,7 +51,7 @@ pub(super) fn view(balance: &Balance) -> AiCredits {
         expires_at: Some(balance.month.end()),
         held_micro: balance.held.micro(),
         used_micro: balance.used.micro(),
-    }
+    })
 }
 
 /// An entry, for clients.

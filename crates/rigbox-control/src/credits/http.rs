@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State};
-use http::HeaderMap;
-use rigbox_store::{PageRequest, ledger::Change};
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, header};
+use rigbox_store::{
+    PageRequest,
+    ledger::{Change, Entry},
+};
 use rigbox_types::{
     AccountId, Principal,
     api::credits::{
         AiCredits, ChangeCreditsRequest, ChangeCreditsResponse, CreditStatementResponse,
     },
+    limits::PAGE_MAX,
 };
 
-use super::app;
+use super::{app, csv};
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
@@ -21,10 +29,14 @@ use crate::{
         body::Document,
         idempotency,
         page::page_request,
+        params::Params,
     },
     source::random,
     validate::text::in_field,
 };
+
+/// Most entries of a table, as the document of the query says.
+const CSV_MAX_COUNT: usize = 10_000;
 
 /// Shows the caller's own.
 pub(crate) async fn account_credits_show(
@@ -39,8 +51,8 @@ pub(crate) async fn account_credits_show(
 pub(crate) async fn account_statement_show(
     State(control): State<Arc<Control>>,
     about: ForAccount,
-) -> ApiResult<Json<CreditStatementResponse>> {
-    statement(&control, *about.account.target(), &page_request(&about.params)).await
+) -> ApiResult<Response> {
+    statement(&control, *about.account.target(), &about.params).await
 }
 
 /// Shows somebody's.
@@ -58,8 +70,8 @@ pub(crate) async fn user_statement_show(
     State(control): State<Arc<Control>>,
     about: ForPlatform,
     Id(id): Id<AccountId>,
-) -> ApiResult<Json<CreditStatementResponse>> {
-    statement(&control, id, &page_request(&about.params)).await
+) -> ApiResult<Response> {
+    statement(&control, id, &about.params).await
 }
 
 /// Gives somebody credits, or puts them right. The request's own key is the entry's, so that a repeat
@@ -90,7 +102,8 @@ pub(crate) async fn user_credits_change(
     };
     let (entry, balance) = control.store.ledger().change(&change).await?;
     tracing::info!(account = %id, amount = %entry.amount, actor, "credits changed");
-    Ok(Json(ChangeCreditsResponse { entry: app::entry(entry), credits: app::view(&balance) }))
+    let credits = app::view(&control, id, &balance).await?;
+    Ok(Json(ChangeCreditsResponse { entry: app::entry(entry), credits }))
 }
 
 /// A key that nobody repeats.
@@ -99,12 +112,28 @@ fn once() -> ApiResult<String> {
     Ok(format!("once-{}", crate::authn::hex(&bytes)))
 }
 
-async fn statement(
-    control: &Control,
-    account: AccountId,
-    page: &PageRequest,
-) -> ApiResult<Json<CreditStatementResponse>> {
-    let page = control.store.ledger().statement(account, page).await?;
+async fn statement(control: &Control, account: AccountId, params: &Params) -> ApiResult<Response> {
+    let page = page_request(params);
+    if params.text("format") == Some("csv") {
+        let csv = [(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))];
+        return Ok((csv, csv::table(&all(control, account, page).await?)).into_response());
+    }
+    let page = control.store.ledger().statement(account, &page).await?;
     let entries = page.items.into_iter().map(app::entry).collect();
-    Ok(Json(CreditStatementResponse { entries, next_cursor: page.next_cursor }))
+    let answer = CreditStatementResponse { entries, next_cursor: page.next_cursor };
+    Ok(Json(answer).into_response())
+}
+
+/// The entries from a page on, up to [`CSV_MAX_COUNT`].
+async fn all(control: &Control, account: AccountId, page: PageRequest) -> ApiResult<Vec<Entry>> {
+    let (mut entries, mut page) = (Vec::new(), PageRequest { limit: PAGE_MAX, ..page });
+    while entries.len() < CSV_MAX_COUNT {
+        let next = control.store.ledger().statement(account, &page).await?;
+        entries.extend(next.items);
+        match next.next_cursor {
+            Some(cursor) => page.cursor = Some(cursor),
+            None => break,
+        }
+    }
+    Ok(entries)
 }

@@ -6,13 +6,14 @@ use rigbox_types::{
     host::{AssignedScript, AssignedService, Assignment, GuestSetup, SshTrust},
 };
 
-use crate::{control::Control, service_specs, ssh_keys};
+use crate::{ai::environment, control::Control, service_specs, ssh_keys};
 
 /// The assignment of a row.
 pub(super) async fn assignment(
     control: &Control,
     row: WorkspaceRow,
 ) -> Result<Assignment, StoreError> {
+    let proxy_env = environment::written(control, &row).await?;
     let WorkspaceRow { id, account, name, region, image, created_at, generation, wanted, .. } = row;
     let specs = if wanted.service_specs.is_empty() {
         Vec::new()
@@ -50,6 +51,7 @@ pub(super) async fn assignment(
             account,
             created_at,
             env: wanted.env.unwrap_or_default().0,
+            proxy_env,
             authorized_keys: ssh_keys::authorized_keys(control, account).await?,
             setup_scripts,
             services,

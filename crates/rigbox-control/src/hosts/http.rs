@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, Path, Query, RawQuery, State},
     response::Response,
     routing::{any, get, post, put},
 };
+use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
 use rigbox_fabric::{Body, Peer, task, watch::response};
@@ -142,10 +143,13 @@ async fn guest_ask(
     State(control): State<Arc<Control>>,
     Extension(peer): Extension<Peer>,
     Path((id, workspace, path)): Path<(HostId, String, String)>,
-    method: Method,
+    RawQuery(query): RawQuery,
+    asked: (Method, Bytes),
 ) -> ApiResult<Response> {
     check_peer(&peer, &id)?;
-    inside::answer(&control, &id, (&workspace, &path), &method).await
+    let (method, body) = asked;
+    let question = inside::Question { method, path, query, body };
+    inside::answer(&control, &id, &workspace, question).await
 }
 
 /// A host speaks for itself; on one machine the listener has let in only our own users.

@@ -4,6 +4,6 @@
 
 mod collect;
 pub(crate) mod http;
-mod series;
+pub(crate) mod series;
 
 pub(crate) use collect::run;

@@ -21,7 +21,7 @@ const SECOND: i64 = 1_000_000;
 
 /// The first moment of a range that ends now: the beginning of a step, so that the first point is
 /// the mean of a whole one.
-pub(super) fn from(range: WorkspaceMetricsRange, now: Timestamp) -> Timestamp {
+pub(crate) fn from(range: WorkspaceMetricsRange, now: Timestamp) -> Timestamp {
     let step = range.step_seconds().saturating_mul(SECOND);
     let first = now.as_micros().saturating_sub(range.seconds().saturating_mul(SECOND));
     let begun = first.div_euclid(step).saturating_add(1).saturating_mul(step);

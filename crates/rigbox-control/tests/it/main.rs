@@ -8,6 +8,7 @@
 
 mod access_control;
 mod agent;
+mod ai;
 mod api_keys;
 mod app_rights;
 mod apps;

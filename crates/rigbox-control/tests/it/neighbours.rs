@@ -45,6 +45,10 @@ async fn belongings(world: &World) -> (Belongings, Client) {
     let credits = json!({ "kind": "top_up", "amount": "77.123", "reason": "xylocredits" });
     let path = format!("/users/{owner}/credits");
     world.api.json("POST", &path, credits).await.expect(200);
+    let ai = json!({ "model": "xylomodel", "api_keys": { "openai": "sk-secret-0123456789-xylo" } });
+    ann.json("PUT", &format!("/workspaces/{workspace}/ai-config"), ai.clone()).await.expect(200);
+    let ai = json!({ "default_model": "xylomodel", "api_keys": ai["api_keys"] });
+    ann.json("PUT", "/users/me/ai-defaults", ai).await.expect(200);
     let app = json!({
         "name": "xyloapp", "workspace_id": workspace, "description": "xylodescription",
         "metadata": { "xylo": 1 },

@@ -219,6 +219,8 @@ fn abouts(row: &Endpoint) -> &'static [About] {
         | ["users", "me"]
         | ["users", "me", "limits" | "regions" | "settings" | "credits"]
         | ["users", "me", "credits", "statement"]
+        | ["users", "me", "ai-defaults" | "ai-mode"]
+        | ["users", "me", "ai-usage", ..]
         | ["auth", "session" | "sessions"]
         | ["auth", "cli", "session", ..]
         | ["users"]

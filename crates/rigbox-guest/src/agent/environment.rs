@@ -7,8 +7,10 @@ use super::{root::Root, sys::rights::with_rights_of, users::User};
 
 /// Below a home: where the environment is.
 pub(crate) const FOLDER: &str = ".rigbox";
+/// What leads programs to AI, where it is on.
+pub(crate) const PROXY: &str = "proxy.env";
 /// Files of variables, in the order in which they are loaded.
-pub(crate) const FILES: [&str; 2] = [".env", "proxy.env"];
+pub(crate) const FILES: [&str; 2] = [".env", PROXY];
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -32,6 +32,7 @@ fn request(workspace: &str) -> SetupRequest {
                 ("GREETING".to_owned(), "it's \"$HOME\"".to_owned()),
                 ("UID".to_owned(), "7".to_owned()),
             ]),
+            proxy_env: None,
             authorized_keys: vec!["ssh-ed25519 AAAA me".to_owned()],
             setup_scripts: Vec::new(),
             services: Vec::new(),
@@ -122,6 +123,31 @@ async fn shells_and_commands_have_the_environment() {
         let result = world.agent.exec(&other).await.unwrap();
         assert_eq!(result.stdout, "\n", "no user runs what another has written");
     }
+}
+
+#[tokio::test]
+async fn what_leads_to_ai_is_there_as_long_as_it_is_on() {
+    const FILE: &str = "/home/developer/.rigbox/proxy.env";
+    let world = World::vsock().await;
+    let off = request("ws-aaaaaaaa");
+    let mut on = off.clone();
+    on.guest.proxy_env = Some(rigbox_types::guest::ai::through_gateway());
+    let shown = async || {
+        let result = world.agent.exec(&crate::world::shell("echo \"$OPENAI_BASE_URL\"")).await;
+        result.unwrap().stdout
+    };
+    world.agent.setup(&off).await.unwrap();
+    assert_eq!(shown().await, "\n");
+    assert!(!world.guest_path(FILE).exists());
+    world.agent.setup(&on).await.unwrap();
+    assert_eq!(shown().await, "http://172.16.0.1:9090/v1\n");
+    assert_eq!(mode(&world.guest_path(FILE)), 0o600);
+    // Shells and systemd read the same line.
+    assert!(world.read(FILE).contains("\nANTHROPIC_AUTH_TOKEN=\"managed-by-rigbox\"\n"));
+    world.agent.setup(&off).await.unwrap();
+    assert_eq!(shown().await, "\n");
+    assert!(!world.guest_path(FILE).exists());
+    done(&world).await;
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub(crate) fn assignment(desired: Desired) -> Assignment {
             account: AccountId::from_random([1; 16]),
             created_at: Timestamp::from_micros(0),
             env: BTreeMap::new(),
+            proxy_env: None,
             authorized_keys: Vec::new(),
             setup_scripts: Vec::new(),
             services: Vec::new(),

@@ -76,6 +76,7 @@ fn code_in_a_workspace_sees_that_workspace_and_changes_nothing() {
     let guest =
         Principal::Guest { workspace: WorkspaceId::from_random([9; 8]), account: account(1) };
     check(&guest, Right::GuestRead, &workspace(9, 1), Ok(()));
+    check(&guest, Right::GuestWrite, &workspace(9, 1), Ok(()));
     check(&guest, Right::WorkspaceWrite, &workspace(9, 1), Err(Denied::Forbidden));
     check(&guest, Right::GuestRead, &workspace(8, 1), Err(Denied::Unknown));
     check(&guest, Right::AccountRead, &account_of(1), Err(Denied::Unknown));

@@ -179,6 +179,8 @@ pub enum Payload {
     Lines(fn(&mut SchemaGenerator) -> Schema),
     /// A JSON document, or, when asked for, documents one a line.
     JsonOrLines(fn(&mut SchemaGenerator) -> Schema, fn(&mut SchemaGenerator) -> Schema),
+    /// A JSON document, or, when asked for, the same as a table (RFC 4180).
+    JsonOrCsv(fn(&mut SchemaGenerator) -> Schema),
     /// Server-sent events; the schema is that of one event's data.
     Events(fn(&mut SchemaGenerator) -> Schema),
     /// Bytes.

@@ -61,6 +61,16 @@ operations! {
         "Changes the size of a workspace that is not running; a disk only grows.",
     WorkspaceEnvUpdate = "workspace_env_update":
         "Replaces the environment; processes that run keep what they had.",
+    WorkspaceAiConfigShow = "workspace_ai_config_show":
+        "Shows what of AI holds for a workspace.",
+    WorkspaceAiConfigUpdate = "workspace_ai_config_update":
+        "Changes what of AI holds for a workspace, from its next call on; keys are its owner's alone to set.",
+    WorkspaceAiMetrics = "workspace_ai_metrics":
+        "Shows what AI was used by a workspace, as series of points.",
+    WorkspaceAiMetricsSummary = "workspace_ai_metrics_summary":
+        "Shows what AI was used by a workspace, added up.",
+    WorkspaceModeShow = "workspace_mode_show": "Shows who pays for a workspace's AI.",
+    WorkspaceModeUpdate = "workspace_mode_update": "Says who pays for a workspace's AI.",
     WorkspaceExec = "workspace_exec": "Runs a command in a workspace.",
     WorkspaceFileRead = "workspace_file_read": "Reads a file of a workspace.",
     WorkspaceFileWrite = "workspace_file_write": "Writes a file of a workspace, whole or not at all.",
@@ -124,6 +134,18 @@ operations! {
         "Shows how many AI credits the account has left.",
     AccountStatementShow = "account_statement_show":
         "Lists what became of the account's AI credits, newest first.",
+    AccountAiDefaultsShow = "account_ai_defaults_show":
+        "Shows what of AI holds for workspaces that have not decided it.",
+    AccountAiDefaultsUpdate = "account_ai_defaults_update":
+        "Changes what of AI holds for workspaces that have not decided it, and the account's keys.",
+    AccountAiModeUpdate = "account_ai_mode_update":
+        "Says who pays for AI in workspaces that have not decided it.",
+    AccountAiUsageShow = "account_ai_usage_show":
+        "Shows what AI was used in the last days, by day, workspace and model.",
+    AccountAiMetrics = "account_ai_metrics":
+        "Shows what AI was used by the account, as series of points.",
+    AccountAiMetricsSummary = "account_ai_metrics_summary":
+        "Shows what AI was used by the account, added up.",
     AccountSettingsShow = "account_settings_show": "Shows what the account has chosen for itself.",
     AccountSettingsUpdate = "account_settings_update": "Changes what the account has chosen.",
     UserList = "user_list": "Lists the accounts, newest first; for the operator.",

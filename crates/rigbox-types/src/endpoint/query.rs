@@ -19,6 +19,17 @@ const CURSOR: Parameter = Parameter {
 
 pub(super) const PAGE: &[Parameter] = &[MAX_RESULTS, CURSOR];
 
+pub(super) const STATEMENT: &[Parameter] = &[
+    MAX_RESULTS,
+    CURSOR,
+    Parameter {
+        name: "format",
+        kind: ParameterKind::OneOf(&["json", "csv"]),
+        required: false,
+        about: "`csv` is a table of all entries from the cursor on, at most 10,000.",
+    },
+];
+
 const OWNER: Parameter = Parameter {
     name: "owner",
     kind: ParameterKind::Text { max_len: UUID_LEN },

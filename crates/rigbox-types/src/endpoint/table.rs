@@ -1,14 +1,16 @@
 //! The rows, one file for each part of the API.
 
 mod accounts;
+mod ai;
 mod apps;
 mod workspaces;
 
 use super::Endpoint;
 
-const PARTS: [&[Endpoint]; 3] = [workspaces::ENDPOINTS, apps::ENDPOINTS, accounts::ENDPOINTS];
+const PARTS: [&[Endpoint]; 4] =
+    [workspaces::ENDPOINTS, apps::ENDPOINTS, accounts::ENDPOINTS, ai::ENDPOINTS];
 
-const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len();
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len();
 
 /// Every endpoint of the API.
 pub const ENDPOINTS: &[Endpoint] = &joined();

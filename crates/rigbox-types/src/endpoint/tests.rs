@@ -68,6 +68,7 @@ fn what_changes_something_needs_more_than_the_right_to_read() {
                     | Right::WorkspaceRead
                     | Right::AccessRead
                     | Right::GuestRead
+                    | Right::GuestWrite
             );
             assert!(!reads, "{}", row.operation);
         }

@@ -5,6 +5,7 @@
 //! talked to travels as [`frame`]s after an upgrade. Whoever reads these documents treats the other
 //! side as hostile: every one of them is bounded.
 
+pub mod ai;
 pub mod exec;
 pub mod files;
 pub mod frame;

@@ -115,6 +115,10 @@ pub struct GuestSetup {
     pub created_at: Timestamp,
     /// The workspace's environment. User secrets may be in it: not shown by `Debug`.
     pub env: BTreeMap<String, String>,
+    /// What leads programs to AI, where it is on; none: there is no such file. A key may be in it that the
+    /// owner wants there: not shown by `Debug`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_env: Option<BTreeMap<String, String>>,
     /// Public keys in the format of `authorized_keys`, one each.
     pub authorized_keys: Vec<String>,
     /// In the order in which they run.
@@ -131,6 +135,7 @@ impl fmt::Debug for GuestSetup {
         f.debug_struct("GuestSetup")
             .field("name", &self.name)
             .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("proxy_env", &self.proxy_env.as_ref().map(|env| env.keys().collect::<Vec<_>>()))
             .field("authorized_keys", &self.authorized_keys.len())
             .field("setup_scripts", &self.setup_scripts.len())
             .field("services", &self.services.len())

@@ -74,6 +74,8 @@ pub(super) fn write(
     problems.note("/etc/hosts", root.write_told("/etc/hosts", hosts.as_bytes(), 0o644));
     problems.note("the shell's profile", profile(root));
     problems.note("the environment", with_rights_of(user, || env(root, user, &setup.env)));
+    let proxy = with_rights_of(user, || proxy_env(root, user, setup.proxy_env.as_ref()));
+    problems.note("the environment of AI", proxy);
     let keys = with_rights_of(user, || authorized_keys(root, user, &setup.authorized_keys));
     problems.note("authorized_keys", keys);
     problems.all.extend(trust::write(root, user, setup.ssh.as_ref()));
@@ -125,6 +127,26 @@ fn env(root: &Root, user: &User, variables: &BTreeMap<String, String>) -> io::Re
     let folder = private_folder(root, user, environment::FOLDER)?;
     let text = environment::render(variables);
     write_told(&folder.join(".env"), text.as_bytes(), 0o600).map(drop)
+}
+
+/// What leads programs to AI: there as long as it is on.
+fn proxy_env(
+    root: &Root,
+    user: &User,
+    variables: Option<&BTreeMap<String, String>>,
+) -> io::Result<()> {
+    let folder = private_folder(root, user, environment::FOLDER)?;
+    let path = folder.join(environment::PROXY);
+    match variables {
+        Some(variables) => {
+            let text = environment::render(variables);
+            write_told(&path, text.as_bytes(), 0o600).map(drop)
+        }
+        None => match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
 }
 
 fn authorized_keys(root: &Root, user: &User, keys: &[String]) -> io::Result<()> {

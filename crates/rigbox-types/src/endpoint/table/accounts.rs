@@ -2,7 +2,8 @@
 
 use super::super::{
     Endpoint, Operation as Op, Payload, RateClass,
-    query::{OF_RESOURCE, PAGE, PRINCIPALS, ROLE_PRESETS},
+    query::{OF_RESOURCE, PAGE, PRINCIPALS, ROLE_PRESETS, STATEMENT},
+    schema_of,
 };
 use crate::{
     Right,
@@ -104,8 +105,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "/api/v1/users/me/credits/statement",
         Right::AccountRead,
     )
-    .query(PAGE)
-    .answers::<CreditStatementResponse>(200),
+    .query(STATEMENT)
+    .streams(Payload::JsonOrCsv(schema_of::<CreditStatementResponse>)),
     Endpoint::get(Op::AccountSettingsShow, "/api/v1/users/me/settings", Right::AccountRead)
         .answers::<GetUserSettingsResponse>(200),
     Endpoint::put(Op::AccountSettingsUpdate, "/api/v1/users/me/settings", Right::AccountWrite)
@@ -159,9 +160,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .answers::<ChangeCreditsResponse>(200)
         .errors(&[NotFound, Conflict, ErrorCode::Forbidden, ErrorCode::CreditsExhausted]),
     Endpoint::get(Op::UserStatementShow, "/api/v1/users/{id}/credits/statement", Right::Administer)
-        .query(PAGE)
+        .query(STATEMENT)
         .rate(RateClass::Authentication)
-        .answers::<CreditStatementResponse>(200)
+        .streams(Payload::JsonOrCsv(schema_of::<CreditStatementResponse>))
         .errors(&[NotFound, ErrorCode::Forbidden]),
     Endpoint::delete(Op::UserFactorDelete, "/api/v1/users/{id}/second-factor", Right::Administer)
         .rate(RateClass::Authentication)
