@@ -31,7 +31,7 @@ use ring::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use file::{Generation, Generations, Lock};
-pub use rotate::{RotateError, Rotated, rotate};
+pub use rotate::{RotateError, Rotated, rotate, rotate_at};
 
 /// The form of a row.
 const FORMAT: u8 = 1;
@@ -47,6 +47,19 @@ pub struct Vault {
 pub struct Sealing {
     generations: Generations,
     _lock: Lock,
+}
+
+/// As long as it is there, rows and file are of one moment: for backups.
+pub struct Hold {
+    _lock: Option<Lock>,
+}
+
+/// Holds rotations off; who encrypts goes on.
+///
+/// # Errors
+/// [`VaultError::Rotating`].
+pub fn hold(folder: &Utf8Path) -> Result<Hold, VaultError> {
+    Ok(Hold { _lock: Lock::held(folder)? })
 }
 
 /// Why not.

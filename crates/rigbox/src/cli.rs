@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    ai_keys::{self, AiVerb},
     ai_proxy, audit,
     backup::{self, BackupPlace, BackupWish, Contents, RestoreWish},
     config::{self, Config, DOCUMENTED, Source},
@@ -153,6 +154,11 @@ one in the backup, so that it can go to another database engine.")]
     Credits {
         #[command(subcommand)]
         verb: CreditsVerb,
+    },
+    /// Look after what the AI proxy works with.
+    Ai {
+        #[command(subcommand)]
+        verb: AiVerb,
     },
     /// List, add, change and delete plans.
     Plan {
@@ -327,6 +333,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::User { verb } => user::user(verb),
         Verb::Credits { verb } => credits::credits(verb),
+        Verb::Ai { verb } => ai_keys::ai(&verb),
         Verb::Plan { verb } => plan::plan(verb),
         Verb::Config { verb } => config_verb(&verb),
         Verb::Control(role) => control::run(&role.config, role.parent).map(|()| ExitCode::SUCCESS),

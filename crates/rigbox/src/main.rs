@@ -1,6 +1,7 @@
 //! The server binary: configuration, roles, supervisor, operator commands.
 //! Holds no logic that a role needs: `control` lives in its crate, `host` in its own executable.
 
+mod ai_keys;
 mod ai_proxy;
 mod api;
 mod audit;

@@ -149,6 +149,22 @@ impl Lock {
     /// Beside others that encrypt.
     pub(super) fn shared(folder: &Utf8Path) -> Result<Self, VaultError> {
         let (path, file) = Self::open(folder)?;
+        Self::share(file, path)
+    }
+
+    /// The same for who writes nothing, so that no file is made that is not its owner's; none where no key
+    /// was ever set.
+    pub(super) fn held(folder: &Utf8Path) -> Result<Option<Self>, VaultError> {
+        let path = folder.join(LOCK);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(VaultError::File { path, source }),
+        };
+        Self::share(file, path).map(Some)
+    }
+
+    fn share(file: File, path: Utf8PathBuf) -> Result<Self, VaultError> {
         match file.try_lock_shared() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(VaultError::Rotating),

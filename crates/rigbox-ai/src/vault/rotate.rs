@@ -7,8 +7,10 @@
 //! file: 1        ──> file: 1 2      ──> rows: 1 1 1 ──> 2 2 2      ──> file: 2
 //! ```
 
+use std::sync::Arc;
+
 use camino::Utf8Path;
-use rigbox_store::{Store, StoreError, ai::AiKeyRow};
+use rigbox_store::{OpenError, Store, StoreError, StoreUrl, SystemClock, ai::AiKeyRow};
 
 use super::{
     Vault, VaultError,
@@ -35,6 +37,9 @@ pub enum RotateError {
     /// The file, or a row that it does not decrypt.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,6 +56,19 @@ pub async fn rotate(store: &Store, folder: &Utf8Path) -> Result<Rotated, RotateE
     let rows = encrypt_anew(store, folder, u64::MAX).await?;
     end(folder)?;
     Ok(Rotated { generation, rows })
+}
+
+/// The same for a platform that may run or not: its database, and the directory of its secrets.
+///
+/// # Errors
+/// As [`RotateError`].
+pub async fn rotate_at(url: &StoreUrl, folder: &Utf8Path) -> Result<Rotated, RotateError> {
+    let store = Store::open(url, Arc::new(SystemClock)).await?;
+    // Where nobody has ever set a key, there is no file yet.
+    Vault::open(folder)?;
+    let rotated = rotate(&store, folder).await;
+    store.close().await;
+    rotated
 }
 
 /// The new key is in the file; where a rotation was cut off, it is the one that it had made.

@@ -148,7 +148,11 @@ async fn nobody_encrypts_while_keys_are_rotated() {
     let rotating = Lock::exclusive(world.folder()).unwrap();
     assert!(matches!(vault.sealing().err().unwrap(), VaultError::Rotating));
     world.check(&vault).await;
+    assert!(matches!(hold(world.folder()).err().unwrap(), VaultError::Rotating));
     drop(rotating);
+    let held = hold(world.folder()).unwrap();
+    assert!(vault.sealing().is_ok(), "a backup keeps nobody from setting keys");
+    drop(held);
     let (one, two) = (vault.sealing().unwrap(), vault.sealing().unwrap());
     drop((one, two));
 }

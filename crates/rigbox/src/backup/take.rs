@@ -84,6 +84,8 @@ type Out = Pack<BufWriter<Box<dyn Sink>>>;
 impl Taking<'_> {
     fn take(&self, sink: Box<dyn Sink>) -> anyhow::Result<(String, Manifest)> {
         let mut progress = output::Progress::default();
+        // Rows and the file that they are encrypted with are copied one after the other.
+        let _unrotated = rigbox_ai::vault::hold(&self.up.layout.control())?;
         progress.show("backing up the database");
         let (exported, database, engine) = self.database()?;
         let copies = match self.wish.contents {
