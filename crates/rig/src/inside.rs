@@ -1,6 +1,8 @@
 //! `rig` inside a workspace: the metadata file is there and the gateway answers. Identity is the
 //! network namespace, so there is nothing to sign in with; what concerns the account is refused.
 
+mod proxy;
+
 use std::{env, path::PathBuf, rc::Rc, time::Duration};
 
 use clap::CommandFactory as _;
@@ -96,6 +98,7 @@ pub(crate) async fn run(place: &Place, command: &Command, output: &Output) -> Co
     match command {
         Command::Whoami => whoami(place, output),
         Command::Status => status(place, output).await,
+        Command::Proxy(command) => proxy::run(place, command, output).await,
         other => Err(refusal(&name_of(other), Some(place.identity.value.name.as_str()))),
     }
 }
@@ -160,6 +163,8 @@ fn name_of(command: &Command) -> String {
         Command::Limits => "limits",
         Command::Ca(_) => "ca",
         Command::Credits(_) => "credits",
+        Command::Proxy(_) => "proxy",
+        Command::Ai(_) => "ai",
         Command::Audit(_) => "audit",
         Command::Workspace(_) => "workspace",
         Command::Ls(_) => "ls",

@@ -13,6 +13,7 @@ mod error;
 mod expiry;
 mod input;
 mod inside;
+mod kept_file;
 mod output;
 mod profile;
 mod session;

@@ -54,6 +54,9 @@ pub(crate) struct CreditsArgs {
     /// What became of them, newest first
     #[arg(long)]
     pub(crate) statement: bool,
+    /// The whole statement as a table for other programs (CSV)
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) csv: bool,
     /// Most entries of the statement
     #[arg(long, requires = "statement", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) limit: u32,

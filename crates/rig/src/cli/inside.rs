@@ -8,12 +8,13 @@ use clap::{Command, CommandFactory as _};
 use super::{Cli, examples};
 
 /// Commands that work on the workspace that rig runs in.
-const HERE: [&str; 3] = ["whoami", "status", "completions"];
+const HERE: [&str; 4] = ["whoami", "status", "proxy", "completions"];
 
 const EXAMPLES: &str = examples!(
     "rig whoami                      which workspace this is",
     "rig status                      how it is, and what it has",
     "rig status --output json        the same, for programs",
+    "eval \"$(rig proxy on)\"         AI for programs of this shell",
 );
 const LONG: &str = "
 
@@ -38,6 +39,7 @@ pub(crate) fn command() -> Command {
         .mut_subcommands(|below| match below.get_name() {
             "whoami" => below.about("Show which workspace this is"),
             "status" => below.about("Show how this workspace is, and what it has"),
+            "proxy" => below.about("Lead programs of this workspace to AI"),
             name if HERE.contains(&name) => below,
             _ => below.hide(true),
         })
@@ -77,7 +79,7 @@ mod tests {
     fn only_what_works_here_is_seen() {
         let seen = visible();
         let seen: Vec<_> = seen.get_subcommands().map(Command::get_name).collect();
-        assert_eq!(seen, ["whoami", "status", "completions"]);
+        assert_eq!(seen, ["whoami", "status", "proxy", "completions"]);
         command().debug_assert();
         visible().debug_assert();
     }

@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod ai;
 mod app;
 pub(crate) mod inside;
 mod workspace;
@@ -19,6 +20,10 @@ pub(crate) use account::{
     ApiArgs, ApiKeyCommand, AuditArgs, CaCommand, CompletionsArgs, ConfigCommand, ContextCommand,
     CreditsArgs, LoginArgs, LogoutArgs, ServiceSpecChange, ServiceSpecCommand, Setting,
     SetupScriptChange, SetupScriptCommand, SshConfigArgs, SshKeyCommand, TemplateCommand,
+};
+pub(crate) use ai::{
+    AiCommand, AiDefaultsArgs, AiKeyArgs, AiKeyCommand, AiModeArgs, AiSetArgs, AiUsageArgs,
+    ModeWord, ProxyCommand, ProxyTarget,
 };
 pub(crate) use app::{
     AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,
@@ -165,8 +170,23 @@ pub(crate) enum Command {
         "rig credits",
         "rig credits --statement",
         "rig credits --statement --limit 200 --output json",
+        "rig credits --csv > statement.csv",
     ))]
     Credits(CreditsArgs),
+    /// Lead programs of a workspace to AI: switch it on and off, and print what they need
+    #[command(subcommand, after_help = examples!(
+        "rig proxy on --workspace demo",
+        "rig proxy status --workspace demo",
+    ))]
+    Proxy(ProxyCommand),
+    /// Who pays for AI, with which provider, model and keys, and what was used
+    #[command(subcommand, after_help = examples!(
+        "rig ai show demo",
+        "rig ai mode byok",
+        "rig ai key set openai < key.txt",
+        "rig ai usage",
+    ))]
+    Ai(Box<AiCommand>),
     /// Show who asked for what in the account, newest first
     #[command(after_help = examples!("rig audit", "rig audit --limit 200 --output json"))]
     Audit(AuditArgs),

@@ -43,6 +43,9 @@ fn own_part(line: &str) -> &str {
     // Two spaces and more begin a remark.
     let line = line.trim().split("   ").next().unwrap();
     let line = line.split(['<', '>']).next().unwrap();
+    if let Some((_, evaluated)) = line.split_once("$(") {
+        return evaluated.split(')').next().unwrap().trim();
+    }
     line.split("| ").find(|part| part.starts_with("rig ")).unwrap().trim()
 }
 

@@ -1,5 +1,7 @@
 //! `rig credits`: how many AI credits are left, and what became of the others.
 
+use http::Method;
+use http_body_util::{BodyExt as _, Limited};
 use rigbox_types::{
     Credits,
     api::credits::{AiCredits, CreditStatementResponse},
@@ -7,15 +9,21 @@ use rigbox_types::{
 
 use crate::{
     cli::CreditsArgs,
-    client::{Document, Path},
+    client::{Call, Document, Path},
     clock,
-    error::CommandResult,
+    error::{CommandError, CommandResult},
     output::{Fields, Table, ago},
     session::Session,
 };
 
+/// Largest table: 10,000 entries, each with a reason of 256 characters, quoted.
+const CSV_MAX_BYTES: usize = 32 * 1024 * 1024;
+
 /// Does what the command says.
 pub(super) async fn run(session: &Session, args: &CreditsArgs) -> CommandResult {
+    if args.csv {
+        return csv(session).await;
+    }
     if args.statement { statement(session, args.limit).await } else { show(session).await }
 }
 
@@ -59,6 +67,16 @@ async fn statement(session: &Session, limit: u32) -> CommandResult {
         ]);
     }
     output.table(&table, "nothing has happened to the account's credits yet")
+}
+
+/// All of the statement, as the server lays it out.
+async fn csv(session: &Session) -> CommandResult {
+    session.output.progress("reading the account's statement");
+    let path = Path::api("/users/me/credits/statement").query("format", "csv");
+    let response = session.client.open(&Call::new(Method::GET, path)).await?;
+    let cut = |_| CommandError::failed("the statement is too long, or was cut off");
+    let body = Limited::new(response.into_body(), CSV_MAX_BYTES).collect().await.map_err(cut)?;
+    session.output.bytes(&body.to_bytes())
 }
 
 /// What is left of what there was this month.

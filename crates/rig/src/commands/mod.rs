@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod ai;
 mod api;
 mod api_key;
 mod app;
@@ -13,6 +14,7 @@ mod device;
 mod doctor;
 mod log_lines;
 mod login;
+mod proxy;
 mod service_spec;
 mod setup_script;
 mod ssh_config;
@@ -23,6 +25,8 @@ use std::{io, rc::Rc};
 
 use clap::CommandFactory as _;
 use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) use proxy::enabled as proxy_enabled;
 
 use crate::{
     cli::{self, Cli, Command, CompletionsArgs, TemplateCommand, WorkspaceCommand},
@@ -102,6 +106,8 @@ async fn dispatch(app: &App, command: Command) -> CommandResult {
         Command::Ca(command) => ca::run(app, &command).await,
         Command::Limits => account::limits(&app.session()?).await,
         Command::Credits(args) => credits::run(&app.session()?, &args).await,
+        Command::Proxy(command) => proxy::run(&app.session()?, &command).await,
+        Command::Ai(command) => ai::run(&app.session()?, *command).await,
         Command::Audit(args) => account::audit(&app.session()?, &args).await,
         Command::Workspace(command) => workspace::run(&app.session()?, *command).await,
         Command::Ls(args) => workspace::list(&app.session()?, &args).await,

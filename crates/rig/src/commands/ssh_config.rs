@@ -2,15 +2,7 @@
 //! and knows the gateway.
 //! Invariant: of both files only what is ours is changed, and each is replaced whole or not at all.
 
-use std::{
-    collections::HashSet,
-    env, fs,
-    io::{self, Write as _},
-    os::unix::fs::{
-        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-    },
-    path::{Path as FilePath, PathBuf},
-};
+use std::{collections::HashSet, env, path::PathBuf};
 
 use rigbox_types::{
     Ed25519Key,
@@ -25,8 +17,8 @@ use super::workspace::shared;
 use crate::{
     cli::SshConfigArgs,
     client::{Document, Path},
-    config::read_bounded,
     error::{CommandError, CommandResult},
+    kept_file::File,
     session::Session,
     words::count,
 };
@@ -238,61 +230,6 @@ fn files(args: &SshConfigArgs) -> CommandResult<(PathBuf, PathBuf)> {
     Ok((of(&args.config, "config")?, of(&args.known_hosts, "known_hosts")?))
 }
 
-/// A file of ssh's, as it was read.
-struct File {
-    path: PathBuf,
-    text: String,
-}
-
-impl File {
-    /// One that is not there yet is empty.
-    fn read(path: PathBuf) -> CommandResult<Self> {
-        match read_bounded(&path) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { path, text: String::new() })
-            }
-            Err(error) => Err(CommandError::file(format!("read {}", path.display()), &error)),
-        }
-    }
-
-    /// Writes another text in its place. One that is a link stays a link; mode and owner stay.
-    fn replace(&self, text: &str) -> CommandResult {
-        if text == self.text {
-            return Ok(());
-        }
-        let target = fs::canonicalize(&self.path).or_else(|_| fs::read_link(&self.path));
-        let target = target.unwrap_or_else(|_| self.path.clone());
-        replace(&target, text)
-            .map_err(|error| CommandError::file(format!("write {}", self.path.display()), &error))
-    }
-}
-
-fn replace(path: &FilePath, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| FilePath::new("/"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let former = fs::metadata(path).ok();
-    let mode = former.as_ref().map_or(0o600, |former| former.permissions().mode() & 0o777);
-    // Written with the rights of root for somebody else, it is still theirs.
-    let owner = former.map_or_else(|| fs::metadata(folder), Ok)?;
-    let draft = path.with_extension(format!("rig.{}", std::process::id()));
-    let written = (|| {
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        if owner.uid() != file.metadata()?.uid() {
-            std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-        }
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    })();
-    if written.is_err() {
-        // The reason that is told is why it was not written; the draft may not even exist.
-        fs::remove_file(&draft).unwrap_or_default();
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,24 +299,5 @@ mod tests {
     fn names_that_the_configuration_has_are_left_to_it() {
         let names = own_names("Host prod \"other\"\n  User me\nhost=third\nMatch all\n");
         assert_eq!(names, ["prod", "other", "third"].map(str::to_owned).into());
-    }
-
-    #[test]
-    fn a_link_stays_a_link_and_a_new_file_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, link) = (dir.path().join("dotfiles"), dir.path().join("ssh/config"));
-        fs::create_dir(dir.path().join("ssh")).unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        for (before, text) in [("", "a\n"), ("a\n", "b\n")] {
-            let read = File::read(link.clone()).unwrap();
-            assert_eq!(read.text, before);
-            read.replace(text).unwrap();
-            assert_eq!(fs::read_to_string(&file).unwrap(), text);
-        }
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        let new = dir.path().join("new/config");
-        File::read(new.clone()).unwrap().replace("c\n").unwrap();
-        let mode = |path: &FilePath| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&new), mode(new.parent().unwrap())), (0o600, 0o700));
     }
 }

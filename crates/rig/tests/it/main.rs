@@ -10,6 +10,7 @@
 
 mod access;
 mod account;
+mod ai;
 mod api_keys;
 mod app_look;
 mod app_share;
