@@ -133,13 +133,17 @@ impl Journal {
     ) -> Result<Position, JournalError> {
         let line = Record::Begin { id, beginning: beginning.clone() }.line();
         let mut state = self.state();
+        // Before the call is in it: one that is refused is in no segment. Where there is no room for another
+        // file there may be some in this one.
+        if state.current.bytes() >= SEGMENT_BYTES
+            && let Err(error) = self.next_segment(&mut state)
+        {
+            tracing::warn!(%error, "the journal of calls goes on in a file that is full");
+        }
         let position = self.append(&mut state, &line)?;
-        let (number, bytes) = (state.current.number(), state.current.bytes());
+        let number = state.current.number();
         state.calls.insert(id, number);
         state.current.open_call();
-        if bytes >= SEGMENT_BYTES {
-            self.next_segment(&mut state)?;
-        }
         Ok(position)
     }
 
@@ -173,34 +177,37 @@ impl Journal {
         synced.wait_for(|bytes| *bytes >= position.0).await.ok();
     }
 
-    /// Brings what was written to disk, again and again; to be run once, until the process ends.
-    pub(crate) async fn keep_synced(self) {
+    /// Brings what was written to disk, again and again; to be run once, until the process ends. It ends
+    /// where the disk does not take it: what the kernel could not write once it may have let go of, so that
+    /// a later success says nothing. The process is to end then, and the next one reads what is there.
+    pub(crate) async fn keep_synced(self) -> JournalError {
+        let mut directory_has = 0;
         loop {
             self.shared.written.notified().await;
-            let (bytes, files) = {
+            let (bytes, newest, files) = {
                 let state = self.state();
                 let full = state.full.iter().filter(|segment| !segment.is_synced());
-                let files: Vec<_> =
-                    full.chain([&state.current]).filter_map(Segment::file).collect();
-                (state.bytes, files)
+                let files: io::Result<Vec<_>> =
+                    full.chain([&state.current]).map(Segment::file).collect();
+                (state.bytes, state.current.number(), files)
             };
+            let is_new = (newest != directory_has).then(|| self.shared.directory.clone());
             let syncing = tokio::task::spawn_blocking(move || {
-                files.iter().try_for_each(std::fs::File::sync_data)
+                files?.iter().try_for_each(std::fs::File::sync_data)?;
+                is_new.as_deref().map_or(Ok(()), segment::sync_directory)
             });
-            match syncing.await {
-                Ok(Ok(())) => {
-                    self.state().full.iter_mut().for_each(Segment::was_synced);
-                    self.shared.synced.send_replace(bytes);
-                }
-                Ok(Err(error)) => {
-                    // What the kernel could not write once it may have let go of: nothing that waits for
-                    // it is told that it is there.
-                    tracing::error!(%error, "the journal of calls cannot be brought to disk");
-                }
-                Err(ended) => {
-                    tracing::error!(%ended, "the journal of calls is not brought to disk")
-                }
+            if let Err(source) = syncing.await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
+            {
+                return JournalError::Write { path: self.shared.directory.clone(), source };
             }
+            directory_has = newest;
+            {
+                // Those that were full when it began: another may have become so meanwhile.
+                let mut state = self.state();
+                let full = state.full.iter_mut().filter(|segment| segment.number() < newest);
+                full.for_each(Segment::was_synced);
+            }
+            self.shared.synced.send_replace(bytes);
         }
     }
 
@@ -231,7 +238,10 @@ impl Journal {
         let number = state.current.number().saturating_add(1);
         let mut next = Segment::create(&self.shared.directory, number)?;
         let header = Record::Holder { holder: self.shared.holder.clone() }.line();
-        next.append(&header)?;
+        if let Err(error) = next.append(&header) {
+            next.delete();
+            return Err(error);
+        }
         state.bytes = state.bytes.saturating_add(u64::try_from(header.len()).unwrap_or(0));
         let full = std::mem::replace(&mut state.current, next);
         state.full.push(full);

@@ -72,6 +72,10 @@ impl<'a> Plan<'a> {
         let request = read(operation, body, caller.mode)?;
         let named = route.model.clone().or_else(|| request.model.clone());
         let (provider, model) = target(tables, caller, route, named.as_deref())?;
+        // Also where it is a default, or a prefix was taken off.
+        if operation.is_priced() {
+            check_name(&model)?;
+        }
         let is_gateway = route.spoken == Spoken::Gateway;
         let is_translated = is_gateway && provider.dialect != operation.dialect();
         let estimate = match caller.mode {
@@ -178,6 +182,16 @@ fn read(operation: Operation, body: &Bytes, mode: AiMode) -> Result<Request, Ref
     }
 }
 
+/// Whether a model may be called so.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
+    if (1..=MODEL_MAX_LEN).contains(&name.len()) && is_visible {
+        return Ok(());
+    }
+    let message = format!("model must be 1 to {MODEL_MAX_LEN} characters of visible ASCII");
+    Err(Refusal::invalid(message))
+}
+
 /// Which provider and model are meant.
 fn target<'a>(
     tables: &Tables<'a>,
@@ -185,13 +199,8 @@ fn target<'a>(
     route: &Route,
     named: Option<&str>,
 ) -> Result<(&'a Provider, String), Refusal> {
-    if let Some(name) = named
-        && (name.is_empty()
-            || name.len() > MODEL_MAX_LEN
-            || !name.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        let message = format!("model must be 1 to {MODEL_MAX_LEN} characters of visible ASCII");
-        return Err(Refusal::invalid(message));
+    if let Some(name) = named {
+        check_name(name)?;
     }
     match &route.spoken {
         Spoken::Native(name) => {

@@ -12,6 +12,8 @@
 mod account;
 mod post;
 
+pub(crate) use post::post;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -45,6 +47,10 @@ const WAITING_MAX: usize = 100_000;
 
 /// Time between two postings, in which calls gather: one transaction is for many.
 const GATHER: Duration = Duration::from_millis(10);
+
+/// How long it is believed that an account has not enough: callers without credits do not work the
+/// database.
+const SHORT_KEPT: Duration = Duration::from_millis(250);
 
 /// Time after a posting that failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -148,12 +154,17 @@ impl Purse {
                 return Ok(Hold { purse, account, amount, is_over: false });
             }
             let ledger = account.ledger().await;
-            // Who was first may have leased enough for all.
-            let Some(short) = account.short(amount) else { continue };
+            // Who was first may have leased enough for all, or have learned that there is not enough.
+            let Some(least) = account.needs(amount) else { continue };
+            if let Some(short) = account.is_short(amount) {
+                return Err(short.into());
+            }
             let ahead = amount.micro().saturating_mul(AHEAD).max(AHEAD_LEAST);
-            let most = Credits::from_micro(short.micro().saturating_add(ahead));
-            let range = (short, most.unwrap_or(Credits::MAX));
+            let most = Credits::from_micro(least.micro().saturating_add(ahead));
+            let range = (least, most.unwrap_or(Credits::MAX));
             let lease = self.shared.store.ledger();
+            // Whoever asks may go away before the answer, and the ledger hold it all the same.
+            account.asks(&ledger);
             match lease.lease(account.id(), self.shared.journal.holder(), range).await {
                 Ok(lease) => account.leased(&ledger, &lease),
                 Err(LedgerError::Exhausted(exhausted)) => {

@@ -32,7 +32,7 @@ use crate::{
     places::Places,
     provider::{self, ProviderConfig, ProviderError},
     proxy::Proxy,
-    purse::Purse,
+    purse::{self, Purse},
     subject::Subjects,
 };
 
@@ -165,17 +165,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     });
     let listener = Listener::bind(config.listen, &config.auth).await?;
     let ends = CancellationToken::new();
-    let syncing = task::spawn("ai.journal", journal.keep_synced());
+    let stop = shutdown.child_token();
+    let (syncing, ended) = (journal.keep_synced(), stop.clone());
+    let syncing = task::spawn("ai.journal", async move {
+        let error = syncing.await;
+        tracing::error!(%error, "the journal of calls cannot be brought to disk");
+        ended.cancel();
+        error
+    });
     let posting = task::spawn("ai.post", purse.clone().keep_posted(ends.clone()));
     let reloading = task::spawn("ai.prices", reload(proxy.clone(), config.prices));
     tracing::info!(%holder, "the AI proxy serves");
-    serve_multiplexed(listener, router(proxy), shutdown).await;
+    serve_multiplexed(listener, router(proxy), stop).await;
     ends.cancel();
     posting.await.ok();
     purse.close().await;
-    syncing.abort();
     reloading.abort();
     store.close().await;
+    if syncing.is_finished() {
+        return syncing.await.map_or(Ok(()), |error| Err(error.into()));
+    }
+    syncing.abort();
     Ok(())
 }
 
@@ -210,10 +220,10 @@ async fn metrics(State(proxy): State<Arc<Proxy>>) -> String {
 async fn recover(store: &Store, journal: &Journal) -> Result<(), RunError> {
     let left = read_all(journal.directory(), journal.first(), store.now())?;
     post(store, &left).await.map_err(RunError::Recover)?;
-    let ledger = store.ledger();
-    for holder in &left.holders {
-        ledger.recover(Stale::Of(holder), Outcome::Release).await.map_err(RunError::Recover)?;
-    }
+    // One proxy of a platform runs at a time, which the journal's lock sees to. So whatever others hold is
+    // of processes that are gone, also where their journal is: after a restore, or with a lost disk.
+    let others = Stale::NotOf(journal.holder());
+    store.ledger().recover(others, Outcome::Release).await.map_err(RunError::Recover)?;
     if !left.calls.is_empty() {
         tracing::warn!(
             calls = left.calls.len(),
@@ -232,7 +242,7 @@ async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
     for ((holder, account), calls) in by_account {
         for calls in calls.chunks(RECOVERED_AT_ONCE) {
             let posting = Posting { account, holder, calls, keep: Credits::MAX };
-            store.ledger().post(&posting).await?;
+            purse::post(store, &posting).await?;
         }
     }
     Ok(())

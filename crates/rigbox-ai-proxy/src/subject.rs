@@ -22,6 +22,7 @@ use http::{HeaderMap, StatusCode};
 use rigbox_store::{Store, ai_calls::SUBJECT_MAX_CHARS};
 use rigbox_types::{AccountId, Credits, Timestamp};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::{purse::Purse, refusal::Refusal};
 
@@ -156,9 +157,19 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 /// What calls under way hold for subjects, and whose turn it is to begin one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Subjects {
     held: Arc<Mutex<HashMap<(AccountId, String), Held>>>,
+    /// To ask the database what was used, which reads many rows: others need it, too.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        /// Of SQLite's four readers.
+        const TURNS: usize = 2;
+        Self { held: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -248,16 +259,17 @@ impl Subjects {
     ) -> Result<Used, Refusal> {
         let (account, subject) = &under_way.key;
         let since = before(now, limit.window);
-        // First those that are on their way to the database: in between they may be in both, and count
-        // twice for a moment, but never in neither.
-        let unposted = purse.unposted(*account, subject);
-        let spent = store.ai_calls().spent(*account, subject, since).await;
-        let spent = spent.map_err(|error| Refusal::internal("what a subject has used", &error))?;
-        let within: Vec<_> = unposted.iter().filter(|call| call.began_at > since).collect();
+        // In the order in which a call goes from one to the next: it may be in two of them for a moment and
+        // count twice, but it is never in none.
         let held = {
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.get(&under_way.key).copied().unwrap_or_default()
         };
+        let unposted = purse.unposted(*account, subject);
+        let _turn = self.turns.acquire().await;
+        let spent = store.ai_calls().spent(*account, subject, since).await;
+        let spent = spent.map_err(|error| Refusal::internal("what a subject has used", &error))?;
+        let within: Vec<_> = unposted.iter().filter(|call| call.began_at > since).collect();
         // Those before it, as far as they are still there.
         let before = under_way.before;
         let others = Held {

@@ -44,6 +44,9 @@ pub(crate) async fn run(control: Arc<Control>) {
         if let Err(error) = control.store.ledger().forget().await {
             tracing::warn!(%error, "released holds of credits were not forgotten");
         }
+        if let Err(error) = control.store.ai_calls().forget().await {
+            tracing::warn!(%error, "old calls of AI providers were not forgotten");
+        }
         if let Err(error) = control.store.feed().forget().await {
             tracing::warn!(%error, "old removals were not forgotten");
         }

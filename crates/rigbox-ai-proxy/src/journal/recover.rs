@@ -17,8 +17,6 @@ use super::{
 /// What is left of earlier processes.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    /// Who they were: what they held is to be given back.
-    pub(crate) holders: Vec<String>,
     /// Calls that are over or were interrupted, oldest first, each with whose holder it was.
     pub(crate) calls: Vec<(String, Call)>,
     files: Vec<Utf8PathBuf>,
@@ -48,15 +46,11 @@ pub(crate) fn read_all(
     for number in numbers.into_iter().filter(|number| *number < first) {
         let path = segment::path_of(directory, number);
         let bytes = fs::read(&path).map_err(failed(&path))?;
-        let mut holder = String::new();
+        // Where that line is damaged.
+        let mut holder = "unknown".to_owned();
         for record in records(&path, &bytes) {
             match record {
-                Record::Holder { holder: name } => {
-                    if !left.holders.contains(&name) {
-                        left.holders.push(name.clone());
-                    }
-                    holder = name;
-                }
+                Record::Holder { holder: name } => holder = name,
                 Record::Begin { id, beginning } => {
                     open.insert(id, (holder.clone(), beginning));
                 }

@@ -61,8 +61,8 @@ impl Segment {
     }
 
     /// The same file, to be synced beside who writes it.
-    pub(super) fn file(&self) -> Option<File> {
-        self.file.try_clone().ok()
+    pub(super) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     pub(super) fn is_synced(&self) -> bool {

@@ -45,6 +45,10 @@ struct State {
     last: Instant,
     /// What a call has held lately: what is leased ahead goes by it.
     usual: i64,
+    /// Whether the ledger may hold more than `leased`, because its answer was not heard.
+    is_unsure: bool,
+    /// What was missing lately, and when.
+    short: Option<(Short, Instant)>,
 }
 
 /// What is to be posted.
@@ -65,6 +69,8 @@ impl Account {
             ended: Vec::new(),
             last: Instant::now(),
             usual: 0,
+            is_unsure: false,
+            short: None,
         };
         Self { id, state: Mutex::new(state), turn: tokio::sync::Mutex::default() }
     }
@@ -93,12 +99,30 @@ impl Account {
         self.state().under_way += 1;
     }
 
-    /// How much more must be leased for `amount`; none where it is there.
-    pub(super) fn short(&self, amount: Credits) -> Option<Credits> {
+    /// How much must be leased in all for `amount` to be there too; none where it is.
+    pub(super) fn needs(&self, amount: Credits) -> Option<Credits> {
         let state = self.state();
-        let short = amount.micro() - state.free();
-        let is_short = !state.unlimited && short > 0;
-        is_short.then(|| Credits::from_micro(short).unwrap_or(Credits::MAX))
+        let is_short = !state.unlimited && state.free() < amount.micro();
+        let all = state.held.saturating_add(state.owed).saturating_add(amount.micro());
+        is_short.then(|| Credits::from_micro(all).unwrap_or(Credits::MAX))
+    }
+
+    /// What was missing a moment ago, where it is still missing for `amount`.
+    pub(super) fn is_short(&self, amount: Credits) -> Option<Short> {
+        let state = self.state();
+        let (short, at) = state.short.as_ref()?;
+        let is_new = at.elapsed() < super::SHORT_KEPT;
+        (is_new && short.fits() < amount).then_some(Short { needed: amount, ..*short })
+    }
+
+    /// The ledger is about to be asked.
+    pub(super) fn asks(&self, _turn: &Turn<'_>) {
+        self.state().is_unsure = true;
+    }
+
+    /// Its turn to ask the ledger, where nobody else has it.
+    pub(super) fn ledger_now(&self) -> Option<Turn<'_>> {
+        self.turn.try_lock().ok().map(Turn)
     }
 
     /// Waits for the turn to ask the ledger.
@@ -110,25 +134,29 @@ impl Account {
         let mut state = self.state();
         state.leased = lease.amount.micro();
         state.unlimited = lease.balance.unlimited;
+        (state.is_unsure, state.short) = (false, None);
     }
 
     /// What the account has, as its owner should know it: what is over counts as spent, and held is what
     /// calls under way hold, not what is leased ahead of them.
     pub(super) fn exhausted(&self, short: &Exhausted, needed: Credits) -> Short {
-        let state = self.state();
+        let mut state = self.state();
         let amount = |micro: i64| Credits::from_micro(micro).unwrap_or(Credits::ZERO);
-        let others = short.held.micro() - state.leased;
-        Short {
+        let short = Short {
             balance: amount(short.balance.micro() - state.owed),
-            held: amount(others + state.held),
+            held: amount(short.held.micro() + state.held),
             needed,
-        }
+        };
+        state.is_unsure = false;
+        state.short = Some((short, Instant::now()));
+        short
     }
 
     /// A call that held `amount` is over.
     pub(super) fn ended(&self, amount: Credits, id: CallId, call: Call) {
         let mut state = self.state();
         state.held -= amount.micro();
+        state.short = None;
         state.owed += call.charge.micro();
         state.under_way = state.under_way.saturating_sub(1);
         state.ended.push((id, call));
@@ -139,6 +167,7 @@ impl Account {
     pub(super) fn released(&self, amount: Credits) {
         let mut state = self.state();
         state.held -= amount.micro();
+        state.short = None;
         state.under_way = state.under_way.saturating_sub(1);
         state.last = Instant::now();
     }
@@ -157,7 +186,8 @@ impl Account {
     pub(super) fn batch(&self, most: usize, idle: Duration) -> Option<Batch> {
         let mut state = self.state();
         let is_idle = state.under_way == 0 && state.last.elapsed() >= idle;
-        let gives_back = is_idle && state.ended.is_empty() && state.leased > 0;
+        let has_more = state.leased > 0 || state.is_unsure;
+        let gives_back = is_idle && state.ended.is_empty() && has_more;
         if state.ended.is_empty() && !gives_back {
             return None;
         }
@@ -174,6 +204,7 @@ impl Account {
         // What will be given back cannot be taken meanwhile.
         let after = (state.leased - part_cost).max(0).min(keep);
         state.leased = after + part_cost;
+        state.is_unsure = true;
         Some(Batch { ids, calls, keep: Credits::from_micro(after).unwrap_or(Credits::MAX) })
     }
 
@@ -195,6 +226,7 @@ impl Account {
         state.under_way == 0
             && state.ended.is_empty()
             && state.leased == 0
+            && !state.is_unsure
             && state.last.elapsed() >= idle
     }
 

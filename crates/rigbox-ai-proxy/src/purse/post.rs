@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rigbox_store::ledger::Posting;
+use rigbox_store::{
+    Store,
+    ai_calls::Call,
+    ledger::{Lease, LedgerError, Posting},
+};
 
 use super::{Account, Purse};
 
@@ -27,7 +31,11 @@ impl Purse {
     async fn post(&self, account: &Account, idle: Duration) -> bool {
         let shared = &self.shared;
         loop {
-            let turn = account.ledger().await;
+            // Who holds the turn asks for more; the others are not to wait for it.
+            let Some(turn) = account.ledger_now() else {
+                shared.ended.notify_one();
+                return true;
+            };
             let Some(batch) = account.batch(BATCH, idle) else { return true };
             let posting = Posting {
                 account: account.id(),
@@ -35,7 +43,7 @@ impl Purse {
                 calls: &batch.calls,
                 keep: batch.keep,
             };
-            match shared.store.ledger().post(&posting).await {
+            match post(&shared.store, &posting).await {
                 Ok(lease) => {
                     account.posted(&turn, &batch, &lease);
                     shared.journal.posted(batch.ids);
@@ -47,4 +55,34 @@ impl Purse {
             }
         }
     }
+}
+
+/// Posts calls. One that the ledger can never take, whatever made it so, is put aside with an error, and
+/// keeps no other one waiting.
+///
+/// # Errors
+/// Where the database does not take anything.
+pub(crate) async fn post(store: &Store, posting: &Posting<'_>) -> Result<Lease, LedgerError> {
+    match store.ledger().post(posting).await {
+        Err(LedgerError::Store(error)) => Err(LedgerError::Store(error)),
+        Ok(lease) => Ok(lease),
+        Err(error) => match posting.calls {
+            [] => Err(error),
+            [call] => {
+                set_aside(call, &error);
+                store.ledger().post(&Posting { calls: &[], ..*posting }).await
+            }
+            calls => {
+                let (first, second) = calls.split_at(calls.len() / 2);
+                // What the second half still needs is not given back with the first.
+                let all = Posting { calls: first, keep: rigbox_types::Credits::MAX, ..*posting };
+                Box::pin(post(store, &all)).await?;
+                Box::pin(post(store, &Posting { calls: second, ..*posting })).await
+            }
+        },
+    }
+}
+
+fn set_aside(call: &Call, error: &LedgerError) {
+    tracing::error!(%error, ?call, "a call can never be written down: its charge is not in the ledger");
 }

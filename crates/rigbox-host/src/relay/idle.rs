@@ -64,11 +64,14 @@ pub(super) struct Idle {
     limit: Duration,
     end: Pin<Box<Sleep>>,
     waiting: Arc<Waiting>,
+    /// Until when the peer must take something of what is written to it: that it does not is nobody's
+    /// doing but its own.
+    taken: Option<Pin<Box<Sleep>>>,
 }
 
 impl Idle {
     pub(super) fn new(stream: TcpStream, limit: Duration, waiting: Arc<Waiting>) -> Self {
-        Self { stream, limit, end: Box::pin(sleep(limit)), waiting }
+        Self { stream, limit, end: Box::pin(sleep(limit)), waiting, taken: None }
     }
 
     /// The outcome of the stream, or the end of its time.
@@ -114,7 +117,15 @@ impl AsyncWrite for Idle {
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
         let moved = Pin::new(&mut self.stream).poll_write(context, from);
-        self.within(context, moved)
+        if moved.is_ready() {
+            self.taken = None;
+            self.begin_again();
+            return moved;
+        }
+        let limit = self.limit;
+        let taken = self.taken.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(taken.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
