@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use memchr::memmem;
 use rigbox_ai::{
+    prices::ProviderName,
     route::{Operation, headers},
     translate::{self, Answering},
     usage::{Dialect, Framing},
@@ -21,7 +22,7 @@ use rigbox_types::{Credits, Timestamp, api::ai::AiMode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{plan::Plan, provider::Provider, proxy::Proxy, refusal::Refusal, settling::Settling};
+use crate::{places::Share, plan::Plan, provider::Provider, refusal::Refusal, settling::Settling};
 
 /// Longest error of a provider that is passed on.
 const ERROR_MAX_BYTES: usize = 64 * 1024;
@@ -38,6 +39,7 @@ pub(crate) struct Seen {
     pub(crate) key: SecretString,
     pub(crate) mode: AiMode,
     pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) share: Share,
     /// Where the provider speaks otherwise than the caller.
     pub(crate) answering: Option<Answering>,
     pub(crate) stamp: Stamp,
@@ -58,7 +60,6 @@ impl Stamp {
 
 /// The answer to a caller.
 pub(crate) async fn answer(
-    proxy: &Proxy,
     plan: &Plan<'_>,
     call: Option<Settling>,
     seen: Seen,
@@ -77,7 +78,7 @@ pub(crate) async fn answer(
     if is_stream(plan.operation, framing(seen.response.headers())) {
         return Ok(stream::answer(plan, call, seen).await);
     }
-    whole::answer(proxy, plan, call, seen).await
+    whole::answer(plan, call, seen).await
 }
 
 fn framing(headers: &HeaderMap) -> Framing {
@@ -127,6 +128,10 @@ async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusa
         // The status says enough.
         Ok(Err(_)) | Err(_) => Bytes::new(),
     };
+    let is_about_account = status == StatusCode::TOO_MANY_REQUESTS || names_account(&body);
+    if seen.mode == AiMode::Managed && is_about_account {
+        return Err(of_account(name, status, headers.get(header::RETRY_AFTER)));
+    }
     let body = without(&body, &seen.key);
     let (status, body) = match &seen.answering {
         None => (status, body),
@@ -139,6 +144,29 @@ async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusa
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     Ok(answer)
+}
+
+/// Whether a provider speaks of the bill of whoever has the key.
+fn names_account(body: &[u8]) -> bool {
+    let words: [&[u8]; 4] = [b"credit balance", b"insufficient_quota", b"billing", b"organization"];
+    words.iter().any(|word| memmem::find(body, word).is_some())
+}
+
+/// What a provider says of the platform's account is the operator's; that it says something is the caller's.
+fn of_account(name: &ProviderName, status: StatusCode, wait: Option<&HeaderValue>) -> Refusal {
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        tracing::error!(provider = %name, %status, "a provider speaks of the platform's account");
+        let message =
+            format!("{name} does not serve the platform at the moment; tell its operator");
+        return Refusal::new(StatusCode::BAD_GATEWAY, "provider_refused", message);
+    }
+    let message = format!("{name} has too many calls of this platform; try again");
+    let refusal = Refusal::new(status, "provider_rate_limited", message);
+    let seconds = wait.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    match seconds {
+        Some(seconds) => refusal.after(std::time::Duration::from_secs(seconds)),
+        None => refusal,
+    }
 }
 
 /// A text without a key that a provider may repeat.

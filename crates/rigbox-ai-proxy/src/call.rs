@@ -21,7 +21,7 @@ use rigbox_ai::{
     usage::Dialect,
 };
 use rigbox_store::ai::AiCaller;
-use rigbox_types::Credits;
+use rigbox_types::{AccountId, Credits};
 use secrecy::SecretString;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
@@ -31,7 +31,7 @@ use crate::{
     journal::{Beginning, CallId, request_id},
     models,
     plan::{Plan, Tables},
-    provider::Provider,
+    provider::{Admitted, Provider, Verdict},
     proxy::Proxy,
     purse::{Hold, HoldError},
     refusal::{Refusal, Shape, unpaid},
@@ -92,7 +92,8 @@ impl Proxy {
         if route.spoken == Spoken::Gateway && route.operation == Operation::ModelList {
             return Ok(models::list(self, &caller));
         }
-        let (body, memory) = self.places.read(body).await?;
+        let share = self.places.share(caller.account);
+        let (body, memory) = share.read(body).await?;
         let prices = self.prices.load_full();
         let tables = Tables {
             providers: &self.providers,
@@ -102,24 +103,17 @@ impl Proxy {
         };
         let mut plan = Plan::make(&tables, &caller, &route, &body)?;
         let key = caller::key(&caller, &self.vault, plan.provider)?;
-        self.check_breaker(plan.provider)?;
         let mut call = self.begin(id, (&caller, &head), &mut plan).await?;
         let (outgoing, answering) = outgoing(&plan, &route, (&head, &body), &key)?;
         drop(body);
-        let response = self.send(&plan, &mut call, &outgoing).await?;
+        // Last of all, so that whoever is let through to see does ask the provider.
+        let admitted = admit(plan.provider, caller.account)?;
+        let response = self.send((&plan, admitted), &mut call, &outgoing).await?;
         drop((outgoing, memory));
         let stamp = Stamp { id: request_id(id), created: self.store.now() };
-        let seen = answer::Seen { response, key, mode: caller.mode, place, answering, stamp };
-        answer::answer(self, &plan, call, seen).await
-    }
-
-    fn check_breaker(&self, provider: &Provider) -> Result<(), Refusal> {
-        provider.breaker.admit().map_err(|broken| {
-            let name = &provider.name;
-            let message = format!("{name} has failed several times in a row; try again");
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", message)
-                .after(broken.retry_after)
-        })
+        let mode = caller.mode;
+        let seen = answer::Seen { response, key, mode, place, share, answering, stamp };
+        answer::answer(&plan, call, seen).await
     }
 
     /// Holds what a call may cost and writes down that it begins; nothing for one that no provider charges
@@ -201,7 +195,7 @@ impl Proxy {
     /// provider, also one that is no success.
     async fn send(
         &self,
-        plan: &Plan<'_>,
+        (plan, admitted): (&Plan<'_>, Admitted),
         call: &mut Option<Settling>,
         outgoing: &Outgoing,
     ) -> Result<Response<Incoming>, Refusal> {
@@ -213,7 +207,7 @@ impl Proxy {
             }
             let sent = timeout(HEAD_TIMEOUT, provider.send(outgoing.request())).await;
             let attempt = attempt(&sent);
-            self.note(provider, attempt);
+            let verdict = self.note(provider, attempt);
             let asked = match &sent {
                 Ok(Ok(response)) => retry_after(response.headers()),
                 Ok(Err(_)) | Err(_) => None,
@@ -228,6 +222,7 @@ impl Proxy {
                 number += 1;
                 continue;
             }
+            admitted.is(verdict);
             if let Some(call) = call {
                 if let Ok(Ok(response)) = &sent {
                     call.answered(response.status().as_u16());
@@ -243,7 +238,7 @@ impl Proxy {
     }
 
     /// What an attempt says of the provider.
-    fn note(&self, provider: &Provider, attempt: Attempt) {
+    fn note(&self, provider: &Provider, attempt: Attempt) -> Verdict {
         let what = match attempt {
             Attempt::NotSent => "connect",
             Attempt::Silent => "silent",
@@ -251,16 +246,24 @@ impl Proxy {
             Attempt::Refused(500..) => "server_error",
             Attempt::Refused(401 | 403) => "key_refused",
             Attempt::Refused(_) => "refused",
-            Attempt::Answered => return provider.breaker.works(),
+            Attempt::Answered => return Verdict::Works,
         };
         self.metrics.failed(provider.name.as_str(), what);
         match attempt {
-            Attempt::NotSent | Attempt::Silent | Attempt::Refused(500..) => {
-                provider.breaker.failed();
-            }
-            Attempt::Refused(_) | Attempt::Answered => provider.breaker.works(),
+            Attempt::NotSent => Verdict::Unreachable,
+            Attempt::Silent | Attempt::Refused(500..) => Verdict::Failed,
+            Attempt::Refused(_) | Attempt::Answered => Verdict::Works,
         }
     }
+}
+
+/// Lets a call through to a provider that works.
+fn admit(provider: &Provider, account: AccountId) -> Result<Admitted, Refusal> {
+    provider.breaker.admit(account).map_err(|broken| {
+        let message = format!("{} has failed several times in a row; try again", provider.name);
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", message)
+            .after(broken.retry_after)
+    })
 }
 
 impl Outgoing {

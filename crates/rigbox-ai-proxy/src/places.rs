@@ -1,13 +1,20 @@
-//! How much is worked on at once: calls, and the bytes of bodies that are in memory.
-//! Invariant: what is not there is waited for only for a moment, and then refused.
+//! How much is worked on at once: calls, and the bytes of bodies that are in memory, of all accounts and
+//! of each.
+//! Invariants: no account has more than its share, so that none keeps others waiting; what is not there is
+//! waited for only for a moment, and then refused; memory counts until its body is gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use rigbox_ai::estimate::BODY_MAX_BYTES;
+use rigbox_types::AccountId;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -19,12 +26,15 @@ use crate::refusal::Refusal;
 const CALLS_MAX: usize = 8_192;
 
 /// Most of all bodies in memory.
-const MEMORY_MAX_BYTES: usize = 512 * 1024 * 1024;
+const MEMORY_MAX_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Most of one account's: three of the largest requests.
+const SHARE_MAX_BYTES: usize = 96 * 1024 * 1024;
 
 /// In which steps memory is counted.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// How long one waits for memory.
+/// How long one waits for memory that others have.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a body may take in all. The relay cuts what is slow before.
@@ -35,16 +45,27 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) struct Places {
     calls: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    shares: Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>,
+}
+
+/// What one account may have in memory.
+#[derive(Clone)]
+pub(crate) struct Share {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
 }
 
 /// Memory that is in use until it is dropped.
 #[derive(Default)]
-pub(crate) struct Memory(Vec<OwnedSemaphorePermit>);
+pub(crate) struct Memory(Vec<[OwnedSemaphorePermit; 2]>);
 
 impl Places {
     pub(crate) fn new() -> Self {
-        let steps = MEMORY_MAX_BYTES / STEP_BYTES;
-        Self { calls: Arc::new(Semaphore::new(CALLS_MAX)), memory: Arc::new(Semaphore::new(steps)) }
+        Self {
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            memory: Arc::new(Semaphore::new(MEMORY_MAX_BYTES / STEP_BYTES)),
+            shares: Arc::default(),
+        }
     }
 
     /// A place for a call.
@@ -60,12 +81,34 @@ impl Places {
         CALLS_MAX.saturating_sub(self.calls.available_permits())
     }
 
+    /// An account's share of the memory.
+    pub(crate) fn share(&self, account: AccountId) -> Share {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shares.get(&account).and_then(Weak::upgrade);
+        let own = known.unwrap_or_else(|| {
+            // Those that nobody has any more, whenever there is a new one.
+            shares.retain(|_, share| share.strong_count() > 0);
+            let own = Arc::new(Semaphore::new(SHARE_MAX_BYTES / STEP_BYTES));
+            shares.insert(account, Arc::downgrade(&own));
+            own
+        });
+        Share { own, all: self.memory.clone() }
+    }
+}
+
+impl Share {
     /// Counts memory for a body that has grown to `bytes`.
     pub(crate) async fn grow(&self, memory: &mut Memory, bytes: usize) -> Result<(), Refusal> {
         while memory.0.len().saturating_mul(STEP_BYTES) < bytes {
-            let step = timeout(PATIENCE, Arc::clone(&self.memory).acquire_owned()).await;
+            // One's own calls are one's own to space.
+            let own = Arc::clone(&self.own).try_acquire_owned().map_err(|_| {
+                let message =
+                    "the calls of this account have too much in memory at once; try again";
+                Refusal::unavailable(message)
+            })?;
             let full = || Refusal::unavailable("the AI proxy has too much in memory; try again");
-            memory.0.push(step.map_err(|_| full())?.map_err(|_| full())?);
+            let all = timeout(PATIENCE, Arc::clone(&self.all).acquire_owned()).await;
+            memory.0.push([own, all.map_err(|_| full())?.map_err(|_| full())?]);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use rigbox_ai::{prices::ProviderName, route::headers::Scheme, usage::Dialect};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::breaker::{Admitted, Verdict};
 use self::{breaker::Breaker, connect::Connector};
 
 /// Connections to one provider that are kept for the next call.
@@ -199,7 +200,7 @@ impl Provider {
             dialect: speaks.dialect(),
             scheme: scheme.scheme(),
             key: key.clone(),
-            breaker: Breaker::new(),
+            breaker: Breaker::default(),
             base,
             prefix,
             pool,

@@ -47,13 +47,37 @@ pub(super) async fn answer(plan: &Plan<'_>, call: Option<Settling>, seen: Seen) 
         call.on_disk().await;
     }
     let change = Change::of(plan, &seen);
+    let meter = Meter::new(dialect(plan), framing(seen.response.headers()));
+    let cost = tells_cost(plan).then(CostStream::new);
+    pass(call, seen, (meter, Bytes::new()), (change, cost))
+}
+
+/// An answer of which a part has come that was to be passed on as a whole.
+pub(super) async fn go_on(
+    call: Option<Settling>,
+    seen: Seen,
+    so_far: (Meter, Bytes),
+) -> Response<Body> {
+    if let Some(call) = &call {
+        call.on_disk().await;
+    }
+    pass(call, seen, so_far, (Change::None, None))
+}
+
+fn pass(
+    call: Option<Settling>,
+    seen: Seen,
+    (meter, first): (Meter, Bytes),
+    (change, cost): (Change, Option<CostStream>),
+) -> Response<Body> {
     let (head, body) = seen.response.into_parts();
     let end = Instant::now() + LIFE;
     let passing = Passing {
+        first,
         provider: body,
-        meter: Some(Meter::new(dialect(plan), framing(&head.headers))),
+        meter: Some(meter),
         change,
-        cost: tells_cost(plan).then(CostStream::new),
+        cost,
         call,
         timer: Box::pin(sleep_until((Instant::now() + IDLE).min(end))),
         end,
@@ -122,6 +146,8 @@ fn tells_cost(plan: &Plan<'_>) -> bool {
 /// A stream on its way. Dropped before its end, its caller has gone: the provider is let go, and what was
 /// seen is settled.
 struct Passing {
+    /// What was read of it already, and changed.
+    first: Bytes,
     provider: Incoming,
     meter: Option<Meter>,
     change: Change,
@@ -189,6 +215,9 @@ impl HttpBody for Passing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+        }
         loop {
             if this.is_over {
                 return Poll::Ready(None);

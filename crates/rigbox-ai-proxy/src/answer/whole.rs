@@ -1,10 +1,16 @@
 //! Answers that come as a whole: what they have cost is in their head.
-//! Invariant: one that is too long to be held passes as a stream, without its cost.
+//! Invariants: its memory counts until the last byte of an answer is passed on; one that there is no room
+//! for passes as a stream, without its cost.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axum::body::Body;
-use bytes::BytesMut;
-use futures_util::StreamExt as _;
+use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use rigbox_ai::{
     route::headers,
@@ -12,10 +18,13 @@ use rigbox_ai::{
     usage::{Framing, Meter},
 };
 use rigbox_types::{Credits, api::ai::AiMode};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
-use super::{Seen, dialect, tell_cost};
-use crate::{places::Memory, plan::Plan, proxy::Proxy, refusal::Refusal, settling::Settling};
+use super::{Seen, dialect, stream, tell_cost};
+use crate::{places::Memory, plan::Plan, refusal::Refusal, settling::Settling};
 
 /// Longest answer: some large images.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -24,43 +33,43 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
 
 pub(super) async fn answer(
-    proxy: &Proxy,
     plan: &Plan<'_>,
     mut call: Option<Settling>,
-    seen: Seen,
+    mut seen: Seen,
 ) -> Result<Response<Body>, Refusal> {
-    let (head, body) = seen.response.into_parts();
     let mut meter = Meter::new(dialect(plan), Framing::Json);
     let (mut memory, mut all) = (Memory::default(), BytesMut::new());
-    let mut pieces = body.into_data_stream();
     let deadline = Instant::now() + PATIENCE;
-    let read = loop {
-        let piece = match timeout_at(deadline, pieces.next()).await {
-            Ok(Some(Ok(piece))) => piece,
-            Ok(None) => break Ok(()),
-            Ok(Some(Err(_))) | Err(_) => break Err("broke off in the middle of its answer"),
+    let is_whole = loop {
+        let frame = match timeout_at(deadline, seen.response.body_mut().frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break true,
+            Ok(Some(Err(_))) | Err(_) => break false,
         };
+        // Trailers are the provider's own.
+        let Ok(piece) = frame.into_data() else { continue };
         meter.feed(&piece);
-        let bytes = all.len().saturating_add(piece.len());
-        if bytes > ANSWER_MAX_BYTES {
-            break Err("answered with more than can be passed on");
-        }
-        if let Err(refusal) = proxy.places.grow(&mut memory, bytes).await {
-            settle(&mut call, meter);
-            return Err(refusal);
-        }
         all.extend_from_slice(&piece);
+        let has_room =
+            all.len() <= ANSWER_MAX_BYTES && seen.share.grow(&mut memory, all.len()).await.is_ok();
+        match (has_room, &seen.answering) {
+            (true, _) => {}
+            (false, None) => {
+                return Ok(stream::go_on(call, seen, (meter, all.freeze())).await);
+            }
+            (false, Some(_)) => break false,
+        }
     };
     let cost = settle(&mut call, meter);
-    if let Err(what) = read {
-        let message = format!("{} {what}", plan.provider.name);
+    if !is_whole {
+        let message = format!("{} broke off, or answered with too much", plan.provider.name);
         return Err(Refusal::new(StatusCode::BAD_GATEWAY, "provider_cut", message));
     }
     if let Some(call) = &call {
         call.on_disk().await;
     }
-    let mut body = Vec::from(all);
-    let mut status = head.status;
+    let head = seen.response.into_parts().0;
+    let (mut body, mut status) = (Vec::from(all), head.status);
     if let Some(answering) = &seen.answering {
         let said = answering.whole(status.as_u16(), &body, seen.stamp.get());
         status = StatusCode::from_u16(said.status).unwrap_or(status);
@@ -70,7 +79,8 @@ pub(super) async fn answer(
     if let Some(cost) = cost.filter(|_| plan.is_gateway) {
         body = in_body(body, cost);
     }
-    let mut answer = Response::new(Body::from(body));
+    let body = Held { bytes: body.into(), _memory: memory, _place: seen.place };
+    let mut answer = Response::new(Body::new(body));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers::downstream(&head.headers);
     answer.headers_mut().remove(http::header::CONTENT_LENGTH);
@@ -84,4 +94,35 @@ pub(super) async fn answer(
 fn settle(call: &mut Option<Settling>, meter: Meter) -> Option<Credits> {
     let report = meter.finish();
     Some(call.as_mut()?.settle(&report)?.credits)
+}
+
+/// A body that counts as memory, and whose call as one under way, until it was passed on.
+struct Held {
+    bytes: Bytes,
+    _memory: Memory,
+    _place: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        /// As much as a stream holds: the rest stays here, where it counts.
+        const PIECE_BYTES: usize = 64 * 1024;
+        let count = self.bytes.len().min(PIECE_BYTES);
+        let piece = self.bytes.split_to(count);
+        Poll::Ready((count > 0).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))
+    }
 }

@@ -1,16 +1,27 @@
 //! Whether a provider works: where many calls in a row have failed, further ones are refused at once for a
 //! while, and then one is let through to see.
-//! Invariant: what a caller did wrong, and what a provider refuses because it is too much, is no failure.
+//!
+//! An account whose own calls fail is refused by itself, whatever makes them fail. All are refused where
+//! the provider cannot be reached, or fails for several accounts: nobody closes it for others.
+//!
+//! Invariants: what a caller did wrong, and what a provider refuses because it is too much, is no failure;
+//! a call counts once, however often it was sent; a call that is let through to see and then is not made
+//! leaves that to another one.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use rigbox_types::AccountId;
 use tokio::time::Instant;
 
 /// Failures in a row after which calls are refused.
 const FAILURES: u32 = 5;
+
+/// Accounts that must have failed before all are refused.
+const ACCOUNTS: usize = 3;
 
 /// How long they are refused first; each time that the call after it fails twice as long.
 const FIRST: Duration = Duration::from_secs(5);
@@ -18,20 +29,29 @@ const FIRST: Duration = Duration::from_secs(5);
 /// How long at most.
 const MOST: Duration = Duration::from_secs(60);
 
-/// How long the call that is let through may take until another one is.
-const TRIAL: Duration = Duration::from_secs(30);
+/// Accounts whose failures are remembered; those of more are not.
+const REMEMBERED_MAX: usize = 10_000;
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Breaker {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    all: Circuit,
+    failed: BTreeSet<AccountId>,
+    own: HashMap<AccountId, Circuit>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Circuit {
     failures: u32,
     refused_until: Option<Instant>,
     pause: Duration,
+    /// Whether a call is under way that sees whether it works again.
+    is_tried: bool,
 }
 
 /// A provider that does not work at the moment.
@@ -41,43 +61,99 @@ pub(crate) struct Broken {
     pub(crate) retry_after: Duration,
 }
 
+/// How a call went that was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The provider has answered.
+    Works,
+    /// It has not, or said that it is in trouble.
+    Failed,
+    /// It cannot be reached, whoever asks.
+    Unreachable,
+}
+
+/// A call that was let through.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    breaker: Breaker,
+    account: AccountId,
+    /// Whether it sees for all, and for its own account, whether the provider works again.
+    tries: (bool, bool),
+}
+
 impl Breaker {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::default() }
+    /// Lets a call through, or says when to ask again.
+    pub(crate) fn admit(&self, account: AccountId) -> Result<Admitted, Broken> {
+        let mut state = self.state();
+        let now = Instant::now();
+        let own = state.own.get(&account).copied().unwrap_or_default();
+        let tries = (state.all.admits(now)?, own.admits(now)?);
+        state.all.is_tried |= tries.0;
+        if let Some(known) = state.own.get_mut(&account) {
+            known.is_tried |= tries.1;
+        }
+        Ok(Admitted { breaker: self.clone(), account, tries })
     }
 
-    /// Whether a call may be made.
-    pub(crate) fn admit(&self) -> Result<(), Broken> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(until) = state.refused_until else { return Ok(()) };
+    /// Whether all calls are refused at the moment.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().all.refused_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admitted {
+    /// The call is over.
+    pub(crate) fn is(self, verdict: Verdict) {
+        let account = self.account;
+        let mut state = self.breaker.state();
+        if verdict == Verdict::Works {
+            (state.all, state.failed) = (Circuit::default(), BTreeSet::new());
+            state.own.remove(&account);
+            return;
+        }
         let now = Instant::now();
+        if state.failed.len() < ACCOUNTS {
+            state.failed.insert(account);
+        }
+        let is_for_all = verdict == Verdict::Unreachable || state.failed.len() >= ACCOUNTS;
+        state.all.fails(now, is_for_all);
+        if state.own.len() < REMEMBERED_MAX || state.own.contains_key(&account) {
+            state.own.entry(account).or_default().fails(now, true);
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.breaker.state();
+        state.all.is_tried &= !self.tries.0;
+        if let Some(known) = state.own.get_mut(&self.account) {
+            known.is_tried &= !self.tries.1;
+        }
+    }
+}
+
+impl Circuit {
+    /// Whether a call that comes now is the one that sees whether it works again.
+    fn admits(&self, now: Instant) -> Result<bool, Broken> {
+        let Some(until) = self.refused_until else { return Ok(false) };
         if now < until {
             return Err(Broken { retry_after: until - now });
         }
-        // This one sees whether it works again; others wait for what it finds.
-        state.refused_until = Some(now + TRIAL);
-        Ok(())
+        // Others wait for what it finds.
+        if self.is_tried { Err(Broken { retry_after: FIRST }) } else { Ok(true) }
     }
 
-    /// The provider has answered.
-    pub(crate) fn works(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
-    }
-
-    /// It did not, or said that it is in trouble.
-    pub(crate) fn failed(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES {
-            state.pause = (state.pause * 2).clamp(FIRST, MOST);
-            state.refused_until = Some(Instant::now() + state.pause);
+    fn fails(&mut self, now: Instant, opens: bool) {
+        self.failures = self.failures.saturating_add(1);
+        if opens && self.failures >= FAILURES {
+            self.pause = (self.pause * 2).clamp(FIRST, MOST);
+            self.refused_until = Some(now + self.pause);
         }
-    }
-
-    /// Whether calls are refused at the moment.
-    pub(crate) fn is_open(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.refused_until.is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -87,26 +163,59 @@ mod tests {
 
     use super::*;
 
+    fn account(n: u8) -> AccountId {
+        AccountId::from_random([n; 16])
+    }
+
+    fn fail(breaker: &Breaker, n: u8) {
+        breaker.admit(account(n)).unwrap().is(Verdict::Failed);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn after_failures_in_a_row_one_call_at_a_time_sees_whether_it_works_again() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::default();
         for _ in 1..FAILURES {
-            breaker.failed();
+            fail(&breaker, 1);
         }
-        breaker.works();
+        breaker.admit(account(1)).unwrap().is(Verdict::Works);
         for _ in 0..FAILURES {
-            assert_eq!(breaker.admit(), Ok(()));
-            breaker.failed();
+            fail(&breaker, 1);
         }
-        assert_eq!(breaker.admit(), Err(Broken { retry_after: FIRST }));
+        let refused = breaker.admit(account(1)).unwrap_err();
+        assert_eq!(refused, Broken { retry_after: FIRST });
         advance(FIRST).await;
-        assert_eq!(breaker.admit(), Ok(()));
-        assert!(breaker.admit().is_err());
-        breaker.failed();
-        assert_eq!(breaker.admit(), Err(Broken { retry_after: FIRST * 2 }));
+        // One that is let through and not made leaves it to the next.
+        drop(breaker.admit(account(1)).unwrap());
+        let trial = breaker.admit(account(1)).unwrap();
+        assert!(breaker.admit(account(1)).is_err());
+        trial.is(Verdict::Failed);
+        let refused = breaker.admit(account(1)).unwrap_err();
+        assert_eq!(refused, Broken { retry_after: FIRST * 2 });
         advance(FIRST * 2).await;
-        assert_eq!(breaker.admit(), Ok(()));
-        breaker.works();
-        assert_eq!((breaker.admit(), breaker.admit()), (Ok(()), Ok(())));
+        breaker.admit(account(1)).unwrap().is(Verdict::Works);
+        let (one, another) = (breaker.admit(account(1)), breaker.admit(account(1)));
+        assert!(one.is_ok() && another.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_closes_a_provider_for_others_and_several_do() {
+        let breaker = Breaker::default();
+        for _ in 0..FAILURES * 2 {
+            if let Ok(admitted) = breaker.admit(account(1)) {
+                admitted.is(Verdict::Failed);
+            }
+        }
+        assert!(breaker.admit(account(1)).is_err() && !breaker.is_open());
+        drop(breaker.admit(account(2)).unwrap());
+        for n in 2..=3 {
+            fail(&breaker, n);
+        }
+        assert!(breaker.is_open() && breaker.admit(account(9)).is_err());
+        // What cannot be reached is closed for all at once.
+        let breaker = Breaker::default();
+        for n in 0..5 {
+            breaker.admit(account(n)).unwrap().is(Verdict::Unreachable);
+        }
+        assert!(breaker.admit(account(9)).is_err());
     }
 }
