@@ -17,7 +17,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rigbox_store::{Store, StoreError};
 use rigbox_types::{
-    AccountId, Principal,
+    AccountId, Principal, WorkspaceId,
     authz::Standing,
     endpoint::RateClass,
     rate::{self, Draw, Rate, RateLimits, RateProfile},
@@ -46,6 +46,10 @@ const PROFILE_MAX_AGE: Duration = Duration::from_secs(5);
 /// a disk.
 const STRANGERS: Rate = Rate { limit: 60, window_s: 60 };
 
+/// How often code in a workspace may switch something of it: each time is two entries in the record and
+/// something that its guest is told.
+const INSIDE: Rate = Rate { limit: 20, window_s: 600 };
+
 /// How long credentials that were good are let through to be looked at again, in microseconds.
 const TRUST: i64 = 3_600 * 1_000_000;
 
@@ -67,6 +71,7 @@ pub(crate) struct Rates {
     /// Credentials that were good within [`TRUST`], by digest, and until when that counts.
     trusted: Mutex<HashMap<Digest256, i64>>,
     strangers: Buckets<()>,
+    inside: Buckets<WorkspaceId>,
 }
 
 /// What a credential is remembered by: it is kept nowhere itself.
@@ -131,6 +136,7 @@ impl Rates {
             addresses: Buckets::new(),
             trusted: Mutex::new(HashMap::new()),
             strangers: Buckets::new(),
+            inside: Buckets::new(),
         }
     }
 
@@ -292,6 +298,22 @@ impl Rates {
             }
         }
         trusted.insert(digest, now.saturating_add(TRUST));
+    }
+
+    /// Lets code in a workspace switch something of it, or says when it may.
+    pub(crate) fn draw_inside(&self, workspace: &WorkspaceId) -> ApiResult<()> {
+        match self.inside.draw(workspace.clone(), INSIDE, now().as_micros()) {
+            Draw::Passed { .. } => Ok(()),
+            Draw::Empty { retry_after_s } => {
+                let Rate { limit, window_s } = INSIDE;
+                let facts = TooFast { class: "inside", limit, window_s, retry_after_s };
+                let text = format!(
+                    "code in a workspace may switch {limit} times within {window_s} s; come again in \
+                     {retry_after_s} s"
+                );
+                Err(facts.refusal(text))
+            }
+        }
     }
 
     /// Whether one more refusal of a stranger is worth an entry in the record.

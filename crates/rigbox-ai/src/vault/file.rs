@@ -111,7 +111,6 @@ impl Generations {
         self.0.iter().find(|generation| generation.number == number)
     }
 
-    #[expect(clippy::expect_used, reason = "there is one at least")]
     pub(super) fn newest(&self) -> &Generation {
         self.0
             .last()

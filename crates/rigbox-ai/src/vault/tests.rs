@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use rigbox_store::{

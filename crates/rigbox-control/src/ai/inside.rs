@@ -67,6 +67,8 @@ pub(crate) async fn ai_update(
     if settings.enabled().0 == enabled {
         return shown(control, row, &settings).await;
     }
+    // Before it is recorded: the record must not be a way to fill the disk.
+    control.rates.draw_inside(id.target())?;
     control.audit.received(entry(AuditStage::Received, None)).await?;
     let switched = switch(control, row, id, enabled).await;
     control.audit.completed(entry(AuditStage::Completed, switched.as_ref().err()));

@@ -214,6 +214,22 @@ async fn code_in_a_workspace_switches_what_its_owner_has_left_open(world: World)
     assert_eq!(refused.refusal().unwrap().status, 405);
 }
 
+async fn a_workspace_that_switches_all_the_time_is_refused(world: World) {
+    let id = world.running("a").await;
+    let mut switched = 0;
+    let refused = loop {
+        match switch(&world, &id, switched % 2 == 0).await {
+            Ok(_) => switched += 1,
+            Err(refused) => break refused,
+        }
+        assert!(switched < 100, "nothing refuses");
+    };
+    assert_eq!(refused.refusal().unwrap().status, 429);
+    assert!(switched >= 20, "{switched}");
+    // What is so already costs nothing.
+    switch(&world, &id, switched % 2 == 1).await.unwrap();
+}
+
 async fn called(world: &World, account: AccountId, id: &str) {
     let store = store(world).await;
     let call = |request_id: &str, subject: Option<&str>, charge| Call {
@@ -333,6 +349,9 @@ on_both! {
     code_in_a_workspace_switches_what_its_owner_has_left_open:
         code_in_a_workspace_switches_on_sqlite
         code_in_a_workspace_switches_on_postgres,
+    a_workspace_that_switches_all_the_time_is_refused:
+        a_workspace_that_switches_is_refused_on_sqlite
+        a_workspace_that_switches_is_refused_on_postgres,
     what_was_used_is_shown_to_the_account_and_inside:
         what_was_used_is_shown_on_sqlite
         what_was_used_is_shown_on_postgres,
