@@ -72,6 +72,8 @@ pub(crate) struct Journal {
 
 struct Shared {
     directory: Utf8PathBuf,
+    /// The same, to be synced.
+    opened: Arc<fs::File>,
     holder: String,
     state: Mutex<State>,
     /// How many bytes of all segments are on disk.
@@ -88,6 +90,17 @@ struct State {
     calls: HashMap<CallId, u64>,
     /// Bytes of all segments so far.
     bytes: u64,
+    /// Whether a segment was made that the directory may not have on disk.
+    is_new: bool,
+}
+
+/// What is not on disk.
+struct Unsynced {
+    /// How far everything is on disk once these files are.
+    bytes: u64,
+    /// Numbers of those that nothing is written to any more.
+    full: Vec<u64>,
+    files: Vec<Arc<fs::File>>,
 }
 
 /// A place in the journal.
@@ -103,19 +116,22 @@ impl Journal {
         };
         fs::create_dir_all(directory).map_err(failed(directory))?;
         let lock = lock(directory)?;
-        let number = segment::newest(directory).map_err(failed(directory))?.map_or(1, |it| it + 1);
-        let mut current = Segment::create(directory, number)?;
-        let header = Record::Holder { holder: holder.to_owned() }.line();
-        current.append(&header)?;
+        let number = segment::newest(directory)
+            .map_err(failed(directory))?
+            .map_or(1, |it| it.saturating_add(1));
+        let current = Segment::begin(directory, number, holder)?;
         // Before anything is held in its name.
         current.sync()?;
-        segment::sync_directory(directory).map_err(failed(directory))?;
+        let opened = fs::File::open(directory).map_err(failed(directory))?;
+        opened.sync_all().map_err(failed(directory))?;
         let bytes = current.bytes();
-        let state = State { current, full: Vec::new(), calls: HashMap::new(), bytes };
+        let state =
+            State { current, full: Vec::new(), calls: HashMap::new(), bytes, is_new: false };
         let (synced, _) = watch::channel(bytes);
         Ok(Self {
             shared: Arc::new(Shared {
                 directory: directory.to_owned(),
+                opened: Arc::new(opened),
                 holder: holder.to_owned(),
                 state: Mutex::new(state),
                 synced,
@@ -133,12 +149,11 @@ impl Journal {
     ) -> Result<Position, JournalError> {
         let line = Record::Begin { id, beginning: beginning.clone() }.line();
         let mut state = self.state();
-        // Before the call is in it: one that is refused is in no segment. Where there is no room for another
-        // file there may be some in this one.
+        // Before the call is written down: one that is must not be refused any more.
         if state.current.bytes() >= SEGMENT_BYTES
             && let Err(error) = self.next_segment(&mut state)
         {
-            tracing::warn!(%error, "the journal of calls goes on in a file that is full");
+            tracing::warn!(%error, "the journal of calls goes on in a segment that is full");
         }
         let position = self.append(&mut state, &line)?;
         let number = state.current.number();
@@ -177,28 +192,26 @@ impl Journal {
         synced.wait_for(|bytes| *bytes >= position.0).await.ok();
     }
 
-    /// Brings what was written to disk, again and again; to be run once, until the process ends. It ends
-    /// where the disk does not take it: what the kernel could not write once it may have let go of, so that
-    /// a later success says nothing. The process is to end then, and the next one reads what is there.
+    /// Brings what was written to disk, again and again; to be run once. It ends where that fails: what
+    /// the kernel could not write it may have let go of, so that a later success would say nothing of it.
     pub(crate) async fn keep_synced(self) -> JournalError {
-        let mut directory_has = 0;
+        let failed = |source| JournalError::Write { path: self.shared.directory.clone(), source };
         loop {
             self.shared.written.notified().await;
-            let (bytes, newest, files) = {
-                let state = self.state();
-                let full = state.full.iter().filter(|segment| !segment.is_synced());
-                let files: io::Result<Vec<_>> =
-                    full.chain([&state.current]).map(Segment::file).collect();
-                (state.bytes, state.current.number(), files)
-            };
-            let is_new = (newest != directory_has).then(|| self.shared.directory.clone());
+            let Unsynced { bytes, full, files } = self.unsynced();
             let syncing = tokio::task::spawn_blocking(move || {
-                files?.iter().try_for_each(std::fs::File::sync_data)?;
-                is_new.as_deref().map_or(Ok(()), segment::sync_directory)
+                files.iter().try_for_each(|file| file.sync_data())
             });
-            if let Err(source) = syncing.await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
-            {
-                return JournalError::Write { path: self.shared.directory.clone(), source };
+            match syncing.await {
+                Ok(Ok(())) => {
+                    let mut state = self.state();
+                    let synced = state.full.iter_mut().filter(|it| full.contains(&it.number()));
+                    synced.for_each(Segment::was_synced);
+                    drop(state);
+                    self.shared.synced.send_replace(bytes);
+                }
+                Ok(Err(source)) => return failed(source),
+                Err(ended) => return failed(io::Error::other(ended)),
             }
             directory_has = newest;
             {
@@ -209,6 +222,19 @@ impl Journal {
             }
             self.shared.synced.send_replace(bytes);
         }
+    }
+
+    /// What has to be brought to disk, for all that was written until now to be there.
+    fn unsynced(&self) -> Unsynced {
+        let mut state = self.state();
+        let full: Vec<_> = state.full.iter().filter(|segment| !segment.is_synced()).collect();
+        let mut files: Vec<_> =
+            full.iter().copied().chain([&state.current]).map(Segment::file).collect();
+        let (bytes, full) = (state.bytes, full.iter().map(|segment| segment.number()).collect());
+        if std::mem::take(&mut state.is_new) {
+            files.push(Arc::clone(&self.shared.opened));
+        }
+        Unsynced { bytes, full, files }
     }
 
     /// By whom it is written.
@@ -236,13 +262,9 @@ impl Journal {
 
     fn next_segment(&self, state: &mut State) -> Result<(), JournalError> {
         let number = state.current.number().saturating_add(1);
-        let mut next = Segment::create(&self.shared.directory, number)?;
-        let header = Record::Holder { holder: self.shared.holder.clone() }.line();
-        if let Err(error) = next.append(&header) {
-            next.delete();
-            return Err(error);
-        }
-        state.bytes = state.bytes.saturating_add(u64::try_from(header.len()).unwrap_or(0));
+        let next = Segment::begin(&self.shared.directory, number, &self.shared.holder)?;
+        state.bytes = state.bytes.saturating_add(next.bytes());
+        state.is_new = true;
         let full = std::mem::replace(&mut state.current, next);
         state.full.push(full);
         Ok(())

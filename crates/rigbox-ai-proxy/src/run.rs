@@ -165,28 +165,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     });
     let listener = Listener::bind(config.listen, &config.auth).await?;
     let ends = CancellationToken::new();
-    let stop = shutdown.child_token();
-    let (syncing, ended) = (journal.keep_synced(), stop.clone());
+    let serving = shutdown.child_token();
+    let fails = serving.clone();
     let syncing = task::spawn("ai.journal", async move {
-        let error = syncing.await;
+        let error = journal.keep_synced().await;
         tracing::error!(%error, "the journal of calls cannot be brought to disk");
-        ended.cancel();
+        fails.cancel();
         error
     });
     let posting = task::spawn("ai.post", purse.clone().keep_posted(ends.clone()));
     let reloading = task::spawn("ai.prices", reload(proxy.clone(), config.prices));
     tracing::info!(%holder, "the AI proxy serves");
-    serve_multiplexed(listener, router(proxy), stop).await;
+    serve_multiplexed(listener, router(proxy), serving).await;
     ends.cancel();
     posting.await.ok();
     purse.close().await;
     reloading.abort();
     store.close().await;
-    if syncing.is_finished() {
-        return syncing.await.map_or(Ok(()), |error| Err(error.into()));
-    }
-    syncing.abort();
-    Ok(())
+    // Aborted, unless it had ended by itself before.
+    syncing.await.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn router(proxy: Arc<Proxy>) -> Router {

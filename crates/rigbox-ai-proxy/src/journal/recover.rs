@@ -14,6 +14,9 @@ use super::{
     segment,
 };
 
+/// Who has made the calls of a segment whose head is damaged: what its process held stays held.
+const UNKNOWN: &str = "ai-unknown";
+
 /// What is left of earlier processes.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
@@ -46,8 +49,7 @@ pub(crate) fn read_all(
     for number in numbers.into_iter().filter(|number| *number < first) {
         let path = segment::path_of(directory, number);
         let bytes = fs::read(&path).map_err(failed(&path))?;
-        // Where that line is damaged.
-        let mut holder = "unknown".to_owned();
+        let mut holder = UNKNOWN.to_owned();
         for record in records(&path, &bytes) {
             match record {
                 Record::Holder { holder: name } => holder = name,

@@ -6,18 +6,19 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
+    sync::Arc,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::JournalError;
+use super::{JournalError, record::Record};
 
 const ENDING: &str = "calls";
 
 /// See the module.
 pub(super) struct Segment {
     path: Utf8PathBuf,
-    file: File,
+    file: Arc<File>,
     number: u64,
     bytes: u64,
     /// Calls that began here and were not posted.
@@ -26,16 +27,29 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub(super) fn create(directory: &Utf8Path, number: u64) -> Result<Self, JournalError> {
+    /// A new one, which says by whom it is written; none at all where that cannot be written.
+    pub(super) fn begin(
+        directory: &Utf8Path,
+        number: u64,
+        holder: &str,
+    ) -> Result<Self, JournalError> {
         let path = path_of(directory, number);
         // Whose calls they are is nobody's business.
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|source| JournalError::Write { path: path.clone(), source })?;
-        Ok(Self { path, file, number, bytes: 0, open: 0, synced: false })
+        let file = Arc::new(file);
+        let mut segment = Self { path, file, number, bytes: 0, open: 0, synced: false };
+        let header = Record::Holder { holder: holder.to_owned() }.line();
+        if let Err(error) = segment.append(&header) {
+            // Its number can be used again.
+            segment.delete();
+            return Err(error);
+        }
+        Ok(segment)
     }
 
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), JournalError> {
-        if let Err(source) = self.file.write_all(line) {
+        if let Err(source) = (&*self.file).write_all(line) {
             // A full disk may have taken a part of it.
             if let Err(error) = self.file.set_len(self.bytes) {
                 tracing::error!(%error, path = %self.path, "a torn line stays in the journal");
@@ -61,8 +75,8 @@ impl Segment {
     }
 
     /// The same file, to be synced beside who writes it.
-    pub(super) fn file(&self) -> io::Result<File> {
-        self.file.try_clone()
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     pub(super) fn is_synced(&self) -> bool {
@@ -117,9 +131,4 @@ pub(super) fn list(directory: &Utf8Path) -> io::Result<Vec<u64>> {
 
 pub(super) fn newest(directory: &Utf8Path) -> io::Result<Option<u64>> {
     Ok(list(directory)?.last().copied())
-}
-
-/// So that a file which was made or removed stays so.
-pub(super) fn sync_directory(directory: &Utf8Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

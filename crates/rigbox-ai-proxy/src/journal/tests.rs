@@ -83,6 +83,41 @@ fn what_a_killed_process_leaves_is_known_to_the_next_one() {
 }
 
 #[test]
+fn a_call_is_not_refused_once_it_is_written_down() {
+    let folder = Folder::new();
+    let journal = Journal::open(folder.path(), "ai-1").unwrap();
+    // What is to be the next segment cannot be made.
+    std::fs::create_dir(segment::path_of(folder.path(), 2)).unwrap();
+    let mut ids: Vec<_> = (0..200).map(CallId::from_u128).collect();
+    for id in &ids {
+        journal.begin(*id, &beginning(1)).unwrap();
+    }
+    assert!(segment::path_of(folder.path(), 1).metadata().unwrap().len() > SEGMENT_BYTES);
+    // It goes on as soon as it can.
+    std::fs::remove_dir(segment::path_of(folder.path(), 2)).unwrap();
+    ids.push(CallId::from_u128(200));
+    journal.begin(ids[200], &beginning(1)).unwrap();
+    assert_eq!(folder.segments(), [1, 2]);
+    journal.posted(ids);
+    assert_eq!(folder.segments(), [2]);
+}
+
+#[test]
+fn calls_behind_a_head_that_is_damaged_count() {
+    let folder = Folder::new();
+    let journal = Journal::open(folder.path(), "ai-1").unwrap();
+    journal.begin(CallId::from_u128(1), &beginning(100)).unwrap();
+    drop(journal);
+    let path = segment::path_of(folder.path(), 1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let left = read_all(folder.path(), u64::MAX, now()).unwrap();
+    let found: Vec<_> = left.calls.iter().map(|(by, call)| (by.as_str(), call.charge)).collect();
+    assert_eq!(found, [("ai-unknown", credits(100))]);
+}
+
+#[test]
 fn a_line_that_was_torn_is_none_and_one_that_is_damaged_is_put_aside() {
     let folder = Folder::new();
     let journal = Journal::open(folder.path(), "ai-1").unwrap();
@@ -124,7 +159,8 @@ fn a_segment_goes_once_all_of_its_calls_were_posted_and_no_sooner() {
         journal.begin(id, &beginning(1)).unwrap();
         ids.push(id);
     }
-    let last = ids.pop().unwrap();
+    // The newest is alone in the third one.
+    let [_, last] = [ids.pop().unwrap(), ids.pop().unwrap()];
     journal.posted(ids[1..].iter().copied());
     assert_eq!(folder.segments(), [1, 2, 3]);
     journal.end(ids[0], &end(1)).unwrap();
