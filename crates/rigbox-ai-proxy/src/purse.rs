@@ -23,13 +23,13 @@ use std::{
 use rigbox_store::{
     Store,
     ai_calls::Call,
-    ledger::{Exhausted, LedgerError},
+    ledger::{Exhausted, LedgerError, Posting},
 };
 use rigbox_types::{AccountId, Credits};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::account::Account;
+use self::account::{Account, Turn};
 use crate::journal::{CallId, Journal};
 
 /// How many calls like the one that asks are leased for at once.
@@ -153,26 +153,39 @@ impl Purse {
                 let purse = self.clone();
                 return Ok(Hold { purse, account, amount, is_over: false });
             }
-            let ledger = account.ledger().await;
-            // Who was first may have leased enough for all, or have learned that there is not enough.
-            let Some(least) = account.needs(amount) else { continue };
-            if let Some(short) = account.is_short(amount) {
-                return Err(short.into());
+            let turn = account.ledger().await;
+            if account.is_unheard() {
+                self.hear(&account, &turn).await?;
             }
+            // Who was first may have leased enough for all.
+            let Some(short) = account.short(amount) else { continue };
             let ahead = amount.micro().saturating_mul(AHEAD).max(AHEAD_LEAST);
-            let most = Credits::from_micro(least.micro().saturating_add(ahead));
-            let range = (least, most.unwrap_or(Credits::MAX));
-            let lease = self.shared.store.ledger();
-            // Whoever asks may go away before the answer, and the ledger hold it all the same.
-            account.asks(&ledger);
-            match lease.lease(account.id(), self.shared.journal.holder(), range).await {
-                Ok(lease) => account.leased(&ledger, &lease),
+            let most = Credits::from_micro(short.micro().saturating_add(ahead));
+            let range = (short, most.unwrap_or(Credits::MAX));
+            let ledger = self.shared.store.ledger();
+            account.asks(&turn);
+            match ledger.lease(account.id(), self.shared.journal.holder(), range).await {
+                Ok(lease) => account.leased(&turn, &lease),
                 Err(LedgerError::Exhausted(exhausted)) => {
-                    return Err(account.exhausted(&exhausted, amount).into());
+                    return Err(account.exhausted(&turn, &exhausted, amount).into());
                 }
                 Err(error) => return Err(HoldError::Ledger(error)),
             }
         }
+    }
+
+    /// Asks the ledger what it has leased, where an answer was not heard: its caller had gone, or the
+    /// database went away in the middle of it.
+    async fn hear(&self, account: &Account, turn: &Turn<'_>) -> Result<(), HoldError> {
+        let posting = Posting {
+            account: account.id(),
+            holder: self.shared.journal.holder(),
+            calls: &[],
+            keep: Credits::MAX,
+        };
+        let lease = self.shared.store.ledger().post(&posting).await.map_err(HoldError::Ledger)?;
+        account.leased(turn, &lease);
+        Ok(())
     }
 
     /// Holds nothing, for a call that costs the account nothing, and whose end is written down.

@@ -33,6 +33,8 @@ pub(super) struct Turn<'a>(
 struct State {
     /// What the ledger has leased to this process.
     leased: i64,
+    /// Whether it was asked for more and nobody has heard the answer: it may have leased more than that.
+    unheard: bool,
     /// What calls under way hold of it.
     held: i64,
     /// What calls that are over have cost, and the ledger does not know yet.
@@ -62,6 +64,7 @@ impl Account {
     pub(super) fn new(id: AccountId) -> Self {
         let state = State {
             leased: 0,
+            unheard: false,
             held: 0,
             owed: 0,
             unlimited: false,
@@ -130,17 +133,29 @@ impl Account {
         Turn(self.turn.lock().await)
     }
 
+    /// The ledger is asked from here on. Whoever asks may go away before it answers.
+    pub(super) fn asks(&self, _turn: &Turn<'_>) {
+        self.state().unheard = true;
+    }
+
+    /// Whether the ledger may have leased what nobody knows of.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.state().unheard
+    }
+
     pub(super) fn leased(&self, _turn: &Turn<'_>, lease: &Lease) {
         let mut state = self.state();
+        state.unheard = false;
         state.leased = lease.amount.micro();
         state.unlimited = lease.balance.unlimited;
         (state.is_unsure, state.short) = (false, None);
     }
 
     /// What the account has, as its owner should know it: what is over counts as spent, and held is what
-    /// calls under way hold, not what is leased ahead of them.
-    pub(super) fn exhausted(&self, short: &Exhausted, needed: Credits) -> Short {
+    /// calls under way hold, not what is leased ahead of them. Nothing more was leased.
+    pub(super) fn exhausted(&self, _turn: &Turn<'_>, short: &Exhausted, needed: Credits) -> Short {
         let mut state = self.state();
+        state.unheard = false;
         let amount = |micro: i64| Credits::from_micro(micro).unwrap_or(Credits::ZERO);
         let short = Short {
             balance: amount(short.balance.micro() - state.owed),
@@ -186,7 +201,7 @@ impl Account {
     pub(super) fn batch(&self, most: usize, idle: Duration) -> Option<Batch> {
         let mut state = self.state();
         let is_idle = state.under_way == 0 && state.last.elapsed() >= idle;
-        let has_more = state.leased > 0 || state.is_unsure;
+        let has_more = state.leased > 0 || state.unheard;
         let gives_back = is_idle && state.ended.is_empty() && has_more;
         if state.ended.is_empty() && !gives_back {
             return None;
@@ -226,7 +241,7 @@ impl Account {
         state.under_way == 0
             && state.ended.is_empty()
             && state.leased == 0
-            && !state.is_unsure
+            && !state.unheard
             && state.last.elapsed() >= idle
     }
 

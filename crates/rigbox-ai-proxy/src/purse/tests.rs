@@ -132,6 +132,44 @@ async fn what_was_not_used_is_given_back_and_what_was_posted_is_not_posted_again
 }
 
 #[tokio::test]
+async fn what_was_leased_for_a_caller_who_had_gone_is_not_lost() {
+    let world = World::new(Some(1)).await;
+    let purse = world.purse("ai-1");
+    let all = micro(1_000_000);
+    // Whatever the database was about when a caller went, the next one can hold all of it.
+    for yields in 0..40_u32 {
+        let (asked, account) = (purse.clone(), world.account);
+        let asking = tokio::spawn(async move { asked.hold(account, all).await.map(drop) });
+        for _ in 0..yields * yields {
+            tokio::task::yield_now().await;
+        }
+        asking.abort();
+        drop(asking.await);
+        drop(purse.hold(world.account, all).await.unwrap());
+        purse.close().await;
+        assert_eq!(world.balance().await.held, Credits::ZERO);
+    }
+    let account = purse.account(world.account);
+    account.asks(&account.ledger().await);
+    world.store.ledger().lease(world.account, "ai-1", (all, all)).await.unwrap();
+    drop(account);
+    purse.close().await;
+    assert_eq!(world.balance().await.held, Credits::ZERO);
+    whole(&world.store).await;
+}
+
+#[tokio::test]
+async fn what_was_leased_and_not_heard_of_is_there_for_the_next_call() {
+    let world = World::new(Some(1)).await;
+    let purse = world.purse("ai-1");
+    let account = purse.account(world.account);
+    account.asks(&account.ledger().await);
+    let all = micro(1_000_000);
+    world.store.ledger().lease(world.account, "ai-1", (all, all)).await.unwrap();
+    assert_eq!(purse.hold(world.account, all).await.unwrap().amount(), all);
+}
+
+#[tokio::test]
 async fn an_account_without_a_limit_holds_nothing_and_is_charged_all_the_same() {
     let world = World::new(None).await;
     let purse = world.purse("ai-1");
