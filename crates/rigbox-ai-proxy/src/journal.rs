@@ -7,7 +7,8 @@
 //!
 //! Owns the directory. Invariants: a beginning is handed to the kernel before anything is sent, and is on
 //! disk before any byte of an answer is passed on (the provider works meanwhile, so nobody waits for it);
-//! an end is handed to the kernel before the last byte is passed on; what was not posted is in some
+//! an end is handed to the kernel before the last byte is passed on, where it is not known before its
+//! stream ends before that is told, and the last of several counts; what was not posted is in some
 //! segment; a segment goes only when all of its calls were posted. So what a killed process leaves is
 //! whole, and what a power cut takes is at most the ends of the last moment: their calls are known to
 //! have begun, and are charged by what was held.

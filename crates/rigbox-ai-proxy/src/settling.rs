@@ -40,6 +40,8 @@ pub(crate) struct Settling {
     sent: Option<Instant>,
     status: u16,
     is_stream: bool,
+    /// What was written down already that it has cost.
+    known: Option<End>,
 }
 
 /// What it needs of the proxy.
@@ -77,6 +79,7 @@ impl Settling {
             sent: None,
             status: 0,
             is_stream: false,
+            known: None,
         })
     }
 
@@ -121,19 +124,32 @@ impl Settling {
     /// It is over, and this is what was seen of its answer. What it has cost, where the platform pays.
     pub(crate) fn settle(&mut self, report: &Report) -> Option<Cost> {
         let hold = self.hold.take()?;
-        let at = self.parts.store.now();
-        let (end, cost) = match &self.estimate {
-            Some(estimate) => {
-                let bill = settle(estimate, report, self.course());
-                (self.charged(&bill, at), Some(Cost { credits: bill.credits }))
-            }
-            None => (self.uncharged(report, at), None),
-        };
+        let end = self.end(report);
+        let cost = self.estimate.is_some().then_some(Cost { credits: end.charge });
         self.write(&end);
         self.parts.metrics.ended(&self.beginning, &end);
         hold.settle(self.id, self.beginning.call(self.id, &end));
         self.subject = None;
         cost
+    }
+
+    /// All that it costs is known, though not all of its answer was passed on: written down before more
+    /// of it is, so that who is killed from here on charges that and not what was held. The end that
+    /// comes last counts.
+    pub(crate) fn is_ending(&mut self, report: &Report) {
+        let end = End { at: None, ..self.end(report) };
+        if self.known.as_ref() != Some(&end) {
+            self.write(&end);
+            self.known = Some(end);
+        }
+    }
+
+    fn end(&self, report: &Report) -> End {
+        let at = self.parts.store.now();
+        match &self.estimate {
+            Some(estimate) => self.charged(&settle(estimate, report, self.course()), at),
+            None => self.uncharged(report, at),
+        }
     }
 
     /// What it costs, as far as nothing more can come.

@@ -188,6 +188,8 @@ pub struct Meter {
 struct Reading {
     scanner: Scanner,
     reader: Reader,
+    /// Whether an event has ended after which all was reported.
+    is_final: bool,
 }
 
 /// What is kept of an answer, by who speaks.
@@ -211,7 +213,7 @@ impl Meter {
             Dialect::Gemini => (gemini::WORDS, Reader::Gemini(gemini::Reader::default())),
             Dialect::Brave => ([].as_slice(), Reader::Brave),
         };
-        let reading = Reading { scanner: Scanner::new(words), reader };
+        let reading = Reading { scanner: Scanner::new(words), reader, is_final: false };
         Self { framing, lines: Lines::new(), reading }
     }
 
@@ -221,6 +223,13 @@ impl Meter {
             Framing::Events => self.lines.feed(bytes, &mut self.reading),
             Framing::Json => self.reading.data(bytes),
         }
+    }
+
+    /// Whether an event has told that all was used that will be. Costs nothing, so that it can be asked
+    /// at each piece; an answer that is no stream of events does not tell before its end.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.reading.is_final
     }
 
     /// What is known so far, with the events that have ended.
@@ -239,7 +248,7 @@ impl Meter {
                 false
             }
             Framing::Json => {
-                let Reading { scanner, reader } = &mut self.reading;
+                let Reading { scanner, reader, .. } = &mut self.reading;
                 scanner.finish(reader);
                 reader.event_ended();
                 scanner.is_whole()
@@ -258,6 +267,7 @@ impl Events for Reading {
         self.scanner.finish(&mut self.reader);
         self.scanner.reset();
         self.reader.event_ended();
+        self.is_final = self.reader.is_final();
     }
 }
 
@@ -268,6 +278,15 @@ impl Reader {
             Self::Anthropic(reader) => reader.event_ended(),
             Self::Gemini(reader) => reader.event_ended(),
             Self::Brave => {}
+        }
+    }
+
+    fn is_final(&self) -> bool {
+        match self {
+            Self::OpenAi(reader) => reader.is_final(),
+            Self::Anthropic(reader) => reader.is_final(),
+            Self::Gemini(reader) => reader.is_final(),
+            Self::Brave => false,
         }
     }
 

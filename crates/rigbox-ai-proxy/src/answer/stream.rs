@@ -1,7 +1,8 @@
 //! Answers that come piece by piece: each piece goes on as it came, and is read on the way.
 //! Invariants: nothing is held back but what we asked for ourselves; who does not read holds up its own
-//! provider and nobody else; when the stream ends, for whatever reason, its call is settled once; a stream
-//! that was cut ends as one that was cut.
+//! provider and nobody else; what a stream has cost is written down before the piece is passed on that
+//! makes it known; when the stream ends, for whatever reason, its call is settled once; a stream that was
+//! cut ends as one that was cut.
 
 use std::{
     pin::Pin,
@@ -172,6 +173,9 @@ impl Passing {
     fn pass(&mut self, piece: Bytes) -> Bytes {
         if let Some(meter) = &mut self.meter {
             meter.feed(&piece);
+            if let Some(call) = self.call.as_mut().filter(|_| meter.is_final()) {
+                call.is_ending(&meter.so_far());
+            }
         }
         let piece = self.change.feed(piece);
         self.with_cost(piece)

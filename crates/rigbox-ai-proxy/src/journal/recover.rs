@@ -20,9 +20,18 @@ const UNKNOWN: &str = "ai-unknown";
 /// What is left of earlier processes.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    /// Calls that are over or were interrupted, oldest first, each with whose holder it was.
+    /// Who they were: what they held is to be given back.
+    pub(crate) holders: Vec<String>,
+    /// Calls that are over or were interrupted, in the order of their ends, each with whose holder it was.
     pub(crate) calls: Vec<(String, Call)>,
     files: Vec<Utf8PathBuf>,
+}
+
+struct Found {
+    holder: String,
+    beginning: Beginning,
+    /// The last one: one that comes before the answer's last byte may be followed by another.
+    end: Option<End>,
 }
 
 impl Left {
@@ -43,8 +52,7 @@ pub(crate) fn read_all(
         move |source| JournalError::Write { path, source }
     };
     let mut left = Left::default();
-    let mut open: BTreeMap<CallId, (String, Beginning)> = BTreeMap::new();
-    let mut over: Vec<(String, Call)> = Vec::new();
+    let mut calls: BTreeMap<CallId, Found> = BTreeMap::new();
     let numbers = segment::list(directory).map_err(failed(directory))?;
     for number in numbers.into_iter().filter(|number| *number < first) {
         let path = segment::path_of(directory, number);
@@ -54,23 +62,24 @@ pub(crate) fn read_all(
             match record {
                 Record::Holder { holder: name } => holder = name,
                 Record::Begin { id, beginning } => {
-                    open.insert(id, (holder.clone(), beginning));
+                    calls.insert(id, Found { holder: holder.clone(), beginning, end: None });
                 }
+                Record::End { id, end } if end.released => drop(calls.remove(&id)),
                 Record::End { id, end } => {
-                    let Some((holder, beginning)) = open.remove(&id) else { continue };
-                    if !end.released {
-                        over.push((holder, beginning.call(id, &end)));
+                    if let Some(call) = calls.get_mut(&id) {
+                        call.end = Some(end);
                     }
                 }
             }
         }
         left.files.push(path);
     }
-    let interrupted = open.into_iter().map(|(id, (holder, beginning))| {
-        let end: End = beginning.interrupted(now);
+    let calls = calls.into_iter().map(|(id, Found { holder, beginning, end })| {
+        let end = end.unwrap_or_else(|| beginning.interrupted(now));
         (holder, beginning.call(id, &end))
     });
-    left.calls = over.into_iter().chain(interrupted).collect();
+    left.calls = calls.collect();
+    left.calls.sort_by_key(|(_, call)| call.ended_at);
     Ok(left)
 }
 

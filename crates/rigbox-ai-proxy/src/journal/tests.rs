@@ -83,6 +83,21 @@ fn what_a_killed_process_leaves_is_known_to_the_next_one() {
 }
 
 #[test]
+fn of_several_ends_the_last_one_counts() {
+    let folder = Folder::new();
+    let [known, over, nothing] = [1, 2, 3].map(CallId::from_u128);
+    let journal = Journal::open(folder.path(), "ai-1").unwrap();
+    for id in [known, over, nothing] {
+        journal.begin(id, &beginning(100)).unwrap();
+        journal.end(id, &end(7)).unwrap();
+    }
+    journal.end(over, &end(8)).unwrap();
+    journal.end(nothing, &End { released: true, ..end(0) }).unwrap();
+    drop(journal);
+    assert_eq!(folder.left().1.iter().map(|call| call.1).collect::<Vec<_>>(), [7, 8]);
+}
+
+#[test]
 fn a_call_is_not_refused_once_it_is_written_down() {
     let folder = Folder::new();
     let journal = Journal::open(folder.path(), "ai-1").unwrap();

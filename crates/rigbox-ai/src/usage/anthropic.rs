@@ -150,6 +150,10 @@ impl Reader {
         self.usage_in_event = false;
     }
 
+    pub(super) const fn is_final(&self) -> bool {
+        self.has_usage && self.has_last
+    }
+
     pub(super) fn report(self, is_whole: bool) -> Report {
         let finished = self.finished || is_whole;
         let has_last = self.has_last || is_whole;

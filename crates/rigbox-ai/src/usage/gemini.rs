@@ -74,6 +74,10 @@ impl Reader {
         self.searches_here = 0;
     }
 
+    pub(super) const fn is_final(&self) -> bool {
+        self.has_usage && self.finished
+    }
+
     pub(super) fn report(self, is_whole: bool) -> Report {
         // An array is whole only with what ends the candidates in it.
         let finished = self.finished;

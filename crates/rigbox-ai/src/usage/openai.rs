@@ -222,6 +222,10 @@ impl Reader {
         }
     }
 
+    pub(super) const fn is_final(&self) -> bool {
+        self.has_usage && (self.finished || self.failed)
+    }
+
     pub(super) fn report(self, is_whole: bool) -> Report {
         let finished = self.finished || is_whole;
         let standing = match (self.has_usage, finished) {

@@ -100,8 +100,13 @@ fn what_is_known_so_far_is_final_once_the_provider_says_so() {
     let delta = r#"{"type":"message_delta","usage":{"output_tokens":15}}"#;
     assert_eq!(meter.so_far().standing, Standing::Nothing);
     meter.feed(events(&[start]).as_bytes());
-    assert_eq!(meter.so_far().standing, Standing::SoFar);
-    meter.feed(events(&[delta]).as_bytes());
+    assert_eq!((meter.so_far().standing, meter.is_final()), (Standing::SoFar, false));
+    let delta = events(&[delta]);
+    let (most, rest) = delta.split_at(delta.len() - 1);
+    meter.feed(most.as_bytes());
+    assert!(!meter.is_final(), "an event that has not ended may say more");
+    meter.feed(rest.as_bytes());
+    assert!(meter.is_final());
     let so_far = meter.so_far();
     assert_eq!((so_far.standing, so_far.usage.output), (Standing::Final, 15));
     meter.feed(events(&[STOP]).as_bytes());
