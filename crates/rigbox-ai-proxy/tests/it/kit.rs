@@ -117,35 +117,7 @@ impl World {
     }
 
     fn config(&self) -> Config {
-        let provider = |name: &str, provider: Provider| ProviderConfig {
-            name: name.parse().unwrap(),
-            settings: ProviderSettings {
-                base_url: Some(self.providers.base(provider)),
-                ..ProviderSettings::default()
-            },
-            key: Some(KEY.to_owned().into()),
-            authorities: None,
-        };
-        Config {
-            store: self.url.clone(),
-            clock: Arc::new(SystemClock),
-            secrets: self.path(""),
-            journal: self.path("journal"),
-            listen: format!("unix:{}", self.path("ai.sock")).parse().unwrap(),
-            auth: ServerAuth::Local { peer_uid: None },
-            providers: vec![
-                provider("openai", Provider::OpenAi),
-                provider("anthropic", Provider::Anthropic),
-                provider("google", Provider::Google),
-                provider("openrouter", Provider::OpenRouter),
-                provider("brave", Provider::Brave),
-            ],
-            aliases: BTreeMap::from([(
-                "rigbox/default".to_owned(),
-                "anthropic/claude-sonnet-4-5".to_owned(),
-            )]),
-            prices: Prices { file: None, reload: Arc::new(Notify::new()) },
-        }
+        config(&self.path(""), self.url.clone(), &bases(&self.providers))
     }
 
     pub(crate) async fn start(&mut self) {
@@ -232,11 +204,47 @@ impl World {
     }
 }
 
+/// Where each provider is.
+pub(crate) fn bases(providers: &Providers) -> BTreeMap<String, String> {
+    let names = [
+        ("openai", Provider::OpenAi),
+        ("anthropic", Provider::Anthropic),
+        ("google", Provider::Google),
+        ("openrouter", Provider::OpenRouter),
+        ("brave", Provider::Brave),
+    ];
+    names.map(|(name, provider)| (name.to_owned(), providers.base(provider))).into()
+}
+
+/// A proxy that has all its files in one directory.
+pub(crate) fn config(path: &Utf8Path, store: StoreUrl, bases: &BTreeMap<String, String>) -> Config {
+    let provider = |(name, base): (&String, &String)| ProviderConfig {
+        name: name.parse().unwrap(),
+        settings: ProviderSettings { base_url: Some(base.clone()), ..ProviderSettings::default() },
+        key: Some(KEY.to_owned().into()),
+        authorities: None,
+    };
+    Config {
+        store,
+        clock: Arc::new(SystemClock),
+        secrets: path.to_owned(),
+        journal: path.join("journal"),
+        listen: format!("unix:{}", path.join("ai.sock")).parse().unwrap(),
+        auth: ServerAuth::Local { peer_uid: None },
+        providers: bases.iter().map(provider).collect(),
+        aliases: BTreeMap::from([(
+            "rigbox/default".to_owned(),
+            "anthropic/claude-sonnet-4-5".to_owned(),
+        )]),
+        prices: Prices { file: None, reload: Arc::new(Notify::new()) },
+    }
+}
+
 fn quotas(credits: Option<u64>) -> Quotas {
     Quotas { max_ai_credits_per_month: credits, ..Quotas::default() }
 }
 
-fn profile(credits: Option<u64>) -> Profile {
+pub(crate) fn profile(credits: Option<u64>) -> Profile {
     Profile {
         email: None,
         display_name: None,
@@ -247,7 +255,7 @@ fn profile(credits: Option<u64>) -> Profile {
     }
 }
 
-fn registration(id: &HostId) -> HostRegistration {
+pub(crate) fn registration(id: &HostId) -> HostRegistration {
     HostRegistration {
         id: id.clone(),
         region: "local".parse().unwrap(),
@@ -258,11 +266,11 @@ fn registration(id: &HostId) -> HostRegistration {
     }
 }
 
-fn new_workspace(account: AccountId, host: &HostId, id: &WorkspaceId) -> NewWorkspace {
+pub(crate) fn new_workspace(account: AccountId, host: &HostId, id: &WorkspaceId) -> NewWorkspace {
     NewWorkspace {
         id: id.clone(),
         account,
-        name: "hello".parse().unwrap(),
+        name: id.as_str().parse().unwrap(),
         region: "local".parse().unwrap(),
         host: host.clone(),
         image: "tiny".parse().unwrap(),

@@ -1,8 +1,16 @@
 //! The proxy as a relay sees it, before providers that are simulated at the wire.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
 
 mod faults;
+mod kills;
 mod kit;
 mod money;
 mod paths;
+#[path = "../../../rigbox-store/tests/it/postgres.rs"]
+mod postgres;
 mod subjects;
