@@ -1,6 +1,13 @@
 //! A proxy of its own for each test, with a database of its own, before simulated providers.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,14 +17,14 @@ use http_body_util::BodyExt as _;
 use rigbox_ai_proxy::{Config, Prices, ProviderConfig, ProviderSettings, RunError};
 use rigbox_fabric::{Address, Client, ClientAuth, MultiplexedClient, ServerAuth};
 use rigbox_store::{
-    Store, StoreUrl, SystemClock,
+    Clock, Store, StoreUrl, SystemClock,
     accounts::{Preferences, Profile},
     ledger::{Balance, Verdict},
     workspaces::{EnvVars, NewWorkspace, Wanted},
 };
 use rigbox_test_providers::{Options, Provider, Providers};
 use rigbox_types::{
-    AccountId, Desired, Generation, HostId, Quotas, WorkspaceId,
+    AccountId, Desired, Generation, HostId, Quotas, Timestamp, WorkspaceId,
     api::{ai::AiMode, workspaces::Idle},
     host::{Capacity, DriverName, Egress, HostRegistration, Resources},
 };
@@ -33,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
+    /// Where the proxy has its journal, from its next start on.
+    pub(crate) journal: Utf8PathBuf,
+    pub(crate) clock: Arc<TestClock>,
     pub(crate) providers: Providers,
     pub(crate) store: Store,
     pub(crate) url: StoreUrl,
@@ -41,6 +51,23 @@ pub(crate) struct World {
     pub(crate) workspace: WorkspaceId,
     pub(crate) client: MultiplexedClient,
     proxy: Option<Running>,
+}
+
+/// The time, and what a test has turned it by.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let turned = self.0.load(Ordering::SeqCst);
+        Timestamp::from_micros(SystemClock.now().as_micros() + turned)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn turn(&self, micros: i64) {
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
 }
 
 struct Running {
@@ -83,7 +110,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let url: StoreUrl = format!("sqlite:{}", path.join("rigbox.db")).parse().unwrap();
-        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+        let clock = Arc::new(TestClock::default());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
         let account = AccountId::from_random([1; 16]);
         store.accounts().insert_user(account, &profile(credits), None).await.unwrap();
         let host = HostId::from_random([1; 8]);
@@ -95,8 +123,20 @@ impl World {
         let providers = Providers::start(options).await.unwrap();
         let address: Address = format!("unix:{}", path.join("ai.sock")).parse().unwrap();
         let client = Client::multiplexed(address, &ClientAuth::Local).unwrap();
-        let mut world =
-            Self { folder, providers, store, url, account, host, workspace, client, proxy: None };
+        let journal = path.join("journal");
+        let mut world = Self {
+            folder,
+            journal,
+            clock,
+            providers,
+            store,
+            url,
+            account,
+            host,
+            workspace,
+            client,
+            proxy: None,
+        };
         world.set(true, AiMode::Managed).await;
         world.start().await;
         world
@@ -117,7 +157,11 @@ impl World {
     }
 
     fn config(&self) -> Config {
-        config(&self.path(""), self.url.clone(), &bases(&self.providers))
+        Config {
+            journal: self.journal.clone(),
+            clock: self.clock.clone(),
+            ..config(&self.path(""), self.url.clone(), &bases(&self.providers))
+        }
     }
 
     pub(crate) async fn start(&mut self) {
@@ -130,6 +174,12 @@ impl World {
             }
         };
         tokio::time::timeout(PATIENCE, serves).await.unwrap();
+    }
+
+    /// Starts the proxy, which is to fail.
+    pub(crate) async fn fail(&mut self) -> RunError {
+        let run = rigbox_ai_proxy::run(self.config(), CancellationToken::new());
+        tokio::time::timeout(PATIENCE, run).await.unwrap().unwrap_err()
     }
 
     /// Ends the proxy in order.
@@ -240,7 +290,7 @@ pub(crate) fn config(path: &Utf8Path, store: StoreUrl, bases: &BTreeMap<String, 
     }
 }
 
-fn quotas(credits: Option<u64>) -> Quotas {
+pub(crate) fn quotas(credits: Option<u64>) -> Quotas {
     Quotas { max_ai_credits_per_month: credits, ..Quotas::default() }
 }
 

@@ -6,6 +6,7 @@
     reason = "tests fail loudly"
 )]
 
+mod bad_days;
 mod faults;
 mod kills;
 mod kit;

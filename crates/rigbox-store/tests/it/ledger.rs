@@ -19,6 +19,8 @@ use sqlx::AssertSqlSafe;
 use crate::kit::{SECOND, World, account};
 
 mod holds;
+mod lease_model;
+mod leases;
 mod model;
 
 pub(crate) use holds::{
@@ -27,6 +29,12 @@ pub(crate) use holds::{
     holds_of_a_process_that_is_gone_are_recovered_once,
     of_many_holds_at_once_as_many_pass_as_the_balance_pays_for,
     of_many_settlements_at_once_one_charges,
+};
+pub(crate) use lease_model::any_sequence_of_leases_does_what_a_simple_model_says;
+pub(crate) use leases::{
+    a_call_is_posted_once_whoever_posts_it, a_lease_is_of_what_is_free_and_of_no_more,
+    a_posting_that_is_not_right_writes_nothing, an_account_without_a_limit_leases_nothing,
+    of_many_leases_at_once_no_more_is_held_than_there_is, of_many_postings_at_once_one_charges,
 };
 pub(crate) use model::any_sequence_does_what_a_simple_model_says;
 

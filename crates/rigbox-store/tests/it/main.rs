@@ -174,7 +174,14 @@ cases! {
         what_was_tampered_with_is_found_by_a_recomputation
         a_statement_comes_page_by_page
         of_many_settlements_at_once_one_charges
-        any_sequence_does_what_a_simple_model_says;
+        any_sequence_does_what_a_simple_model_says
+        a_lease_is_of_what_is_free_and_of_no_more
+        an_account_without_a_limit_leases_nothing
+        a_call_is_posted_once_whoever_posts_it
+        a_posting_that_is_not_right_writes_nothing
+        of_many_leases_at_once_no_more_is_held_than_there_is
+        of_many_postings_at_once_one_charges
+        any_sequence_of_leases_does_what_a_simple_model_says;
     observe:
         only_a_newer_observation_of_the_right_host_counts
         a_generation_that_was_never_wanted_is_not_believed

@@ -230,6 +230,8 @@ fn directive(name: &str, kind: Kind, dice: &mut Dice) -> Value {
         Kind::Stream | Kind::LeftStream(_) => {
             sim["pieces"] = json!(6);
             sim["gap_ms"] = json!(dice.below(6));
+            // Also between what ends an answer and the end of its stream.
+            sim["drip_ms"] = json!(dice.below(4));
         }
         Kind::Again => {
             let status = [429, 503, 529][dice.index(3)];

@@ -51,12 +51,12 @@ enum Call {
 
 /// What an account should have.
 #[derive(Debug, Default)]
-struct Model {
-    granted: i64,
-    lasting: i64,
-    used: i64,
+pub(super) struct Model {
+    pub(super) granted: i64,
+    pub(super) lasting: i64,
+    pub(super) used: i64,
     given: i64,
-    limit: Option<i64>,
+    pub(super) limit: Option<i64>,
     calls: BTreeMap<u8, Call>,
     keys: BTreeMap<u8, i64>,
     /// All that came from and went to the platform.
@@ -64,8 +64,20 @@ struct Model {
 }
 
 impl Model {
+    /// Of an account with so many credits a month.
+    pub(super) fn with_limit(credits: i64) -> Self {
+        let mut model = Self { limit: Some(credits * 1_000_000), ..Self::default() };
+        model.look();
+        model
+    }
+
+    /// Whether a call was charged.
+    pub(super) fn has_charged(&self, id: u8) -> bool {
+        self.calls.get(&id) == Some(&Call::Settled)
+    }
+
     /// Whoever looks first makes the grant.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let more = self.limit.map_or(0, |limit| (limit - self.given).max(0));
         self.given += more;
         self.came += more;
@@ -80,11 +92,11 @@ impl Model {
         held.sum()
     }
 
-    fn total(&self) -> i64 {
+    pub(super) fn total(&self) -> i64 {
         self.granted + self.lasting
     }
 
-    fn charge(&mut self, id: u8, amount: i64) {
+    pub(super) fn charge(&mut self, id: u8, amount: i64) {
         self.used += amount;
         if self.limit.is_some() {
             self.came -= amount;
@@ -95,7 +107,7 @@ impl Model {
         self.calls.insert(id, Call::Settled);
     }
 
-    fn change(&mut self, key: u8, amount: i64) -> bool {
+    pub(super) fn change(&mut self, key: u8, amount: i64) -> bool {
         if self.keys.contains_key(&key) {
             return self.keys[&key] == amount;
         }
@@ -114,13 +126,13 @@ impl Model {
         true
     }
 
-    fn next_month(&mut self) {
+    pub(super) fn next_month(&mut self) {
         self.came -= self.granted;
         (self.granted, self.given, self.used) = (0, 0, 0);
     }
 }
 
-fn micro(amount: i64) -> Credits {
+pub(super) fn micro(amount: i64) -> Credits {
     Credits::from_micro(amount).unwrap()
 }
 
@@ -130,8 +142,7 @@ async fn play(world: &World, account: AccountId, steps: &[Step]) {
     store.accounts().insert_user(account, &profile("operator"), None).await.unwrap();
     limit(store, account, Some(3)).await;
     balance_of(store, account).await;
-    let mut model = Model { limit: Some(3_000_000), ..Model::default() };
-    model.look();
+    let mut model = Model::with_limit(3);
     let name = |id: u8| format!("{account}-{id}");
     for step in steps {
         match *step {
