@@ -214,14 +214,6 @@ impl Journal {
                 Ok(Err(source)) => return failed(source),
                 Err(ended) => return failed(io::Error::other(ended)),
             }
-            directory_has = newest;
-            {
-                // Those that were full when it began: another may have become so meanwhile.
-                let mut state = self.state();
-                let full = state.full.iter_mut().filter(|segment| segment.number() < newest);
-                full.for_each(Segment::was_synced);
-            }
-            self.shared.synced.send_replace(bytes);
         }
     }
 

@@ -157,8 +157,11 @@ impl Purse {
             if account.is_unheard() {
                 self.hear(&account, &turn).await?;
             }
-            // Who was first may have leased enough for all.
+            // Who was first may have leased enough for all, or have learned that there is not enough.
             let Some(short) = account.short(amount) else { continue };
+            if let Some(short) = account.is_short(amount) {
+                return Err(short.into());
+            }
             let ahead = amount.micro().saturating_mul(AHEAD).max(AHEAD_LEAST);
             let most = Credits::from_micro(short.micro().saturating_add(ahead));
             let range = (short, most.unwrap_or(Credits::MAX));

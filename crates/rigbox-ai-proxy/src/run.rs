@@ -182,6 +182,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     purse.close().await;
     reloading.abort();
     store.close().await;
+    syncing.abort();
     // Aborted, unless it had ended by itself before.
     syncing.await.map_or(Ok(()), |error| Err(error.into()))
 }

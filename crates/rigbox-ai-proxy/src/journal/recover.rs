@@ -14,14 +14,12 @@ use super::{
     segment,
 };
 
-/// Who has made the calls of a segment whose head is damaged: what its process held stays held.
+/// Who has made the calls of a segment whose head is damaged.
 const UNKNOWN: &str = "ai-unknown";
 
 /// What is left of earlier processes.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    /// Who they were: what they held is to be given back.
-    pub(crate) holders: Vec<String>,
     /// Calls that are over or were interrupted, in the order of their ends, each with whose holder it was.
     pub(crate) calls: Vec<(String, Call)>,
     files: Vec<Utf8PathBuf>,

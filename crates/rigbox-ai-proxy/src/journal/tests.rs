@@ -94,7 +94,7 @@ fn of_several_ends_the_last_one_counts() {
     journal.end(over, &end(8)).unwrap();
     journal.end(nothing, &End { released: true, ..end(0) }).unwrap();
     drop(journal);
-    assert_eq!(folder.left().1.iter().map(|call| call.1).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(folder.left().iter().map(|call| call.1).collect::<Vec<_>>(), [7, 8]);
 }
 
 #[test]

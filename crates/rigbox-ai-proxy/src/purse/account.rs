@@ -47,8 +47,6 @@ struct State {
     last: Instant,
     /// What a call has held lately: what is leased ahead goes by it.
     usual: i64,
-    /// Whether the ledger may hold more than `leased`, because its answer was not heard.
-    is_unsure: bool,
     /// What was missing lately, and when.
     short: Option<(Short, Instant)>,
 }
@@ -72,7 +70,6 @@ impl Account {
             ended: Vec::new(),
             last: Instant::now(),
             usual: 0,
-            is_unsure: false,
             short: None,
         };
         Self { id, state: Mutex::new(state), turn: tokio::sync::Mutex::default() }
@@ -102,12 +99,12 @@ impl Account {
         self.state().under_way += 1;
     }
 
-    /// How much must be leased in all for `amount` to be there too; none where it is.
-    pub(super) fn needs(&self, amount: Credits) -> Option<Credits> {
+    /// How much more must be leased for `amount`; none where it is there.
+    pub(super) fn short(&self, amount: Credits) -> Option<Credits> {
         let state = self.state();
-        let is_short = !state.unlimited && state.free() < amount.micro();
-        let all = state.held.saturating_add(state.owed).saturating_add(amount.micro());
-        is_short.then(|| Credits::from_micro(all).unwrap_or(Credits::MAX))
+        let short = amount.micro() - state.free();
+        let is_short = !state.unlimited && short > 0;
+        is_short.then(|| Credits::from_micro(short).unwrap_or(Credits::MAX))
     }
 
     /// What was missing a moment ago, where it is still missing for `amount`.
@@ -116,11 +113,6 @@ impl Account {
         let (short, at) = state.short.as_ref()?;
         let is_new = at.elapsed() < super::SHORT_KEPT;
         (is_new && short.fits() < amount).then_some(Short { needed: amount, ..*short })
-    }
-
-    /// The ledger is about to be asked.
-    pub(super) fn asks(&self, _turn: &Turn<'_>) {
-        self.state().is_unsure = true;
     }
 
     /// Its turn to ask the ledger, where nobody else has it.
@@ -145,24 +137,23 @@ impl Account {
 
     pub(super) fn leased(&self, _turn: &Turn<'_>, lease: &Lease) {
         let mut state = self.state();
-        state.unheard = false;
         state.leased = lease.amount.micro();
         state.unlimited = lease.balance.unlimited;
-        (state.is_unsure, state.short) = (false, None);
+        (state.unheard, state.short) = (false, None);
     }
 
     /// What the account has, as its owner should know it: what is over counts as spent, and held is what
     /// calls under way hold, not what is leased ahead of them. Nothing more was leased.
     pub(super) fn exhausted(&self, _turn: &Turn<'_>, short: &Exhausted, needed: Credits) -> Short {
         let mut state = self.state();
-        state.unheard = false;
         let amount = |micro: i64| Credits::from_micro(micro).unwrap_or(Credits::ZERO);
+        let others = short.held.micro() - state.leased;
         let short = Short {
             balance: amount(short.balance.micro() - state.owed),
-            held: amount(short.held.micro() + state.held),
+            held: amount(others + state.held),
             needed,
         };
-        state.is_unsure = false;
+        state.unheard = false;
         state.short = Some((short, Instant::now()));
         short
     }
@@ -219,7 +210,7 @@ impl Account {
         // What will be given back cannot be taken meanwhile.
         let after = (state.leased - part_cost).max(0).min(keep);
         state.leased = after + part_cost;
-        state.is_unsure = true;
+        state.unheard = true;
         Some(Batch { ids, calls, keep: Credits::from_micro(after).unwrap_or(Credits::MAX) })
     }
 

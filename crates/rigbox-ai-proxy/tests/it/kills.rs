@@ -401,10 +401,10 @@ async fn rounds(server: Option<Server>) {
         if asked.is_none() && began.elapsed() > TIME {
             break;
         }
-        println!("round {round} of seed {seed}");
+        eprintln!("round {round} of seed {seed}");
         platform.round(Dice(dice.below(u64::MAX) | 1)).await;
     }
-    println!("{} calls", platform.begun.load(Ordering::SeqCst));
+    eprintln!("{} calls", platform.begun.load(Ordering::SeqCst));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

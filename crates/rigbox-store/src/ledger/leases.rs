@@ -61,13 +61,12 @@ pub struct Posting<'a> {
 }
 
 impl Ledger<'_> {
-    /// Has a process hold `least` of an account in all, and up to `most` where so much is free: what it
-    /// holds already is part of that, so that a process need not know it. Of an account without a limit
-    /// nothing need be held, and is not.
+    /// Holds more of an account for calls of a process: `least`, and up to `most` where so much is free.
+    /// Of an account without a limit nothing need be held, and is not.
     ///
     /// # Errors
-    /// [`LedgerError::Exhausted`] where `least` is neither held nor free, with what others hold;
-    /// [`LedgerError::Text`], [`LedgerError::Amount`] below zero, [`LedgerError::Bounds`].
+    /// [`LedgerError::Exhausted`] where `least` is not free, [`LedgerError::Text`],
+    /// [`LedgerError::Amount`] below zero, [`LedgerError::Bounds`].
     pub async fn lease(
         &self,
         account: AccountId,
@@ -86,17 +85,15 @@ impl Ledger<'_> {
         if balance.unlimited {
             return Ok(Lease { amount: held, balance: done(book, tx).await? });
         }
-        let others = balance.held.minus(held).ok_or(LedgerError::Bounds)?;
-        let free = balance.total().micro() - others.micro();
-        if free < least.micro() {
-            let total = balance.total();
+        if balance.free_micro() < least.micro() {
+            let (total, held) = (balance.total(), balance.held);
             // What was done for the month stays.
             done(book, tx).await?;
-            return Err(Exhausted { balance: total, held: others, needed: least }.into());
+            return Err(Exhausted { balance: total, held, needed: least }.into());
         }
-        // What is held is given back by `post` alone.
-        let amount = credits(free.min(most.micro()).max(held.micro()))?;
-        book.hold(amount.minus(held).ok_or(LedgerError::Bounds)?)?;
+        let more = credits(balance.free_micro().min(most.micro()))?;
+        let amount = held.plus(more).ok_or(LedgerError::Bounds)?;
+        book.hold(more)?;
         put(&mut tx, &book, (&id, holder), amount).await?;
         Ok(Lease { amount, balance: done(book, tx).await? })
     }
