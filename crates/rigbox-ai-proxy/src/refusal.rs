@@ -179,7 +179,7 @@ impl From<NoRoute> for Refusal {
             NoRoute::Method(_) => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", error.to_string())
             }
-            NoRoute::Query => Self::invalid(error.to_string()),
+            NoRoute::Query | NoRoute::Form(_) => Self::invalid(error.to_string()),
         }
     }
 }

@@ -184,7 +184,7 @@ pub struct Route {
     pub model: Option<String>,
     /// The path at the provider, below its base address.
     pub path: String,
-    /// The query at the provider, without keys.
+    /// The query at the provider, of what is listed alone.
     pub query: Option<String>,
 }
 
@@ -200,6 +200,9 @@ pub enum NoRoute {
     /// The query is not passed on.
     #[error("the query must have at most {QUERY_MAX_LEN} bytes of visible ASCII")]
     Query,
+    /// The query asks for an answer that could not be metered.
+    #[error("the parameter {0} of the query is not offered: leave it out, or set alt to sse or json")]
+    Form(&'static str),
 }
 
 /// Path of the gateway and below a provider's own prefix, what it does.
@@ -244,7 +247,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             "POST"
         }));
     }
-    let query = query.map(headers::query_without_keys).transpose()?.flatten();
+    let query = query.map(|query| headers::query(operation, query)).transpose()?.flatten();
     Ok(Route { spoken, operation, model, path: upstream.to_owned(), query })
 }
 

@@ -6,7 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{NoRoute, QUERY_MAX_LEN};
+use super::{NoRoute, Operation, QUERY_MAX_LEN};
+use crate::usage::Dialect;
 
 /// What stands for a key inside a workspace. It opens nothing.
 pub const PLACEHOLDER: &str = "managed-by-rigbox";
@@ -44,8 +45,32 @@ const ANSWER: [&str; 7] = [
     "x-request-id",
 ];
 
-/// Names of parameters that hold keys.
-const KEY_PARAMETERS: [&str; 5] = ["key", "api_key", "apikey", "access_token", "$key"];
+/// Parameters of a query that pass, whatever they say: Brave's own, as it documents them.
+const BRAVE_PARAMETERS: [&str; 16] = [
+    "q",
+    "country",
+    "search_lang",
+    "ui_lang",
+    "count",
+    "offset",
+    "safesearch",
+    "freshness",
+    "text_decorations",
+    "spellcheck",
+    "result_filter",
+    "goggles",
+    "goggles_id",
+    "units",
+    "extra_snippets",
+    "summary",
+];
+
+/// Those of a list of models, by page: Anthropic's and Google's.
+const LIST_PARAMETERS: [&str; 5] = ["limit", "after_id", "before_id", "pageSize", "pageToken"];
+
+/// Those of Google's that choose the form of an answer, or what is in it: one that has lost its usage
+/// cannot be metered.
+const GOOGLE_FORMS: [&str; 6] = ["alt", "$alt", "fields", "$fields", "callback", "$callback"];
 
 /// How a provider wants its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,22 +168,45 @@ pub fn is_plain(answer: &HeaderMap) -> bool {
     encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity") || value.is_empty())
 }
 
-/// The query without parameters that hold keys; none where nothing is left.
-pub(super) fn query_without_keys(query: &str) -> Result<Option<String>, NoRoute> {
+/// What is listed of a query; none where nothing is. What is not, is dropped, keys among it: a provider
+/// that does not see it answers as if it were not there. Only what would have made another answer is
+/// refused, so that nobody takes one form for the other.
+pub(super) fn query(operation: Operation, query: &str) -> Result<Option<String>, NoRoute> {
     if query.len() > QUERY_MAX_LEN || !query.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(NoRoute::Query);
     }
-    let holds_key = |parameter: &str| {
-        let name = parameter.split('=').next().unwrap_or_default();
-        let name = decoded(name);
-        KEY_PARAMETERS.iter().any(|listed| name.eq_ignore_ascii_case(listed))
-    };
+    let mut kept = Vec::new();
     // Both ways of separating, as some servers know both.
-    let kept: Vec<&str> = query
-        .split(['&', ';'])
-        .filter(|parameter| !parameter.is_empty() && !holds_key(parameter))
-        .collect();
+    for parameter in query.split(['&', ';']) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        kept.extend(passing(operation, &decoded(name), value)?);
+    }
     Ok((!kept.is_empty()).then(|| kept.join("&")))
+}
+
+/// A parameter as it is passed on, under the name that is listed.
+fn passing(operation: Operation, name: &str, value: &str) -> Result<Option<String>, NoRoute> {
+    let listed = |names: &[&'static str]| {
+        let name = names.iter().find(|listed| **listed == name)?;
+        Some(format!("{name}={value}"))
+    };
+    match (operation, operation.dialect()) {
+        (Operation::ModelList, _) => Ok(listed(&LIST_PARAMETERS)),
+        (_, Dialect::Brave) => Ok(listed(&BRAVE_PARAMETERS)),
+        (_, Dialect::Anthropic) => {
+            let is_beta = name == "beta" && decoded(value) == "true";
+            Ok(is_beta.then(|| "beta=true".to_owned()))
+        }
+        (_, Dialect::Gemini) => match (name, decoded(value).as_str()) {
+            ("alt", "sse") => Ok(Some("alt=sse".to_owned())),
+            ("alt", "json") => Ok(Some("alt=json".to_owned())),
+            _ => match GOOGLE_FORMS.iter().find(|form| form.eq_ignore_ascii_case(name)) {
+                Some(form) => Err(NoRoute::Form(form)),
+                None => Ok(None),
+            },
+        },
+        (_, Dialect::OpenAi) => Ok(None),
+    }
 }
 
 /// Percent-encoding undone, as far as it is one.

@@ -180,28 +180,69 @@ fn a30_every_credential_of_a_caller_is_dropped_and_ours_is_added_once() {
     );
 }
 
+/// What is left of a query.
+fn query(path: &str, query: &str) -> Result<Option<String>, NoRoute> {
+    let method = if path.contains("search") || path.ends_with("/models") {
+        Method::GET
+    } else {
+        Method::POST
+    };
+    route(&method, path, Some(query)).map(|route| route.query)
+}
+
+const CONTENT: &str = "/google/v1beta/models/m:generateContent";
+
 #[test]
 fn a34_keys_in_a_query_are_dropped() {
-    let query = |query| {
-        let found = route(&Method::POST, "/google/v1beta/models/m:generateContent", Some(query));
-        found.map(|route| route.query)
-    };
     for (given, left) in [
         ("key=AIza", None),
         ("alt=sse&key=AIza", Some("alt=sse")),
         ("KEY=AIza&alt=sse", Some("alt=sse")),
         ("%6bey=AIza&alt=sse", Some("alt=sse")),
         ("%6B%65%79=AIza", None),
-        ("a=1;key=AIza", Some("a=1")),
+        ("alt=json;key=AIza", Some("alt=json")),
         ("api_key=x&access_token=y&$key=z&key", None),
-        ("monkey=1&q=key", Some("monkey=1&q=key")),
-        ("a=%zz", Some("a=%zz")),
+        ("a=%zz", None),
         ("", None),
     ] {
-        assert_eq!(query(given), Ok(left.map(str::to_owned)), "{given}");
+        assert_eq!(query(CONTENT, given), Ok(left.map(str::to_owned)), "{given}");
     }
-    assert_eq!(query("a=\r\nx"), Err(NoRoute::Query));
-    assert_eq!(query(&"a".repeat(5_000)), Err(NoRoute::Query));
+    assert_eq!(query(CONTENT, "a=\r\nx"), Err(NoRoute::Query));
+    assert_eq!(query(CONTENT, &"a".repeat(5_000)), Err(NoRoute::Query));
+}
+
+#[test]
+fn a15_only_what_is_listed_of_a_query_reaches_a_provider() {
+    let search = "/brave/res/v1/web/search";
+    for (path, given, left) in [
+        ("/v1/messages", "beta=true", Some("beta=true")),
+        ("/v1/messages", "beta=tr%75e&x=1", Some("beta=true")),
+        ("/anthropic/v1/messages", "beta=false&fields=id", None),
+        ("/v1/chat/completions", "api-version=1&beta=true&alt=sse", None),
+        ("/openai/v1/responses", "include=x", None),
+        (search, "q=a%20b&count=3&key=k&x=1", Some("q=a%20b&count=3")),
+        (search, "%71=a&Q=b", Some("q=a")),
+        ("/anthropic/v1/models", "limit=5&beta=true", Some("limit=5")),
+        ("/google/v1beta/models", "pageSize=5&key=k", Some("pageSize=5")),
+        (CONTENT, "alt=s%73e&prettyPrint=false&quotaUser=u", Some("alt=sse")),
+    ] {
+        assert_eq!(query(path, given), Ok(left.map(str::to_owned)), "{path}?{given}");
+    }
+    // Usage could not be read of what comes then.
+    for (given, form) in [
+        ("alt=proto", "alt"),
+        ("alt=media", "alt"),
+        ("alt=sse&alt=", "alt"),
+        ("Alt=json", "alt"),
+        ("$alt=proto", "$alt"),
+        ("fields=candidates", "fields"),
+        ("alt=sse&%66ields=candidates", "fields"),
+        ("FIELDS=candidates", "fields"),
+        ("%24fields=candidates", "$fields"),
+        ("callback=f", "callback"),
+    ] {
+        assert_eq!(query(CONTENT, given), Err(NoRoute::Form(form)), "{given}");
+    }
 }
 
 #[test]
