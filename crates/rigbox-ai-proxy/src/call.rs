@@ -286,7 +286,7 @@ fn outgoing(
     /// What Anthropic wants to be told, where the caller does not say it.
     const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
     let provider = plan.provider;
-    let mut headers = headers::upstream(&head.headers, provider.scheme, key)
+    let mut headers = headers::upstream(&head.headers, provider.scheme, key, plan.payer)
         .map_err(|error| Refusal::internal("a provider's key", &error))?;
     if provider.dialect == Dialect::Anthropic {
         headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);

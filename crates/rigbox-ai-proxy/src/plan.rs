@@ -12,6 +12,7 @@ use rigbox_ai::{
     prices::{Model, ProviderName, Table},
     route::{
         Operation, Route, Spoken,
+        headers::Payer,
         rewrite::{Changes, OutputField, rewrite},
         slug,
     },
@@ -52,6 +53,7 @@ pub(crate) struct Plan<'a> {
     /// As the caller has named it.
     pub(crate) named: Option<String>,
     pub(crate) request: Request,
+    pub(crate) payer: Payer,
     /// What is held; none where the platform does not pay.
     pub(crate) estimate: Option<Estimate>,
     /// Whether the provider speaks otherwise than the caller.
@@ -78,15 +80,29 @@ impl<'a> Plan<'a> {
         }
         let is_gateway = route.spoken == Spoken::Gateway;
         let is_translated = is_gateway && provider.dialect != operation.dialect();
-        let estimate = match caller.mode {
-            AiMode::Byok => None,
-            AiMode::Managed if !operation.is_priced() => None,
-            AiMode::Managed => {
+        let payer = match caller.mode {
+            AiMode::Byok => Payer::Owner,
+            AiMode::Managed => Payer::Platform,
+        };
+        let estimate = match payer {
+            Payer::Owner => None,
+            Payer::Platform if !operation.is_priced() => None,
+            Payer::Platform => {
                 let row: Arc<Model> = tables.prices.model(&provider.name, &model, tables.now)?;
                 Some(Estimate::of(&request, &row)?)
             }
         };
-        Ok(Self { provider, operation, model, named, request, estimate, is_translated, is_gateway })
+        Ok(Self {
+            provider,
+            operation,
+            model,
+            named,
+            request,
+            payer,
+            estimate,
+            is_translated,
+            is_gateway,
+        })
     }
 
     /// Whether a stream has to be asked for its usage, and the answer to that taken out again.

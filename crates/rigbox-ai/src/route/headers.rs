@@ -34,6 +34,32 @@ const REQUEST: [&str; 8] = [
     "x-goog-api-client",
 ];
 
+/// Features of Anthropic's that change neither a price nor a limit, and reach nothing that is stored,
+/// without their dates. What some of them bring is refused or priced by its field: code that runs, pages
+/// that are read, speed.
+const BETAS: [&str; 20] = [
+    "claude-code",
+    "code-execution",
+    "computer-use",
+    "context-management",
+    "effort",
+    "extended-cache-ttl",
+    "fast-mode",
+    "fine-grained-tool-streaming",
+    "interleaved-thinking",
+    "max-tokens-3-5-sonnet",
+    "model-context-window-exceeded",
+    "pdfs",
+    "prompt-caching",
+    "search-results",
+    "structured-outputs",
+    "text-editor",
+    "token-counting",
+    "token-efficient-tools",
+    "web-fetch",
+    "web-search",
+];
+
 /// What passes of an answer. Not the limits of our account.
 const ANSWER: [&str; 7] = [
     "cache-control",
@@ -87,6 +113,15 @@ pub enum Scheme {
     Open,
 }
 
+/// Who pays a provider for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer {
+    /// The platform, with a key of its own: what could change a price or a limit does not pass.
+    Platform,
+    /// The owner of the workspace, with a key of theirs.
+    Owner,
+}
+
 /// A key that no header can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a provider key must be visible ASCII")]
@@ -100,11 +135,19 @@ pub fn upstream(
     caller: &HeaderMap,
     scheme: Scheme,
     key: &SecretString,
+    payer: Payer,
 ) -> Result<HeaderMap, InvalidKey> {
     let mut headers = HeaderMap::new();
     for name in REQUEST {
         for value in caller.get_all(name) {
             headers.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    if payer == Payer::Platform {
+        // Nothing that is reachable needs one of OpenAI's.
+        headers.remove("openai-beta");
+        if let Some(betas) = headers.remove("anthropic-beta").and_then(|_| betas(caller)) {
+            headers.insert("anthropic-beta", betas);
         }
     }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -126,6 +169,21 @@ pub fn upstream(
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(headers)
+}
+
+/// The features that are listed, of those that a caller asks for; none where none is.
+fn betas(caller: &HeaderMap) -> Option<HeaderValue> {
+    let asked = caller.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    let listed = |beta: &&str| BETAS.contains(&undated(beta));
+    let kept: Vec<&str> =
+        asked.flat_map(|value| value.split(',')).map(str::trim).filter(listed).collect();
+    HeaderValue::from_str(&kept.join(",")).ok().filter(|kept| !kept.is_empty())
+}
+
+/// A feature's name without the date at its end.
+fn undated(beta: &str) -> &str {
+    let is_of_date = |byte: char| byte.is_ascii_digit() || byte == '-';
+    beta.trim_end_matches(is_of_date)
 }
 
 /// The headers of an answer to a caller.

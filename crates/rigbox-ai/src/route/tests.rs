@@ -3,11 +3,20 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::{
-    headers::{Scheme, Shown, downstream, is_plain, shown, upstream},
+    headers::{InvalidKey, Payer, Scheme, Shown, downstream, is_plain, shown},
     rewrite::{Changes, OutputField, rewrite},
     *,
 };
 use crate::estimate::Request;
+
+/// The headers of a request that its owner pays for.
+fn upstream(
+    caller: &HeaderMap,
+    scheme: Scheme,
+    key: &SecretString,
+) -> Result<HeaderMap, InvalidKey> {
+    headers::upstream(caller, scheme, key, Payer::Owner)
+}
 
 fn post(path: &str) -> Result<Route, NoRoute> {
     route(&Method::POST, path, None)
@@ -178,6 +187,28 @@ fn a30_every_credential_of_a_caller_is_dropped_and_ours_is_added_once() {
         shown(&headers(&[("x-api-key", "managed-by-rigbox"), ("api-key", "sk")])),
         Shown::Other
     );
+}
+
+#[test]
+fn a15_features_that_change_a_price_or_a_limit_pass_with_an_owners_key_alone() {
+    let caller = headers(&[
+        ("anthropic-beta", "prompt-caching-2024-07-31, context-1m-2025-08-07"),
+        ("anthropic-beta", "output-128k-2025-02-19,claude-code-20250219,mcp-client-2025-11-20"),
+        ("anthropic-beta", "interleaved-thinking-2025-05-14-x,,prompt-caching"),
+        ("openai-beta", "x=1"),
+    ]);
+    let sent = |caller, payer| {
+        headers::upstream(caller, Scheme::Open, &SecretString::from("k"), payer).unwrap()
+    };
+    let managed = sent(&caller, Payer::Platform);
+    let betas: Vec<_> = managed.get_all("anthropic-beta").iter().collect();
+    assert_eq!(betas, ["prompt-caching-2024-07-31,claude-code-20250219,prompt-caching"]);
+    assert!(!managed.contains_key("openai-beta"));
+    let own = sent(&caller, Payer::Owner);
+    assert_eq!(own.get_all("anthropic-beta").iter().count(), 3);
+    assert!(own.contains_key("openai-beta"));
+    let none = headers(&[("anthropic-beta", "files-api-2025-04-14")]);
+    assert!(!sent(&none, Payer::Platform).contains_key("anthropic-beta"));
 }
 
 /// What is left of a query.
