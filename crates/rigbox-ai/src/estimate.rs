@@ -14,10 +14,11 @@
 mod media;
 mod reader;
 mod request;
+mod words;
 
 use std::sync::Arc;
 
-pub use request::{BODY_MAX_BYTES, Request, RequestError};
+pub use request::{BODY_MAX_BYTES, Bound, Request, RequestError};
 use rigbox_types::Credits;
 
 use crate::{
@@ -87,6 +88,18 @@ pub enum EstimateError {
         /// The field that bounds it.
         field: &'static str,
     },
+    /// More may be written than the model writes.
+    #[error("{field} must be at most {most} for model {model:?}, and is {asked}")]
+    OverModel {
+        /// The field.
+        field: String,
+        /// What it says.
+        asked: u64,
+        /// What it may say.
+        most: u64,
+        /// The model.
+        model: String,
+    },
     /// The bound is more than an account may have.
     #[error("the request could cost more than any account may have")]
     TooMuch,
@@ -100,6 +113,7 @@ impl EstimateError {
             Self::Request(error) => error.field(),
             Self::NoPrice { what, .. } => Some(what),
             Self::Unbounded { field, .. } => Some(field),
+            Self::OverModel { field, .. } => Some(field),
             Self::TooMuch => None,
         }
     }
@@ -113,6 +127,9 @@ impl EstimateError {
                 format!("leave {what} out, or ask the operator to add its price")
             }
             Self::Unbounded { field, .. } => format!("set {field}"),
+            Self::OverModel { field, most, .. } => {
+                format!("set {field} to at most {most}, or leave it out")
+            }
             Self::TooMuch => "ask for fewer or shorter answers".to_owned(),
         }
     }
@@ -126,7 +143,7 @@ impl Estimate {
     pub fn of(request: &Request, model: &Arc<Model>) -> Result<Self, EstimateError> {
         let turns = turns(request, model)?;
         let input_tokens = input_bound(request, model).saturating_mul(turns);
-        let output_tokens = output_bound(request, model);
+        let output_tokens = output_bound(request, model)?;
         let (input_price, output_price) = match rates(request, model, input_tokens)? {
             Some(rates) => (input_price(request, &rates), dearest_output(&rates)),
             // What is priced by the call alone.
@@ -144,7 +161,7 @@ impl Estimate {
             input_tokens,
             output_tokens,
             answers: request.answers,
-            output_is_explicit: request.output_tokens.is_some(),
+            output_is_explicit: request.output.is_some(),
             body_bytes: request.body_bytes,
             likely_input_tokens: likely_input(request, model, input_tokens),
             hold: Credits::ZERO,
@@ -262,19 +279,31 @@ fn likely_input(request: &Request, model: &Model, bound: u64) -> u64 {
     text.div_ceil(BYTES_PER_TOKEN).saturating_add(images).min(bound)
 }
 
-fn output_bound(request: &Request, model: &Model) -> u64 {
+fn output_bound(request: &Request, model: &Model) -> Result<u64, EstimateError> {
     if request.operation.output_field().is_none() {
-        return 0;
+        return Ok(0);
     }
     let most = model.max_output_tokens;
-    let each = match (request.output_tokens, request.thinking_tokens) {
+    // The limit of the table may be lower than the provider's: what is asked for beyond it is not held.
+    for bound in [&request.output, &request.thinking].into_iter().flatten() {
+        if bound.tokens > most {
+            return Err(EstimateError::OverModel {
+                field: bound.field.clone(),
+                asked: bound.tokens,
+                most,
+                model: model.name().to_owned(),
+            });
+        }
+    }
+    let tokens = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.tokens);
+    let each = match (tokens(&request.output), tokens(&request.thinking)) {
         // A budget for thinking is part of what is written, unless it is larger.
         (Some(tokens), Some(thinking)) if thinking >= tokens => tokens.saturating_add(thinking),
         (Some(tokens), _) => tokens,
         (None, _) => most,
     };
     let predicted = if request.has_prediction { request.body_bytes } else { 0 };
-    each.min(most).saturating_add(predicted).saturating_mul(request.answers)
+    Ok(each.saturating_add(predicted).saturating_mul(request.answers))
 }
 
 /// The dearer of the standard rates and those of the tier that is asked for.

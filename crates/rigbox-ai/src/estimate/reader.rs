@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::{
     media::Eye,
-    request::{Request, RequestError},
+    request::{Bound, Request, RequestError},
+    words::{CONFIGURING, NOT_OFFERED},
 };
 use crate::{
     json::{Holder, ITEM, Path, Sink, Value},
@@ -22,95 +23,6 @@ const TOOL_CALLS_MAX: u64 = 100;
 
 /// Longest name of whom a call is for.
 const SUBJECT_MAX_CHARS: usize = 256;
-
-pub(super) const WORDS: &[&str] = &[
-    "background",
-    "best_of",
-    "budget_tokens",
-    "cache_control",
-    "cachedContent",
-    "cached_content",
-    "candidateCount",
-    "candidate_count",
-    "codeExecution",
-    "code_execution",
-    "container",
-    "content",
-    "contents",
-    "context_management",
-    "conversation",
-    "data",
-    "edits",
-    "file",
-    "fileData",
-    "file_data",
-    "file_id",
-    "file_url",
-    "functionDeclarations",
-    "functionResponse",
-    "function_declarations",
-    "function_response",
-    "generationConfig",
-    "generation_config",
-    "googleSearch",
-    "googleSearchRetrieval",
-    "google_search",
-    "google_search_retrieval",
-    "id",
-    "image_url",
-    "include_usage",
-    "inference_geo",
-    "inlineData",
-    "inline_data",
-    "input",
-    "input_audio",
-    "instructions",
-    "maxOutputTokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "max_tokens",
-    "max_tool_calls",
-    "max_uses",
-    "mcp_servers",
-    "media_type",
-    "messages",
-    "mimeType",
-    "mime_type",
-    "model",
-    "models",
-    "n",
-    "output",
-    "parts",
-    "plugins",
-    "prediction",
-    "previous_response_id",
-    "prompt",
-    "reasoning",
-    "requests",
-    "serviceTier",
-    "service_tier",
-    "source",
-    "speed",
-    "stream",
-    "stream_options",
-    "system",
-    "systemInstruction",
-    "system_instruction",
-    "thinking",
-    "thinkingBudget",
-    "thinkingConfig",
-    "thinking_budget",
-    "thinking_config",
-    "tools",
-    "ttl",
-    "type",
-    "url",
-    "urlContext",
-    "url_context",
-    "user",
-    "video_url",
-    "web_search_options",
-];
 
 /// A tool of a request.
 #[derive(Debug, Default)]
@@ -224,15 +136,22 @@ impl Reader {
     }
 
     fn output(&mut self, path: Path<'_>, value: Value<'_>) {
-        let tokens = self.number(path, value);
-        self.request.output_tokens = self.request.output_tokens.max(tokens);
+        let Some(tokens) = self.number(path, value) else { return };
+        // Some take nothing for no bound at all.
+        if tokens == 0 && self.request.operation.output_field().is_some() {
+            let field = path.join(".");
+            self.refuse(RequestError::Invalid { field, must: "a whole number from 1 on" });
+        }
+        Bound::widen(&mut self.request.output, tokens, path);
     }
 
     fn thinking(&mut self, path: Path<'_>, value: Value<'_>) {
         // Gemini's -1 leaves it to the model.
-        if value != Value::Number("-1") {
-            let tokens = self.number(path, value);
-            self.request.thinking_tokens = self.request.thinking_tokens.max(tokens);
+        if value == Value::Number("-1") {
+            return;
+        }
+        if let Some(tokens) = self.number(path, value) {
+            Bound::widen(&mut self.request.thinking, tokens, path);
         }
     }
 
@@ -350,30 +269,6 @@ impl Reader {
         self.request.operation.dialect() == Dialect::Gemini
     }
 }
-
-/// Objects that configure a request: what is in them is there once.
-const CONFIGURING: [&str; 6] = [
-    "generationConfig",
-    "generation_config",
-    "reasoning",
-    "stream_options",
-    "thinking",
-    "web_search_options",
-];
-
-/// What a request may not bring in managed mode, and why.
-const NOT_OFFERED: [(&str, &str); 10] = [
-    ("background", "an answer that is fetched later is not metered"),
-    ("cachedContent", "what it holds belongs to nobody's workspace"),
-    ("cached_content", "what it holds belongs to nobody's workspace"),
-    ("container", "what runs in it costs by the hour"),
-    ("conversation", "what it holds belongs to nobody's workspace"),
-    ("inference_geo", "it has a price of its own"),
-    ("mcp_servers", "what they bring has no bound"),
-    ("models", "the model must be one that has a price"),
-    ("plugins", "what they bring has no bound"),
-    ("prompt", "what it holds belongs to nobody's workspace"),
-];
 
 impl Sink for Reader {
     fn value(&mut self, path: Path<'_>, value: Value<'_>) {

@@ -7,9 +7,13 @@ use memchr::memmem;
 
 use super::{
     media::Media,
-    reader::{Reader, WORDS},
+    reader::Reader,
+    words::WORDS,
 };
-use crate::{json::Scanner, route::Operation};
+use crate::{
+    json::{Path, Scanner},
+    route::Operation,
+};
 
 /// Longest body: what Anthropic takes.
 pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -103,6 +107,24 @@ impl Tools {
     }
 }
 
+/// How much a request lets be written, and the field that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Most tokens.
+    pub tokens: u64,
+    /// Where it is said.
+    pub field: String,
+}
+
+impl Bound {
+    /// Of two bounds the wider one counts: a provider may go by either.
+    pub(super) fn widen(bound: &mut Option<Self>, tokens: u64, path: Path<'_>) {
+        if bound.as_ref().is_none_or(|bound| bound.tokens < tokens) {
+            *bound = Some(Self { tokens, field: path.join(".") });
+        }
+    }
+}
+
 /// What a request says. See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -119,9 +141,9 @@ pub struct Request {
     /// For whom the caller says that the call is.
     pub user: Option<String>,
     /// Most tokens of an answer.
-    pub output_tokens: Option<u64>,
+    pub output: Option<Bound>,
     /// Most tokens of thinking.
-    pub thinking_tokens: Option<u64>,
+    pub thinking: Option<Bound>,
     /// Answers that are asked for, all prompts together.
     pub answers: u64,
     /// The service tier that is asked for.
@@ -153,8 +175,8 @@ impl Request {
             is_stream: false,
             asks_for_usage: false,
             user: None,
-            output_tokens: None,
-            thinking_tokens: None,
+            output: None,
+            thinking: None,
             answers: 1,
             tier: None,
             speed: None,

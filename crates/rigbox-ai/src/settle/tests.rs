@@ -24,7 +24,7 @@ fn streamed(open_ms: u64) -> Course {
 }
 
 fn message(of: (&str, &str)) -> Estimate {
-    estimate(Operation::Message, of, r#"{"max_tokens":100000}"#).unwrap()
+    estimate(Operation::Message, of, r#"{"max_tokens":64000}"#).unwrap()
 }
 
 fn chat(of: (&str, &str)) -> Estimate {

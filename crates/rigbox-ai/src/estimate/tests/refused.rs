@@ -1,0 +1,61 @@
+//! What a request may not say, because it could cost more than is held, or reach what belongs to others.
+
+use super::*;
+
+#[test]
+fn a14_more_than_the_model_writes_is_refused_with_the_limit_and_the_way_out() {
+    for (operation, model, body, field, most) in [
+        (Operation::ChatCompletion, GPT, r#"{"max_tokens":128001}"#, "max_tokens", 128_000),
+        (
+            Operation::ChatCompletion,
+            GPT,
+            r#"{"max_tokens":7,"max_completion_tokens":999999999999}"#,
+            "max_completion_tokens",
+            128_000,
+        ),
+        (Operation::Response, GPT, r#"{"max_output_tokens":128001}"#, "max_output_tokens", 128_000),
+        (Operation::Message, CLAUDE, r#"{"max_tokens":128001}"#, "max_tokens", 128_000),
+        (
+            Operation::Message,
+            CLAUDE,
+            r#"{"max_tokens":7,"thinking":{"budget_tokens":128001}}"#,
+            "thinking.budget_tokens",
+            128_000,
+        ),
+        (
+            Operation::Generate,
+            GEMINI,
+            r#"{"generation_config":{"max_output_tokens":65537}}"#,
+            "generation_config.max_output_tokens",
+            65_536,
+        ),
+    ] {
+        let error = estimate(operation, model, body).unwrap_err();
+        assert_eq!(error.field(), Some(field), "{body}");
+        assert!(error.to_string().contains(&most.to_string()), "{error}");
+        assert_eq!(error.hint(), format!("set {field} to at most {most}, or leave it out"));
+    }
+    // Where thinking does not count as part of the answer, both may be written.
+    let both = r#"{"max_tokens":100000,"thinking":{"budget_tokens":128000}}"#;
+    assert_eq!(estimate(Operation::Message, CLAUDE, both).unwrap().output_tokens, 228_000);
+}
+
+#[test]
+fn a14_a_bound_of_nothing_is_none() {
+    for (operation, body, field) in [
+        (Operation::ChatCompletion, r#"{"max_tokens":0}"#, "max_tokens"),
+        (Operation::ChatCompletion, r#"{"max_completion_tokens":0}"#, "max_completion_tokens"),
+        (Operation::Message, r#"{"max_tokens":0}"#, "max_tokens"),
+        (
+            Operation::Generate,
+            r#"{"generationConfig":{"maxOutputTokens":0}}"#,
+            "generationConfig.maxOutputTokens",
+        ),
+    ] {
+        let error = read(operation, body).unwrap_err();
+        assert_eq!(error.field(), Some(field), "{body}");
+    }
+    // No thinking is a bound.
+    let body = r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#;
+    assert!(read(Operation::Generate, body).is_ok());
+}
