@@ -212,6 +212,12 @@ impl Reader {
         }
     }
 
+    /// Google takes an object for a list of one: what is in it would be seen as no tool.
+    fn no_list(&mut self, path: Path<'_>) {
+        let field = path.join(".");
+        self.refuse(RequestError::Invalid { field, must: "a list of objects, or of one" });
+    }
+
     fn tool_ended(&mut self) {
         let tool = std::mem::take(&mut self.tool);
         let kind = tool.kind.as_deref().unwrap_or("function");
@@ -324,8 +330,9 @@ impl Sink for Reader {
                 self.request.media.is_unbounded |= value != Value::Null;
             }
             ["prediction"] => self.request.has_prediction |= value != Value::Null,
+            ["tools"] | ["tools", ITEM] if value != Value::Null => self.no_list(path),
             ["tools", ITEM, name] => self.tool_value(name, path, value),
-            ["context_management", "edits", ITEM, "type"] => self.edit(value),
+            ["context_management", ITEM, "type"] | ["context_management", "edits", ITEM, "type"] => self.edit(value),
             ["input", ITEM, "id"] => self.item.0 = value != Value::Null,
             ["input", ITEM, "type"] => self.item.1 = value.text().is_some(),
             _ => {}
@@ -336,6 +343,14 @@ impl Sink for Reader {
         self.see(path, false);
         self.eye.opened(path, holder);
         match path {
+            [first] | [first, "thinkingConfig" | "thinking_config"]
+                if holder == Holder::Array && CONFIGURING.contains(first) =>
+            {
+                let field = path.join(".");
+                self.refuse(RequestError::Invalid { field, must: "an object" });
+            }
+            ["tools"] if holder == Holder::Object => self.no_list(path),
+            ["tools", ITEM] if holder == Holder::Array => self.no_list(path),
             ["prompt", ITEM] => self.prompts = self.prompts.saturating_add(1),
             ["prediction"] => self.request.has_prediction = true,
             ["web_search_options"] => self.request.tools.searches = true,

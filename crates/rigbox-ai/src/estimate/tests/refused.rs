@@ -59,3 +59,33 @@ fn a14_a_bound_of_nothing_is_none() {
     let body = r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#;
     assert!(read(Operation::Generate, body).is_ok());
 }
+
+#[test]
+fn a20_tools_that_are_no_list_of_objects_are_refused() {
+    for (operation, body, field) in [
+        (Operation::Generate, r#"{"tools":{"googleSearch":{}}}"#, "tools"),
+        (Operation::StreamGenerate, r#"{"tools":{}}"#, "tools"),
+        (Operation::Generate, r#"{"tools":[[{"googleSearch":{}}]]}"#, "tools.[]"),
+        (Operation::Generate, r#"{"tools":"googleSearch"}"#, "tools"),
+        (Operation::Message, r#"{"tools":{"type":"web_search_20250305"}}"#, "tools"),
+        (Operation::ChatCompletion, r#"{"tools":{"type":"function"}}"#, "tools"),
+        (Operation::Response, r#"{"tools":["web_search"]}"#, "tools.[]"),
+        (Operation::Generate, r#"{"generationConfig":[{"candidateCount":8}]}"#, "generationConfig"),
+        (
+            Operation::Generate,
+            r#"{"generation_config":{"thinking_config":[{"thinking_budget":1}]}}"#,
+            "generation_config.thinking_config",
+        ),
+        (Operation::Message, r#"{"thinking":[{"budget_tokens":9}]}"#, "thinking"),
+    ] {
+        let error = read(operation, body).unwrap_err();
+        assert!(matches!(error, RequestError::Invalid { .. }), "{body}: {error}");
+        assert_eq!(error.field(), Some(field), "{body}");
+    }
+    for body in [r#"{"tools":null}"#, r#"{"tools":[]}"#, r#"{"tools":[null]}"#] {
+        assert!(read(Operation::Generate, body).is_ok(), "{body}");
+    }
+    // OpenAI's way of asking for a summary of what was said.
+    let compact = r#"{"context_management":[{"type":"compaction","compact_threshold":1000}]}"#;
+    assert!(read(Operation::Response, compact).is_err());
+}
