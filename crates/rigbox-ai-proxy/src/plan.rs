@@ -121,6 +121,7 @@ impl<'a> Plan<'a> {
             include_usage: self.adds_usage(),
             model: (is_renamed || is_missing).then(|| self.model.clone()),
             output,
+            no_store: self.payer == Payer::Platform && self.operation == Operation::Response,
         };
         if changes == Changes::default() {
             return Ok(body.clone());

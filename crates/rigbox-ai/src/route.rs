@@ -201,7 +201,9 @@ pub enum NoRoute {
     #[error("the query must have at most {QUERY_MAX_LEN} bytes of visible ASCII")]
     Query,
     /// The query asks for an answer that could not be metered.
-    #[error("the parameter {0} of the query is not offered: leave it out, or set alt to sse or json")]
+    #[error(
+        "the parameter {0} of the query is not offered: leave it out, or set alt to sse or json"
+    )]
     Form(&'static str),
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Eye {
     parts: Vec<Part>,
     source: Source,
     pub(super) found: Media,
+    /// The first field that names what is stored with the provider.
+    pub(super) stored: Option<String>,
 }
 
 impl Eye {
@@ -82,29 +84,41 @@ impl Eye {
                     part.types = part.types.saturating_add(1);
                     part.is_image = value.text() == Some("image");
                 }
-                // What is stored with the provider, by its id.
-                self.found.is_unbounded |= value.text() == Some("item_reference");
+                if value.text() == Some("item_reference") {
+                    self.stored(path);
+                }
             }
             "media_type" if holder.last() == Some(&"source") => self.source.kind(value),
             "data" if holder.last() == Some(&"source") => self.source.add(value),
-            "file_id" | "file_url" | "file_data" | "file" | "input_audio" | "url" => {
+            "file_id" if value != Value::Null => self.stored(path),
+            "file_url" | "file_data" | "file" | "input_audio" | "url" => {
                 self.found.is_unbounded |= value != Value::Null && *last != "url";
             }
             _ => {}
         }
     }
 
-    /// Gemini's `inlineData`, whose own name is no place.
+    /// What is in a holder whose own name is no place: Gemini's data, and OpenAI's file.
     fn inline(&mut self, path: Path<'_>, value: Value<'_>) {
         let Some((last, [part @ .., inline])) = path.split_last() else { return };
-        if !is_place(part) || !matches!(*inline, "inlineData" | "inline_data") {
+        if !is_place(part) {
             return;
         }
-        match *last {
-            "mimeType" | "mime_type" => self.source.kind(value),
-            "data" => self.source.add(value),
+        match (*inline, *last) {
+            ("inlineData" | "inline_data", "mimeType" | "mime_type") => self.source.kind(value),
+            ("inlineData" | "inline_data", "data") => self.source.add(value),
+            ("file", "file_id") if value != Value::Null => self.stored(path),
+            ("fileData" | "file_data", "fileUri" | "file_uri")
+                if value.text().is_some_and(|address| !is_public(address)) =>
+            {
+                self.stored(path);
+            }
             _ => {}
         }
+    }
+
+    fn stored(&mut self, path: Path<'_>) {
+        self.stored.get_or_insert_with(|| path.join("."));
     }
 
     pub(super) fn opened(&mut self, path: Path<'_>, holder: Holder) {
@@ -198,6 +212,17 @@ impl Source {
     fn add(&mut self, value: Value<'_>) {
         self.data_bytes = self.data_bytes.saturating_add(value.text_bytes());
     }
+}
+
+/// Whether an address is of the web at large: Google's own hold what was stored with a key.
+fn is_public(address: &str) -> bool {
+    let Some(rest) = address.strip_prefix("https://") else { return false };
+    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // What stands before an `@` is no host, and a host may end with a dot.
+    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.');
+    let is_google = name.to_ascii_lowercase().ends_with("googleapis.com");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    !name.is_empty() && name.bytes().all(is_plain) && !host.contains('@') && !is_google
 }
 
 /// Whether parts may be here. The arguments of a call are called `input` as well, but not outermost.

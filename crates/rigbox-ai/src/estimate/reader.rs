@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::{
     media::Eye,
     request::{Bound, Request, RequestError},
-    words::{CONFIGURING, NOT_OFFERED},
+    words::{CONFIGURING, NOT_OFFERED, STORED},
 };
 use crate::{
     json::{Holder, ITEM, Path, Sink, Value},
@@ -34,6 +34,14 @@ struct Tool {
     uses: u8,
 }
 
+/// What an item of OpenAI's `input` has: an id alone names what is stored.
+#[derive(Debug, Default)]
+struct Item {
+    has_id: bool,
+    has_type: bool,
+    has_content: bool,
+}
+
 pub(super) struct Reader {
     pub(super) request: Request,
     eye: Eye,
@@ -43,8 +51,7 @@ pub(super) struct Reader {
     tool: Tool,
     best_of: u64,
     prompts: u64,
-    /// Of an item of OpenAI's `input`: whether it has an id, and a type.
-    item: (bool, bool),
+    item: Item,
 }
 
 impl Reader {
@@ -57,12 +64,14 @@ impl Reader {
             tool: Tool::default(),
             best_of: 1,
             prompts: 0,
-            item: (false, false),
+            item: Item::default(),
         }
     }
 
     pub(super) fn finish(mut self) -> Result<Request, RequestError> {
-        if let Some(error) = self.error {
+        let stored = self.eye.stored.take();
+        let stored = stored.map(|field| RequestError::NotOffered { field, why: STORED });
+        if let Some(error) = self.error.or(stored) {
             return Err(error);
         }
         self.request.media = {
@@ -212,6 +221,31 @@ impl Reader {
         }
     }
 
+    /// A value within tools, messages and the like.
+    fn inner(&mut self, path: Path<'_>, value: Value<'_>) {
+        match path {
+            ["tools"] | ["tools", ITEM] if value != Value::Null => self.no_list(path),
+            ["tools", ITEM, "container" | "vector_store_ids"]
+            | ["tools", ITEM, "container", "file_ids", ITEM]
+            | ["messages", ITEM, "audio", "id"]
+                if value != Value::Null =>
+            {
+                self.stored(path);
+            }
+            ["tools", ITEM, name] => self.tool_value(name, path, value),
+            ["context_management", ITEM, "type"]
+            | ["context_management", "edits", ITEM, "type"] => self.edit(value),
+            ["input", ITEM, "id"] => self.item.has_id = value != Value::Null,
+            ["input", ITEM, "type"] => self.item.has_type = value.text().is_some(),
+            ["input", ITEM, "content"] => self.item.has_content = value != Value::Null,
+            _ => {}
+        }
+    }
+
+    fn stored(&mut self, path: Path<'_>) {
+        self.refuse(RequestError::NotOffered { field: path.join("."), why: STORED });
+    }
+
     /// Google takes an object for a list of one: what is in it would be seen as no tool.
     fn no_list(&mut self, path: Path<'_>) {
         let field = path.join(".");
@@ -326,15 +360,12 @@ impl Sink for Reader {
                     self.refuse(RequestError::Invalid { field, must: "at most 100" });
                 }
             }
-            ["previous_response_id"] => {
-                self.request.media.is_unbounded |= value != Value::Null;
+            ["store"] if self.is_true(path, value) => {
+                let why = "the platform keeps nothing; use store=false";
+                self.refuse(RequestError::NotOffered { field: "store".to_owned(), why });
             }
             ["prediction"] => self.request.has_prediction |= value != Value::Null,
-            ["tools"] | ["tools", ITEM] if value != Value::Null => self.no_list(path),
-            ["tools", ITEM, name] => self.tool_value(name, path, value),
-            ["context_management", ITEM, "type"] | ["context_management", "edits", ITEM, "type"] => self.edit(value),
-            ["input", ITEM, "id"] => self.item.0 = value != Value::Null,
-            ["input", ITEM, "type"] => self.item.1 = value.text().is_some(),
+            ["tools" | "messages" | "input" | "context_management", ..] => self.inner(path, value),
             _ => {}
         }
     }
@@ -356,7 +387,9 @@ impl Sink for Reader {
             ["web_search_options"] => self.request.tools.searches = true,
             ["tools", ITEM, name] if self.is_gemini() => self.gemini_tool(name),
             ["tools", ITEM] => self.tool = Tool::default(),
-            ["input", ITEM] => self.item = (false, false),
+            ["input", ITEM] => self.item = Item::default(),
+            ["input", ITEM, "content"] => self.item.has_content = true,
+            ["tools", ITEM, "vector_store_ids"] => self.stored(path),
             // What is to be a number or a word is none.
             [
                 "model"
@@ -369,6 +402,7 @@ impl Sink for Reader {
                 | "service_tier"
                 | "serviceTier"
                 | "speed"
+                | "store"
                 | "max_tool_calls",
             ] => {
                 let field = path.join(".");
@@ -382,9 +416,12 @@ impl Sink for Reader {
         self.eye.closed(path, holder);
         match path {
             ["tools", ITEM] if !self.is_gemini() => self.tool_ended(),
-            // An id alone names what is stored with the provider.
-            ["input", ITEM] if self.item == (true, false) => {
-                self.request.media.is_unbounded = true;
+            ["input", ITEM] if self.item.has_id && !self.item.has_type => {
+                if self.item.has_content {
+                    self.request.media.is_unbounded = true;
+                } else {
+                    self.stored(&["input", ITEM, "id"]);
+                }
             }
             _ => {}
         }

@@ -5,11 +5,7 @@
 
 use memchr::memmem;
 
-use super::{
-    media::Media,
-    reader::Reader,
-    words::WORDS,
-};
+use super::{media::Media, reader::Reader, words::WORDS};
 use crate::{
     json::{Path, Scanner},
     route::Operation,

@@ -362,15 +362,13 @@ fn what_no_byte_bounds_is_held_as_all_that_the_model_reads() {
         ),
         (
             Operation::ChatCompletion,
-            r#"{"messages":[{"content":[{"type":"file","file":{"file_id":"f"}}]}]}"#,
+            r#"{"messages":[{"content":[{"type":"file","file":{"file_data":"x"}}]}]}"#,
         ),
         (
             Operation::Response,
             r#"{"input":[{"content":[{"type":"input_file","file_url":"https://x"}]}]}"#,
         ),
-        (Operation::Response, r#"{"previous_response_id":"resp_1"}"#),
-        (Operation::Response, r#"{"input":[{"type":"item_reference","id":"i"}]}"#),
-        (Operation::Response, r#"{"input":[{"id":"i"}]}"#),
+        (Operation::Response, r#"{"input":[{"id":"i","content":"x"}]}"#),
         (Operation::Generate, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://x"}}]}]}"#),
         (
             Operation::Generate,

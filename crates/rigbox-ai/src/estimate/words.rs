@@ -3,6 +3,7 @@
 
 /// All of them, sorted.
 pub(super) const WORDS: &[&str] = &[
+    "audio",
     "background",
     "best_of",
     "budget_tokens",
@@ -20,10 +21,14 @@ pub(super) const WORDS: &[&str] = &[
     "conversation",
     "data",
     "edits",
+    "fallbacks",
     "file",
     "fileData",
+    "fileUri",
     "file_data",
     "file_id",
+    "file_ids",
+    "file_uri",
     "file_url",
     "functionDeclarations",
     "functionResponse",
@@ -70,6 +75,7 @@ pub(super) const WORDS: &[&str] = &[
     "service_tier",
     "source",
     "speed",
+    "store",
     "stream",
     "stream_options",
     "system",
@@ -87,6 +93,7 @@ pub(super) const WORDS: &[&str] = &[
     "urlContext",
     "url_context",
     "user",
+    "vector_store_ids",
     "video_url",
     "web_search_options",
 ];
@@ -101,16 +108,21 @@ pub(super) const CONFIGURING: [&str; 6] = [
     "web_search_options",
 ];
 
+/// Why what is stored with a provider is out of reach: all workspaces share the platform's account there.
+pub(super) const STORED: &str = "what is stored with a provider belongs to nobody's workspace";
+
 /// What a request may not bring in managed mode, and why.
-pub(super) const NOT_OFFERED: [(&str, &str); 10] = [
+pub(super) const NOT_OFFERED: [(&str, &str); 12] = [
     ("background", "an answer that is fetched later is not metered"),
-    ("cachedContent", "what it holds belongs to nobody's workspace"),
-    ("cached_content", "what it holds belongs to nobody's workspace"),
+    ("cachedContent", STORED),
+    ("cached_content", STORED),
     ("container", "what runs in it costs by the hour"),
-    ("conversation", "what it holds belongs to nobody's workspace"),
+    ("conversation", STORED),
+    ("fallbacks", "the model must be one that has a price"),
     ("inference_geo", "it has a price of its own"),
     ("mcp_servers", "what they bring has no bound"),
     ("models", "the model must be one that has a price"),
     ("plugins", "what they bring has no bound"),
-    ("prompt", "what it holds belongs to nobody's workspace"),
+    ("previous_response_id", STORED),
+    ("prompt", STORED),
 ];

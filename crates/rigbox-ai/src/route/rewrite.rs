@@ -16,6 +16,9 @@ pub struct Changes {
     /// Most tokens of an answer, where the caller says none (see `Estimate::clamped`), in this field of
     /// the provider.
     pub output: Option<(OutputField, u64)>,
+    /// A response of OpenAI's is not kept there, which is its default: all workspaces share the
+    /// platform's account.
+    pub no_store: bool,
 }
 
 /// The field that bounds what is written.
@@ -74,6 +77,13 @@ pub fn rewrite(body: &[u8], changes: &Changes) -> Option<Vec<u8>> {
     }
     if let Some((field, tokens)) = changes.output {
         edits.push(output_edit(&places, &mut root, field, tokens));
+    }
+    if changes.no_store {
+        let text = "false".to_owned();
+        edits.push(match places.store {
+            Some(span) => Edit { span, text },
+            None => root.member(format!("\"store\":{text}")),
+        });
     }
     // Of members at one place the later one stands first, as each has its comma behind it.
     edits.reverse();
@@ -164,6 +174,7 @@ const WORDS: &[&str] = &[
     "max_output_tokens",
     "max_tokens",
     "model",
+    "store",
     "stream_options",
 ];
 
@@ -176,6 +187,7 @@ struct Places {
     options: Option<Open>,
     no_options: Option<Span>,
     include_usage: Option<Span>,
+    store: Option<Span>,
     config: Option<Open>,
     no_config: Option<Span>,
     /// Bounds of what is written that are null.
@@ -227,6 +239,8 @@ impl Sink for Places {
             (["stream_options", "include_usage"], Value::Bool(false)) => {
                 self.include_usage = Some(self.word(5));
             }
+            (["store"], Value::Null | Value::Bool(true)) => self.store = Some(self.word(4)),
+            (["store"], Value::Bool(false)) => self.store = Some(self.word(5)),
             (["generationConfig" | "generation_config"], Value::Null) => {
                 self.no_config = Some(self.word(4));
             }

@@ -388,6 +388,20 @@ fn a14_a_bound_is_put_where_the_provider_looks_for_it() {
 }
 
 #[test]
+fn a15_a_response_is_not_kept_whatever_its_default() {
+    let changes = Changes { no_store: true, ..Changes::default() };
+    for (body, expected) in [
+        ("{}", r#"{"store":false}"#),
+        (r#"{"input":"store"}"#, r#"{"store":false,"input":"store"}"#),
+        (r#"{"store": null }"#, r#"{"store": false }"#),
+        (r#"{"a":1,"store":true}"#, r#"{"a":1,"store":false}"#),
+        (r#"{"store":false,"b":{"store":true}}"#, r#"{"store":false,"b":{"store":true}}"#),
+    ] {
+        assert_eq!(changed(body, &changes), expected, "{body}");
+    }
+}
+
+#[test]
 fn a_model_gets_the_providers_name() {
     let changes = Changes { model: Some("gpt \"5\"".to_owned()), ..Changes::default() };
     for (body, expected) in [
@@ -404,7 +418,7 @@ proptest! {
     fn what_is_rewritten_says_the_same_but_for_the_changes(
         members in prop::collection::btree_map(
             prop::sample::select(vec![
-                "model", "stream_options", "generationConfig", "messages", "x", "max_tokens", "é\"\\",
+                "model", "stream_options", "generationConfig", "messages", "x", "max_tokens", "store", "é\"\\",
             ]),
             prop::sample::select(vec![
                 "null", "\"a\\\"b\"", " 1 ", "{}", "{ \"include_usage\" : false }", "[1,{\"model\":\"m\"}]",
@@ -428,10 +442,12 @@ proptest! {
             include_usage: true,
             model: Some("new".to_owned()),
             output: output.map(|field| (field, 5)),
+            no_store: true,
         };
         let new = rewrite(body.as_bytes(), &changes).unwrap();
         let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
         expected["model"] = "new".into();
+        expected["store"] = false.into();
         if expected["stream_options"].is_null() {
             expected["stream_options"] = serde_json::json!({});
         }

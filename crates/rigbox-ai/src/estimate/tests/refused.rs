@@ -89,3 +89,75 @@ fn a20_tools_that_are_no_list_of_objects_are_refused() {
     let compact = r#"{"context_management":[{"type":"compaction","compact_threshold":1000}]}"#;
     assert!(read(Operation::Response, compact).is_err());
 }
+
+#[test]
+fn a15_what_is_stored_with_a_provider_is_out_of_reach() {
+    let chat = |part: &str| format!(r#"{{"messages":[{{"content":[{part}]}}]}}"#);
+    let input = |item: &str| format!(r#"{{"input":[{item}]}}"#);
+    let part = |part: &str| format!(r#"{{"contents":[{{"parts":[{part}]}}]}}"#);
+    let file = |address: &str| part(&format!(r#"{{"fileData":{{"fileUri":"{address}"}}}}"#));
+    for (operation, body) in [
+        (Operation::Response, r#"{"previous_response_id":"resp_1"}"#.to_owned()),
+        (Operation::Response, r#"{"conversation":{"id":"conv_1"}}"#.to_owned()),
+        (Operation::Response, r#"{"prompt":{"id":"p"}}"#.to_owned()),
+        (Operation::Response, r#"{"background":true}"#.to_owned()),
+        (Operation::Response, input(r#"{"type":"item_reference","id":"i"}"#)),
+        (Operation::Response, input(r#"{"id":"i"}"#)),
+        (Operation::Response, input(r#"{"id":"i","type":null}"#)),
+        (Operation::Response, input(r#"{"content":[{"type":"input_file","file_id":"f"}]}"#)),
+        (Operation::Response, input(r#"{"output":[{"type":"input_image","file_id":"f"}]}"#)),
+        (
+            Operation::Response,
+            r#"{"max_tool_calls":1,"tools":[{"type":"file_search","vector_store_ids":["v"]}]}"#
+                .to_owned(),
+        ),
+        (
+            Operation::Response,
+            r#"{"tools":[{"type":"code_interpreter","container":"cntr_1"}]}"#.to_owned(),
+        ),
+        (
+            Operation::Response,
+            r#"{"tools":[{"type":"code_interpreter","container":{"file_ids":["f"]}}]}"#.to_owned(),
+        ),
+        (Operation::ChatCompletion, chat(r#"{"type":"file","file":{"file_id":"f"}}"#)),
+        (Operation::ChatCompletion, r#"{"messages":[{"audio":{"id":"a"}}]}"#.to_owned()),
+        (Operation::Message, chat(r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#)),
+        (Operation::Message, chat(r#"{"type":"container_upload","file_id":"f"}"#)),
+        (Operation::Generate, r#"{"cached_content":"cachedContents/1"}"#.to_owned()),
+        (Operation::Generate, part(r#"{"file_data":{"file_uri":"gs://bucket/object"}}"#)),
+        (Operation::Generate, file("files/abc")),
+        (Operation::Generate, file("https://generativelanguage.googleapis.com/v1beta/files/abc")),
+        (Operation::Generate, file("https://GENERATIVELANGUAGE.GoogleAPIs.com.:443/files/abc")),
+        (Operation::Generate, file("https://x@generativelanguage.googleapis.com/files/abc")),
+        (Operation::Generate, file("https:///files/abc")),
+    ] {
+        let error = read(operation, &body).unwrap_err();
+        assert!(matches!(error, RequestError::NotOffered { .. }), "{body}: {error}");
+        assert!(error.hint().contains("a key of your own"), "{error}");
+    }
+    // What is in the body, on the web, or an argument of a call.
+    for (operation, body) in [
+        (Operation::Response, r#"{"previous_response_id":null,"store":false}"#.to_owned()),
+        (Operation::Response, input(r#"{"type":"message","id":"m","content":[]}"#)),
+        (Operation::Response, input(r#"{"type":"reasoning","id":"r","encrypted_content":"x"}"#)),
+        (Operation::Generate, file("https://www.youtube.com/watch?v=x")),
+        (Operation::Message, chat(r#"{"type":"tool_use","input":{"file_id":"f","id":"i"}}"#)),
+        (Operation::ChatCompletion, r#"{"audio":{"voice":"alloy"},"store":null}"#.to_owned()),
+    ] {
+        assert!(read(operation, &body).is_ok(), "{body}");
+    }
+}
+
+#[test]
+fn what_would_be_kept_with_the_provider_is_refused_clearly() {
+    for operation in [Operation::Response, Operation::ChatCompletion] {
+        let error = read(operation, r#"{"store":true}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "store is not offered: the platform keeps nothing; use store=false"
+        );
+        assert!(error.hint().contains("or use a key of your own"), "{}", error.hint());
+        assert!(read(operation, r#"{"store":"true"}"#).is_err());
+        assert!(read(operation, r#"{"store":false,"store":false}"#).is_err());
+    }
+}
