@@ -145,7 +145,7 @@ impl Estimate {
         let input_tokens = input_bound(request, model).saturating_mul(turns);
         let output_tokens = output_bound(request, model)?;
         let (input_price, output_price) = match rates(request, model, input_tokens)? {
-            Some(rates) => (input_price(request, &rates), dearest_output(&rates)),
+            Some(rates) => (input_price(request, &rates), rates.of(dearest_output(&rates))),
             // What is priced by the call alone.
             None => (Price::FREE, Price::FREE),
         };
@@ -341,10 +341,12 @@ fn input_price(request: &Request, rates: &Rates) -> Price {
     price
 }
 
-fn dearest_output(rates: &Rates) -> Price {
-    [Class::Reasoning, Class::AudioOutput, Class::ImageOutput]
-        .into_iter()
-        .fold(rates.of(Class::Output), |price, class| price.max(rates.of(class)))
+/// The class of what is written that costs most.
+pub(crate) fn dearest_output(rates: &Rates) -> Class {
+    [Class::Reasoning, Class::AudioOutput, Class::ImageOutput].into_iter().fold(
+        Class::Output,
+        |most, class| if rates.of(class) > rates.of(most) { class } else { most },
+    )
 }
 
 fn fees(request: &Request, model: &Model, turns: u64) -> Result<Cost, EstimateError> {

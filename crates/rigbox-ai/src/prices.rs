@@ -234,6 +234,8 @@ pub struct Model {
     pub image_tokens: Option<u64>,
     /// Whether it may write tokens that nobody is shown.
     pub reasons: bool,
+    /// Whether it may write audio or images, which have a price of their own.
+    pub writes_media: bool,
     /// Whether what the provider says that a call has cost is believed before rates.
     pub cost_is_reported: bool,
     /// Whether the row is the provider's for all models without one.

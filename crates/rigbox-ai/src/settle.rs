@@ -10,7 +10,9 @@
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are; it writes the
 //! most of: what was reported, what the shown bytes likely are, and, where something may be written that
-//! is not shown, what can have been written in the time. It is no more than the bound of the request. So a
+//! is not shown, what can have been written in the time. Bytes of audio and images count as such, at the
+//! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
+//! that it may. It is no more than the bound of the request. So a
 //! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
 //! not pay for what can not have been made: charging the whole hold would be neither.
 //!
@@ -20,7 +22,7 @@
 use rigbox_types::Credits;
 
 use crate::{
-    estimate::{BYTES_PER_TOKEN, Estimate},
+    estimate::{BYTES_PER_TOKEN, Estimate, dearest_output},
     money::{Cost, Price},
     prices::{Class, Fee, Rates},
     usage::{Ending, Report, Standing, Usage},
@@ -99,8 +101,8 @@ pub struct Course {
 /// What a call has cost.
 #[must_use]
 pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
-    let is_nothing = report.standing == Standing::Nothing && report.shown_bytes == 0;
-    if report.ending == Ending::Failed && is_nothing {
+    let is_nothing = report.shown_bytes == 0 && report.media_bytes == 0;
+    if report.ending == Ending::Failed && report.standing == Standing::Nothing && is_nothing {
         return Bill {
             credits: Credits::ZERO,
             cost: Cost::ZERO,
@@ -151,14 +153,29 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     if usage.input_tokens() == 0 {
         usage.input = estimate.likely_input_tokens;
     }
-    let shown = report.shown_bytes.div_ceil(BYTES_PER_TOKEN);
+    let [text, media] =
+        [report.shown_bytes, report.media_bytes].map(|bytes| bytes.div_ceil(BYTES_PER_TOKEN));
+    let model = &estimate.model;
+    // What is reported of audio and images is known, whatever their bytes are.
+    let media_is_reported = usage.audio_output > 0 || usage.image_output > 0;
+    let media = if media_is_reported { 0 } else { media };
+    let writes_media = model.writes_media && !media_is_reported;
+    let shown = text.saturating_add(media);
     // Where thoughts are reported as they come, nothing is hidden.
-    let may_hide = !course.is_stream || (estimate.model.reasons && usage.reasoning == 0);
+    let may_hide = !course.is_stream || (model.reasons && usage.reasoning == 0) || writes_media;
     let in_time = course.open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
-    let written = if may_hide { shown.max(in_time) } else { shown };
-    let written = written.min(estimate.output_tokens);
-    let missing = written.saturating_sub(usage.output_tokens());
-    usage.output = usage.output.saturating_add(missing);
+    let written = match usage.output_tokens().max(shown) {
+        // An image comes as one piece, and may have been all there but for its last byte.
+        0 if writes_media => estimate.output_tokens,
+        _ if may_hide => shown.max(in_time),
+        _ => shown,
+    };
+    let missing = written.min(estimate.output_tokens).saturating_sub(usage.output_tokens());
+    let is_text = media == 0 && !writes_media;
+    let as_text = if is_text { missing } else { text.saturating_sub(usage.output).min(missing) };
+    usage.add(Class::Output, as_text);
+    let rates = model.tier(report.tier.as_deref(), usage.input_tokens()).0;
+    usage.add(rates.map_or(Class::Output, |rates| dearest_output(&rates)), missing - as_text);
     usage
 }
 

@@ -103,6 +103,22 @@ impl Usage {
         }
     }
 
+    /// Adds tokens of a class.
+    pub(crate) const fn add(&mut self, class: Class, tokens: u64) {
+        let slot = match class {
+            Class::Input => &mut self.input,
+            Class::CacheRead => &mut self.cache_read,
+            Class::CacheWrite5m => &mut self.cache_write_5m,
+            Class::CacheWrite1h => &mut self.cache_write_1h,
+            Class::AudioInput => &mut self.audio_input,
+            Class::Output => &mut self.output,
+            Class::Reasoning => &mut self.reasoning,
+            Class::AudioOutput => &mut self.audio_output,
+            Class::ImageOutput => &mut self.image_output,
+        };
+        *slot = slot.saturating_add(tokens);
+    }
+
     /// Pieces of what has a fee.
     #[must_use]
     pub const fn pieces(&self, fee: Fee) -> u64 {
@@ -168,8 +184,10 @@ pub struct Report {
     pub standing: Standing,
     /// How the answer ended.
     pub ending: Ending,
-    /// Bytes of what a model has written that were seen, as JSON has them.
+    /// Bytes of texts of a model that were seen, as JSON has them.
     pub shown_bytes: u64,
+    /// The same of audio and images.
+    pub media_bytes: u64,
     /// The service tier that the answer had.
     pub tier: Option<String>,
     /// What the provider says that it has cost.

@@ -124,6 +124,11 @@ struct RatesRow {
 }
 
 impl RatesRow {
+    /// Whether audio or images that are written have a price here.
+    fn prices_media(&self) -> bool {
+        self.audio_output.is_some() || self.image_output.is_some()
+    }
+
     /// All classes. One without a price here costs what it is part of; audio and images, which are
     /// dearer than text, cost as much as the dearest of their direction, or as in `base`.
     fn resolve(&self, base: Option<&Rates>) -> Rates {
@@ -261,6 +266,8 @@ fn model(row: &Row, name: &str) -> Model {
         max_output_tokens: row.max_output_tokens,
         image_tokens: row.image_tokens,
         reasons: row.reasons,
+        writes_media: row.rates.as_ref().is_some_and(RatesRow::prices_media)
+            || row.tiers.values().any(|tier| tier.rates.prices_media()),
         cost_is_reported: row.cost_is_reported,
         is_fallback: name == ANY,
         from: row.from.unwrap_or_else(|| Timestamp::from_micros(0)),

@@ -177,6 +177,50 @@ fn a10_a_stream_that_is_cut_is_not_free_and_costs_no_more_than_was_held() {
 }
 
 #[test]
+fn a11_images_and_audio_are_not_free_where_their_usage_is_missing() {
+    const IMAGE: (&str, &str) = ("google", "gemini-2.5-flash-image");
+    let pixels = "A".repeat(30_000);
+    let image = |usage: &str| {
+        let part = format!(r#"{{"inlineData":{{"mimeType":"image/png","data":"{pixels}"}}}}"#);
+        let event = format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"six by"}},{part}]}}}}]{usage}}}"#
+        );
+        report(Dialect::Gemini, Framing::Events, &events(&[&event]))
+    };
+    let held = content(IMAGE);
+    // At the dearest of the classes that a text is not in, whichever of them that is.
+    let as_media = |bill: &Bill| bill.usage.audio_output + bill.usage.image_output;
+    let bill = settle(&held, &image(""), streamed(0));
+    assert_eq!((bill.basis, bill.usage.output, as_media(&bill)), (Basis::Estimated, 2, 10_000));
+    assert!(bill.credits.micro() > 10_000 * 3_000 && bill.credits <= held.hold);
+    // What is reported of it so far is known.
+    let usage = r#","usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":1290,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290}]}"#;
+    let bill = settle(&held, &image(usage), streamed(0));
+    assert_eq!((bill.usage.output, bill.usage.image_output), (0, 1_290));
+    // Nothing could be read: all that may have been written.
+    let bill = settle(&held, &Report::default(), streamed(0));
+    assert_eq!((bill.basis, as_media(&bill)), (Basis::Estimated, 32_768));
+    assert!(bill.credits <= held.hold);
+    // A failure in the middle of an image is one after something was shown.
+    let failed = Report { media_bytes: 3, ending: Ending::Failed, ..Report::default() };
+    assert_eq!(settle(&held, &failed, streamed(0)).basis, Basis::Estimated);
+
+    let speaking = model(r#"rates = { input = "1", output = "2", audio_output = "20" }"#).unwrap();
+    let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
+    let held = Estimate::of(&request, &speaking).unwrap();
+    let audio = r#"{"choices":[{"delta":{"audio":{"data":"AAAAAAAAA","transcript":"hey"}}}]}"#;
+    let audio = report(Dialect::OpenAi, Framing::Events, &events(&[audio]));
+    assert_eq!((audio.shown_bytes, audio.media_bytes), (3, 9));
+    let bill = settle(&held, &audio, streamed(0));
+    assert_eq!((bill.usage.output, as_media(&bill)), (1, 3));
+    // Of a model without such a price they cost what a text does.
+    let drawn =
+        r#"{"choices":[{"delta":{"images":[{"image_url":{"url":"data:image/png;base64,"}}]}}]}"#;
+    let drawn = report(Dialect::OpenAi, Framing::Events, &events(&[drawn]));
+    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &drawn, streamed(0)).usage.output, 8);
+}
+
+#[test]
 fn a11_no_usage_is_no_refund() {
     for (operation, of, body) in [
         (Operation::ChatCompletion, GPT, r#"{"max_tokens":1000,"messages":[{"content":"hello"}]}"#),

@@ -182,6 +182,7 @@ impl Reader {
             standing,
             ending: ending(self.failed, finished),
             shown_bytes: self.shown_bytes,
+            media_bytes: 0,
             tier: if self.is_fast { Some("fast".to_owned()) } else { self.tier },
             cost: None,
         }

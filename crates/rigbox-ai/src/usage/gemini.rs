@@ -13,9 +13,11 @@ pub(super) const WORDS: &[&str] = &[
     "candidatesTokenCount",
     "candidatesTokensDetails",
     "content",
+    "data",
     "error",
     "finishReason",
     "groundingMetadata",
+    "inlineData",
     "modality",
     "parts",
     "promptFeedback",
@@ -61,6 +63,7 @@ pub(super) struct Reader {
     has_usage: bool,
     tier: Option<String>,
     shown_bytes: u64,
+    media_bytes: u64,
     failed: bool,
     finished: bool,
     searches: u64,
@@ -91,6 +94,7 @@ impl Reader {
             standing,
             ending: ending(self.failed, finished || is_whole),
             shown_bytes: self.shown_bytes,
+            media_bytes: self.media_bytes,
             tier: self.tier,
             cost: None,
         }
@@ -172,6 +176,9 @@ impl Sink for Reader {
             ["usageMetadata", rest @ ..] if !rest.is_empty() => self.usage_value(rest, value),
             ["candidates", ITEM, "content", "parts", ITEM, "text"] => {
                 self.shown_bytes = self.shown_bytes.saturating_add(value.text_bytes());
+            }
+            ["candidates", ITEM, "content", "parts", ITEM, "inlineData", "data"] => {
+                self.media_bytes = self.media_bytes.saturating_add(value.text_bytes());
             }
             ["candidates", ITEM, "finishReason"] | ["promptFeedback", "blockReason"] => {
                 self.finished |= value.text().is_some();

@@ -12,6 +12,7 @@ use crate::{
 
 pub(super) const WORDS: &[&str] = &[
     "arguments",
+    "audio",
     "audio_tokens",
     "cache_write_tokens",
     "cached_tokens",
@@ -21,12 +22,15 @@ pub(super) const WORDS: &[&str] = &[
     "content",
     "cost",
     "cost_details",
+    "data",
     "delta",
     "error",
     "finish_reason",
     "function",
     "function_call",
     "image_tokens",
+    "image_url",
+    "images",
     "input_tokens",
     "input_tokens_details",
     "is_byok",
@@ -47,8 +51,10 @@ pub(super) const WORDS: &[&str] = &[
     "text",
     "tool_calls",
     "total_tokens",
+    "transcript",
     "type",
     "upstream_inference_cost",
+    "url",
     "usage",
     "web_search_requests",
 ];
@@ -85,6 +91,7 @@ pub(super) struct Reader {
     has_usage: bool,
     tier: Option<String>,
     shown_bytes: u64,
+    media_bytes: u64,
     failed: bool,
     finished: bool,
     /// Those that a whole response lists, and those that events have told of.
@@ -247,6 +254,7 @@ impl Reader {
             standing,
             ending: ending(self.failed, finished),
             shown_bytes: self.shown_bytes,
+            media_bytes: self.media_bytes,
             tier: self.tier,
             cost: self.fields.cost(),
         }
@@ -289,7 +297,12 @@ impl Sink for Reader {
                 ["content" | "refusal" | "reasoning" | "reasoning_content"]
                 | ["function_call", "arguments"]
                 | ["tool_calls", ITEM, "function", "arguments"]
+                | ["audio", "transcript"]
                 | ["content", ITEM, "text"] => self.show(value),
+                // Images are OpenRouter's.
+                ["audio", "data"] | ["images", ITEM, "image_url", "url"] => {
+                    self.media_bytes = self.media_bytes.saturating_add(value.text_bytes());
+                }
                 _ => {}
             },
             // A response of its own; in events the same was shown before.
