@@ -61,6 +61,10 @@ pub struct Estimate {
     pub likely_input_tokens: u64,
     /// What is held.
     pub hold: Credits,
+    /// The class of the price at which what is read is held.
+    pub(crate) input_class: Class,
+    /// The tiers that are asked for.
+    asked: [Option<String>; 2],
     input_cost: Cost,
     fees: Cost,
     output_price: Price,
@@ -144,10 +148,13 @@ impl Estimate {
         let turns = turns(request, model)?;
         let input_tokens = input_bound(request, model).saturating_mul(turns);
         let output_tokens = output_bound(request, model)?;
-        let (input_price, output_price) = match rates(request, model, input_tokens)? {
-            Some(rates) => (input_price(request, &rates), rates.of(dearest_output(&rates))),
+        let (input_class, input_price, output_price) = match rates(request, model, input_tokens)? {
+            Some(rates) => {
+                let class = input_class(request, &rates);
+                (class, rates.of(class), rates.of(dearest_output(&rates)))
+            }
             // What is priced by the call alone.
-            None => (Price::FREE, Price::FREE),
+            None => (Class::Input, Price::FREE, Price::FREE),
         };
         let output_price = match request.operation.output_field() {
             Some(_) => output_price,
@@ -165,6 +172,8 @@ impl Estimate {
             body_bytes: request.body_bytes,
             likely_input_tokens: likely_input(request, model, input_tokens),
             hold: Credits::ZERO,
+            input_class,
+            asked: [request.tier.clone(), request.speed.clone()],
             input_cost,
             fees,
             output_price,
@@ -208,6 +217,21 @@ impl Estimate {
         let output_tokens = tokens.saturating_mul(self.answers).min(self.output_tokens);
         let hold = self.cost_of(output_tokens)?;
         Some(Self { output_tokens, hold, ..self.clone() })
+    }
+
+    /// The rates of an answer that names its service tier, and whether that one has rates of its own; of
+    /// one that names none, those that were held: the dearer of the standard ones and of what was asked for.
+    pub(crate) fn rates(&self, tier: Option<&str>, input_tokens: u64) -> (Option<Rates>, bool) {
+        if tier.is_some() {
+            return self.model.tier(tier, input_tokens);
+        }
+        let (standard, is_known) = self.model.tier(None, input_tokens);
+        let asked = self.asked.iter().flatten();
+        let rates = asked.fold(standard, |rates, tier| {
+            let tier = self.model.tier(Some(tier), input_tokens).0;
+            rates.zip(tier).map(|(rates, tier)| rates.dearer(&tier))
+        });
+        (rates, is_known)
     }
 
     fn cost_of(&self, output_tokens: u64) -> Option<Credits> {
@@ -325,28 +349,30 @@ fn rates(request: &Request, model: &Model, input: u64) -> Result<Option<Rates>, 
     Ok(Some(rates))
 }
 
-fn input_price(request: &Request, rates: &Rates) -> Price {
+/// The class of what is read that costs most, of those that may be.
+fn input_class(request: &Request, rates: &Rates) -> Class {
     let is_anthropic = request.operation.dialect() == Dialect::Anthropic;
-    let mut price = rates.of(Class::Input).max(rates.of(Class::CacheRead));
-    // Others write to caches unasked, where that has a price.
-    if !is_anthropic || request.caches {
-        price = price.max(rates.of(Class::CacheWrite5m));
-    }
-    if is_anthropic && request.caches_for_an_hour {
-        price = price.max(rates.of(Class::CacheWrite1h));
-    }
-    if request.media.is_unbounded {
-        price = price.max(rates.of(Class::AudioInput));
-    }
-    price
+    let may_be = [
+        (Class::Input, true),
+        (Class::CacheRead, true),
+        // Others write to caches unasked, where that has a price.
+        (Class::CacheWrite5m, !is_anthropic || request.caches),
+        (Class::CacheWrite1h, is_anthropic && request.caches_for_an_hour),
+        (Class::AudioInput, request.media.is_unbounded),
+    ];
+    let classes = may_be.into_iter().filter(|(_, may_be)| *may_be).map(|(class, _)| class);
+    dearest(rates, classes)
 }
 
 /// The class of what is written that costs most.
 pub(crate) fn dearest_output(rates: &Rates) -> Class {
-    [Class::Reasoning, Class::AudioOutput, Class::ImageOutput].into_iter().fold(
-        Class::Output,
-        |most, class| if rates.of(class) > rates.of(most) { class } else { most },
-    )
+    dearest(rates, [Class::Output, Class::Reasoning, Class::AudioOutput, Class::ImageOutput])
+}
+
+/// Of classes that cost the same, the first one.
+fn dearest(rates: &Rates, classes: impl IntoIterator<Item = Class>) -> Class {
+    let dearer = |one, two| if rates.of(two) > rates.of(one) { two } else { one };
+    classes.into_iter().reduce(dearer).unwrap_or(Class::Input)
 }
 
 fn fees(request: &Request, model: &Model, turns: u64) -> Result<Cost, EstimateError> {

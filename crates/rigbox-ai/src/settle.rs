@@ -2,13 +2,14 @@
 //!
 //! | what is known of the answer | what is charged |
 //! |---|---|
-//! | all that was used | that, at the rates of the tier that the answer names and of how much was read |
+//! | all that was used | that, at the rates of the tier that the answer names (of one that names none, at the dearer of the standard tier and the one that was asked for) and of how much was read |
 //! | what the provider says it has cost, where its row trusts it | that |
 //! | some or nothing, as the answer was cut or does not tell | an estimate (see below), marked as one |
 //! | an error of the provider before anything was shown | nothing |
 //! | more than can be true | what was held, marked as an estimate |
 //!
-//! An estimate reads what was reported as read, or else what the body's bytes likely are; it writes the
+//! An estimate reads what was reported as read, or else what the body's bytes likely are, at the price that
+//! was held (a cache may have been written); it writes, for each answer that was asked for, the
 //! most of: what was reported, what the shown bytes likely are, and, where something may be written that
 //! is not shown, what can have been written in the time. Bytes of audio and images count as such, at the
 //! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
@@ -129,7 +130,7 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
             (estimated(estimate, report, course), Basis::Estimated)
         }
     };
-    let (rates, is_known) = estimate.model.tier(report.tier.as_deref(), usage.input_tokens());
+    let (rates, is_known) = estimate.rates(report.tier.as_deref(), usage.input_tokens());
     let lines = lines(estimate, &usage, rates.as_ref());
     let sum = lines.iter().try_fold(Cost::ZERO, |sum, line| sum.plus(line.price.times(line.count)));
     match sum.and_then(|cost| Some((cost, cost.credits()?))) {
@@ -151,7 +152,7 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
 fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     let mut usage = report.usage;
     if usage.input_tokens() == 0 {
-        usage.input = estimate.likely_input_tokens;
+        usage.add(estimate.input_class, estimate.likely_input_tokens);
     }
     let [text, media] =
         [report.shown_bytes, report.media_bytes].map(|bytes| bytes.div_ceil(BYTES_PER_TOKEN));
@@ -164,6 +165,7 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     // Where thoughts are reported as they come, nothing is hidden.
     let may_hide = !course.is_stream || (model.reasons && usage.reasoning == 0) || writes_media;
     let in_time = course.open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
+    let in_time = in_time.saturating_mul(estimate.answers);
     let written = match usage.output_tokens().max(shown) {
         // An image comes as one piece, and may have been all there but for its last byte.
         0 if writes_media => estimate.output_tokens,
@@ -174,7 +176,7 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     let is_text = media == 0 && !writes_media;
     let as_text = if is_text { missing } else { text.saturating_sub(usage.output).min(missing) };
     usage.add(Class::Output, as_text);
-    let rates = model.tier(report.tier.as_deref(), usage.input_tokens()).0;
+    let rates = estimate.rates(report.tier.as_deref(), usage.input_tokens()).0;
     usage.add(rates.map_or(Class::Output, |rates| dearest_output(&rates)), missing - as_text);
     usage
 }

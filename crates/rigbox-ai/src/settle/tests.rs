@@ -120,6 +120,58 @@ fn a19_the_tier_of_the_answer_decides() {
 }
 
 #[test]
+fn a19_an_answer_without_a_tier_costs_what_was_held_with() {
+    let chat = |tier: &str| {
+        let body = format!(r#"{{"max_tokens":1000,"service_tier":"{tier}","messages":[]}}"#);
+        estimate(Operation::ChatCompletion, GPT, &body).unwrap()
+    };
+    let answer = r#"{"usage":{"prompt_tokens":1000,"completion_tokens":0}}"#;
+    let whole = report(Dialect::OpenAi, Framing::Json, answer);
+    let text = format!(r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(300));
+    let cut = report(Dialect::OpenAi, Framing::Events, &events(&[&text]));
+    let prices = |tier: &str| {
+        let held = chat(tier);
+        let bill = settle(&held, &cut, streamed(0));
+        let written = bill.lines.iter().find(|line| line.what == "output").unwrap();
+        (settle(&held, &whole, streamed(0)).credits.micro(), written.price.pico())
+    };
+    // It may have been answered as standard.
+    assert_eq!(prices("flex"), (250_000, 15_000_000));
+    assert_eq!(prices("auto"), (250_000, 15_000_000));
+    assert_eq!(prices("priority"), (500_000, 30_000_000));
+    let fast = r#"{"max_tokens":100,"speed":"fast","messages":[]}"#;
+    let fast = estimate(Operation::Message, OPUS, fast).unwrap();
+    let bill = settle(&fast, &Report::default(), streamed(1_000));
+    assert!(
+        bill.lines.iter().any(|line| (line.what, line.price.pico()) == ("output", 150_000_000))
+    );
+}
+
+#[test]
+fn a06_what_is_estimated_as_read_costs_what_was_held_for_it() {
+    let read = |operation, of, body: &str| {
+        let held = estimate(operation, of, body).unwrap();
+        let bill = settle(&held, &Report::default(), streamed(0));
+        let line = *bill.lines.first().unwrap();
+        assert_eq!(line.count, held.likely_input_tokens);
+        (line.what, line.price.pico())
+    };
+    let cached = |ttl: &str| {
+        let control = format!(r#"{{"type":"ephemeral","ttl":"{ttl}"}}"#);
+        format!(r#"{{"max_tokens":9,"system":[{{"text":"x","cache_control":{control}}}]}}"#)
+    };
+    let message = |body: &str| read(Operation::Message, OPUS, body);
+    assert_eq!(message(r#"{"max_tokens":9}"#), ("input", 5_000_000));
+    assert_eq!(message(&cached("5m")), ("cache_write_5m", 6_250_000));
+    assert_eq!(message(&cached("1h")), ("cache_write_1h", 10_000_000));
+    let newest = read(Operation::ChatCompletion, ("openai", "gpt-5.6"), r#"{"messages":[]}"#);
+    assert_eq!(newest, ("cache_write_5m", 6_250_000));
+    let heard = r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"audio/mp3","data":"x"}}]}]}"#;
+    let heard = read(Operation::Generate, ("google", "gemini-2.5-flash"), heard);
+    assert_eq!(heard, ("audio_input", 1_000_000));
+}
+
+#[test]
 fn a20_searches_are_charged_beside_tokens() {
     let answer = r#"{"usage":{"input_tokens":105,"output_tokens":6,"server_tool_use":{"web_search_requests":2}}}"#;
     assert_eq!(micro(&message(OPUS), answer), 105 * 500 + 6 * 2_500 + 2_000_000);
@@ -160,6 +212,10 @@ fn a09_a_model_that_may_hide_what_it_writes_is_charged_for_the_time() {
     // No more than the request allowed.
     assert_eq!(settle(&chat(GPT), &cut, streamed(3_600_000)).usage.output, 1_000);
     assert_eq!(settle(&chat(("openai", "gpt-4.1")), &cut, streamed(2_000)).usage.output, 3);
+    // Each of the answers is written at that rate.
+    let four = r#"{"max_tokens":1000,"n":4,"messages":[]}"#;
+    let four = estimate(Operation::ChatCompletion, GPT, four).unwrap();
+    assert_eq!(settle(&four, &cut, streamed(2_000)).usage.output, 2_400);
 }
 
 #[test]
