@@ -168,6 +168,10 @@ impl Settling {
             let Beginning { provider, model, .. } = &self.beginning;
             tracing::warn!(%provider, %model, "an answer had a service tier without a price");
         }
+        if bill.is_beyond_hold {
+            let Beginning { provider, model, .. } = &self.beginning;
+            tracing::warn!(%provider, %model, "an answer was to cost more than twice its hold");
+        }
         End {
             charge: bill.credits,
             basis: bill.basis.as_str().to_owned(),

@@ -6,7 +6,7 @@
 //! | what the provider says it has cost, where its row trusts it | that |
 //! | some or nothing, as the answer was cut or does not tell | an estimate (see below), marked as one |
 //! | an error of the provider before anything was shown | nothing |
-//! | more than can be true | what was held, marked as an estimate |
+//! | more than can be true: above twice what was held | what was held, marked as an estimate |
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are, at the price that
 //! was held (a cache may have been written); it writes, for each answer that was asked for, the
@@ -32,6 +32,9 @@ use crate::{
 /// Tokens that a model writes in a second at most, for what nobody is shown. Assumed: above what the
 /// models of the table are known for.
 const TOKENS_PER_SECOND: u64 = 300;
+
+/// How many times what was held may be charged: a provider that adds tokens of its own is believed so far.
+const HOLDS_MAX: i64 = 2;
 
 /// How often a request is sent at most.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -88,6 +91,8 @@ pub struct Bill {
     pub usage: Usage,
     /// Whether the answer named a service tier without a price, and has the dearest one.
     pub tier_is_unknown: bool,
+    /// Whether the provider reported more than can be true, and what was held is charged instead.
+    pub is_beyond_hold: bool,
 }
 
 /// How long a call was open, and whether its answer was shown while it was written.
@@ -111,31 +116,30 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
             lines: Vec::new(),
             usage: Usage::default(),
             tier_is_unknown: false,
+            is_beyond_hold: false,
         };
     }
     let told = report.cost.filter(|_| estimate.model.cost_is_reported);
-    if let Some((cost, credits)) = told.and_then(|cost| Some((cost, cost.credits()?))) {
-        return Bill {
-            credits,
-            cost,
-            basis: Basis::ProviderCost,
-            lines: Vec::new(),
-            usage: report.usage,
-            tier_is_unknown: false,
-        };
-    }
-    let (usage, basis) = match report.standing {
-        Standing::Final => (report.usage, Basis::Reported),
-        Standing::SoFar | Standing::Nothing => {
+    let (usage, basis) = match (told, report.standing) {
+        (Some(_), _) => (report.usage, Basis::ProviderCost),
+        (None, Standing::Final) => (report.usage, Basis::Reported),
+        (None, Standing::SoFar | Standing::Nothing) => {
             (estimated(estimate, report, course), Basis::Estimated)
         }
     };
     let (rates, is_known) = estimate.rates(report.tier.as_deref(), usage.input_tokens());
-    let lines = lines(estimate, &usage, rates.as_ref());
-    let sum = lines.iter().try_fold(Cost::ZERO, |sum, line| sum.plus(line.price.times(line.count)));
-    match sum.and_then(|cost| Some((cost, cost.credits()?))) {
+    let lines = match told {
+        Some(_) => Vec::new(),
+        None => lines(estimate, &usage, rates.as_ref()),
+    };
+    let tier_is_unknown = told.is_none() && !is_known;
+    let add = |sum: Cost, line: &Line| sum.plus(line.price.times(line.count));
+    let sum = told.or_else(|| lines.iter().try_fold(Cost::ZERO, add));
+    let most = estimate.hold.micro().saturating_mul(HOLDS_MAX);
+    let credits = sum.and_then(|cost| Some((cost, cost.credits()?)));
+    match credits.filter(|(_, credits)| credits.micro() <= most) {
         Some((cost, credits)) => {
-            Bill { credits, cost, basis, lines, usage, tier_is_unknown: !is_known }
+            Bill { credits, cost, basis, lines, usage, tier_is_unknown, is_beyond_hold: false }
         }
         None => Bill {
             credits: estimate.hold,
@@ -143,7 +147,8 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
             basis: Basis::Estimated,
             lines: Vec::new(),
             usage,
-            tier_is_unknown: !is_known,
+            tier_is_unknown,
+            is_beyond_hold: true,
         },
     }
 }

@@ -38,7 +38,10 @@ fn content(of: (&str, &str)) -> Estimate {
 /// What an answer of one document costs in micro-credits, reported in full.
 fn micro(estimate: &Estimate, answer: &str) -> i64 {
     let report = report(estimate.operation.dialect(), Framing::Json, answer);
-    let bill = settle(estimate, &report, streamed(0));
+    // What these answers report is not what their requests were held for.
+    let mut estimate = estimate.clone();
+    estimate.hold = Credits::MAX;
+    let bill = settle(&estimate, &report, streamed(0));
     assert_eq!(bill.basis, Basis::Reported, "{answer}");
     let sum = bill.lines.iter().map(|line| line.price.times(line.count).pico()).sum::<u128>();
     assert_eq!(sum, bill.cost.pico(), "{answer}");
@@ -348,7 +351,8 @@ fn a24_the_cost_that_a_trusted_provider_tells_is_charged_instead_of_rates() {
     let trusting =
         model("cost_is_reported = true\nrates = { input = \"1\", output = \"2\" }").unwrap();
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
-    let held = Estimate::of(&request, &trusting).unwrap();
+    let mut held = Estimate::of(&request, &trusting).unwrap();
+    held.hold = Credits::MAX;
     let told = report(Dialect::OpenAi, Framing::Json, answer);
     let bill = settle(&held, &told, streamed(0));
     assert_eq!((bill.basis, bill.credits.micro()), (Basis::ProviderCost, 1_230_000));
@@ -376,13 +380,41 @@ fn a33_an_error_before_anything_was_shown_costs_nothing_and_one_after_that_what_
 }
 
 #[test]
-fn more_than_can_be_charged_is_charged_as_held() {
+fn more_than_can_be_true_is_charged_as_held() {
     let dear = model(r#"rates = { input = "10000", output = "10000" }"#).unwrap();
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
     let held = Estimate::of(&request, &dear).unwrap();
     let answer = r#"{"usage":{"prompt_tokens":1000000000,"completion_tokens":1000000000}}"#;
     let bill = settle(&held, &report(Dialect::OpenAi, Framing::Json, answer), streamed(0));
     assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
+    assert!(bill.is_beyond_hold && bill.lines.is_empty());
+}
+
+#[test]
+fn a_broken_provider_charges_no_more_than_was_held() {
+    let rows = "cost_is_reported = true\nrates = { input = \"1\", output = \"2\" }";
+    let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
+    let held = Estimate::of(&request, &model(rows).unwrap()).unwrap();
+    // Of all that may be written at $2 a million, and next to nothing that is read.
+    assert_eq!(held.hold.micro(), 1_026 * 100 + 1_000 * 200);
+    let settled =
+        |answer: &str| settle(&held, &report(Dialect::OpenAi, Framing::Json, answer), streamed(0));
+    let used = |tokens: u64| {
+        settled(&format!(r#"{{"usage":{{"prompt_tokens":0,"completion_tokens":{tokens}}}}}"#))
+    };
+    let told = |usd: &str| {
+        settled(&format!(r#"{{"usage":{{"prompt_tokens":0,"completion_tokens":1,"cost":{usd}}}}}"#))
+    };
+    for (bill, basis, micro) in
+        [(used(3_026), Basis::Reported, 605_200), (told("0.006052"), Basis::ProviderCost, 605_200)]
+    {
+        assert_eq!((bill.basis, bill.credits.micro(), bill.is_beyond_hold), (basis, micro, false));
+    }
+    for bill in [used(3_027), told("0.0060521"), told("1000")] {
+        assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
+        assert!(bill.is_beyond_hold && bill.lines.is_empty());
+        assert!(bill.usage.output > 0);
+    }
 }
 
 /// Requests whose answers are made up, and whether something is written to a cache for them.
