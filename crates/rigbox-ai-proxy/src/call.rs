@@ -5,8 +5,9 @@
 //!  403      404       413     400/404   402                502..504
 //! ```
 //!
-//! Invariants: what is refused has held nothing and has cost nothing; a request is sent again only where it
-//! surely was not worked on, and is one call then; the caller's credentials end here.
+//! Invariants: what is refused has held nothing and has cost nothing, but for what a provider may have worked
+//! on; a request is sent again only where it surely was not worked on, and is one call then; the caller's
+//! credentials end here.
 
 use std::time::Duration;
 

@@ -231,11 +231,14 @@ impl Attempt {
     }
 
     /// Whether it has to be settled. What was refused was not worked on; what got no status may have
-    /// been, and is settled as an answer that was cut before its first byte.
+    /// been, and what got one of something in between that gave up waiting, and both are settled as an
+    /// answer that was cut before its first byte.
     #[must_use]
     pub const fn is_settled(self) -> bool {
         match self {
-            Self::NotSent | Self::Refused(_) => false,
+            Self::NotSent => false,
+            // Bad gateway, and two ways to say that what is behind one has not answered in time.
+            Self::Refused(status) => matches!(status, 502 | 504 | 524),
             Self::Silent | Self::Answered => true,
         }
     }

@@ -36,11 +36,11 @@ async fn a23_what_was_surely_not_billed_is_sent_again_and_charged_once() {
     assert_eq!(world.providers.requests().len(), 9);
     assert_eq!(world.charged().await, 3 * MINI);
     // Others are not, and cost nothing.
-    for status in [400, 500, 502, 504] {
+    for status in [400, 500] {
         world.providers.set_behaviour(refusal(status, None));
         assert_eq!(world.post("/v1/chat/completions", &chat()).await.status.as_u16(), status);
     }
-    assert_eq!(world.providers.requests().len(), 13);
+    assert_eq!(world.providers.requests().len(), 11);
     // Who would have to wait long is told so.
     world.providers.set_behaviour(refusal(429, Some(600)));
     let answer = world.post("/v1/chat/completions", &chat()).await;
@@ -49,6 +49,21 @@ async fn a23_what_was_surely_not_billed_is_sent_again_and_charged_once() {
         (429, &"600".parse().unwrap())
     );
     assert_eq!(world.charged().await, 3 * MINI);
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a23_what_a_gateway_gave_up_waiting_for_is_settled_by_an_estimate() {
+    let world = World::new(Some(1_000)).await;
+    let mut before = 0;
+    for status in [502, 504, 524] {
+        world.providers.set_behaviour(refusal(status, None));
+        assert_eq!(world.post("/v1/chat/completions", &chat()).await.status.as_u16(), status);
+        let charged = world.charged().await;
+        assert!((before + 1..before + MINI).contains(&charged), "{status}: {charged}");
+        before = charged;
+    }
+    assert_eq!(world.providers.requests().len(), 3);
     world.is_whole().await;
 }
 

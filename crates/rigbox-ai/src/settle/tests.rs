@@ -299,9 +299,16 @@ fn a11_no_usage_is_no_refund() {
 }
 
 #[test]
-fn a12_only_what_was_answered_is_settled() {
+fn a12_only_what_may_have_been_worked_on_is_settled() {
     assert!(Attempt::Answered.is_settled() && Attempt::Silent.is_settled());
-    assert!(!Attempt::NotSent.is_settled() && !Attempt::Refused(529).is_settled());
+    assert!(!Attempt::NotSent.is_settled());
+    for status in [400, 401, 404, 408, 429, 500, 501, 503, 529] {
+        assert!(!Attempt::Refused(status).is_settled(), "{status}");
+    }
+    // Whoever stands before the provider does not know whether it has gone on.
+    for status in [502, 504, 524] {
+        assert!(Attempt::Refused(status).is_settled(), "{status}");
+    }
     // A part and what took its place are two answers, each with a charge of its own, of which the
     // second one does not depend on the first.
     let start =
@@ -336,6 +343,7 @@ fn a23_only_what_surely_was_not_billed_is_sent_again() {
         (Attempt::Refused(500), false),
         (Attempt::Refused(502), false),
         (Attempt::Refused(504), false),
+        (Attempt::Refused(524), false),
         (Attempt::Refused(400), false),
         (Attempt::Silent, false),
         (Attempt::Answered, false),
