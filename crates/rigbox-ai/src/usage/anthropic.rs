@@ -1,7 +1,7 @@
 //! Anthropic's answers: `usage` of a message; in a stream `message_start.message.usage`, and the same
 //! counted on in each `message_delta.usage`.
 //! Invariants: counts are cumulative, so that the last explicit one counts and nothing is added up;
-//! `input_tokens` contains no cached ones; a zero that moves nothing into a cache does not undo a count;
+//! `input_tokens` contains no cached ones, `output_tokens` all thoughts; a zero that moves nothing into a cache does not undo a count;
 //! what was written does not become less.
 
 use super::{Report, Standing, Usage, count, ending, put, tier};
@@ -22,6 +22,7 @@ pub(super) const WORDS: &[&str] = &[
     "message",
     "name",
     "output_tokens",
+    "output_tokens_details",
     "partial_json",
     "server_tool_use",
     "service_tier",
@@ -29,6 +30,7 @@ pub(super) const WORDS: &[&str] = &[
     "stop_reason",
     "text",
     "thinking",
+    "thinking_tokens",
     "type",
     "usage",
     "web_fetch_requests",
@@ -43,6 +45,7 @@ struct Fields {
     written_5m: Option<u64>,
     written_1h: Option<u64>,
     output: Option<u64>,
+    thinking: Option<u64>,
     searches: Option<u64>,
     fetches: Option<u64>,
 }
@@ -57,6 +60,7 @@ impl Fields {
             ["cache_creation", "ephemeral_5m_input_tokens"] => put(&mut self.written_5m, counted),
             ["cache_creation", "ephemeral_1h_input_tokens"] => put(&mut self.written_1h, counted),
             ["output_tokens"] => put(&mut self.output, counted),
+            ["output_tokens_details", "thinking_tokens"] => put(&mut self.thinking, counted),
             ["server_tool_use", "web_search_requests"] => put(&mut self.searches, counted),
             ["server_tool_use", "web_fetch_requests"] => put(&mut self.fetches, counted),
             _ => {}
@@ -81,6 +85,7 @@ impl Fields {
         self.written_5m = kept(self.written_5m, next.written_5m);
         self.written_1h = kept(self.written_1h, next.written_1h);
         self.output = next.output.max(self.output);
+        self.thinking = next.thinking.max(self.thinking);
         self.searches = next.searches.max(self.searches);
         self.fetches = next.fetches.max(self.fetches);
     }
@@ -96,6 +101,7 @@ impl Fields {
         self.written_5m = sum(self.written_5m, other.written_5m);
         self.written_1h = sum(self.written_1h, other.written_1h);
         self.output = sum(self.output, other.output);
+        self.thinking = sum(self.thinking, other.thinking);
     }
 
     /// Of each count the larger one.
@@ -107,6 +113,7 @@ impl Fields {
             written_5m: self.written_5m.max(other.written_5m),
             written_1h: self.written_1h.max(other.written_1h),
             output: self.output.max(other.output),
+            thinking: self.thinking.max(other.thinking),
             searches: self.searches.max(other.searches),
             fetches: self.fetches.max(other.fetches),
         }
@@ -166,13 +173,17 @@ impl Reader {
         let fields = self.fields.most(&self.iterations);
         let [written, hour] = [fields.written, fields.written_1h].map(Option::unwrap_or_default);
         let short = fields.written_5m.unwrap_or(0);
+        // Thoughts are part of what was written, and no more than that.
+        let output = fields.output.unwrap_or(0);
+        let thinking = fields.thinking.unwrap_or(0).min(output);
         let usage = Usage {
             input: fields.input.unwrap_or(0),
             cache_read: fields.read.unwrap_or(0),
             // What is of neither part was asked for in no other way than by default: for minutes.
             cache_write_5m: short.max(written.saturating_sub(hour)),
             cache_write_1h: hour,
-            output: fields.output.unwrap_or(0),
+            output: output.saturating_sub(thinking),
+            reasoning: thinking,
             web_searches: fields.searches.unwrap_or(0).max(self.searches_begun),
             web_fetches: fields.fetches.unwrap_or(0).max(self.fetches_begun),
             ..Usage::default()

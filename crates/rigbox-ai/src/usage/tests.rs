@@ -50,6 +50,29 @@ fn a01_counts_of_a_delta_are_not_added_to_those_of_the_start() {
 }
 
 #[test]
+fn a07_anthropics_thoughts_are_part_of_what_was_written() {
+    let thought = |written: u64, thinking: u64| {
+        let details = format!(r#""output_tokens_details":{{"thinking_tokens":{thinking}}}"#);
+        let usage = format!(r#""usage":{{"input_tokens":9,"output_tokens":{written},{details}}}"#);
+        let usages = [
+            report(Dialect::Anthropic, Framing::Json, &format!("{{{usage}}}")),
+            anthropic(&[
+                r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#,
+                &format!(r#"{{"type":"message_delta",{usage}}}"#),
+                STOP,
+            ]),
+        ]
+        .map(|report| (report.usage.output, report.usage.reasoning));
+        assert_eq!(usages[0], usages[1]);
+        usages[0]
+    };
+    assert_eq!(thought(500, 420), (80, 420));
+    assert_eq!(thought(500, 0), (500, 0));
+    // Not more than all.
+    assert_eq!(thought(500, 501), (0, 500));
+}
+
+#[test]
 fn a02_counts_that_only_a_delta_has_are_not_lost() {
     let usage = anthropic(&[
         r#"{"type":"message_start","message":{"usage":{"input_tokens":0,"output_tokens":0}}}"#,
