@@ -109,16 +109,24 @@ mod tests {
                 },
                 "url": "hunter2",
             })),
+            shown::<AssignedScript>(script),
+            shown::<AssignedService>(service),
+        ] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_at_ai_providers_are_not_shown() {
+        for text in [
             shown::<UpdateAiDefaultsRequest>(json!({ "api_keys": { "openai": "hunter2" } })),
             shown::<UpdateWorkspaceAiConfigRequest>(json!({
                 "api_key": "hunter2", "api_keys": { "google": "hunter2" },
             })),
             shown::<InsideAiResponse>(json!({
                 "enabled": true, "enabled_by": null, "switchable": true, "mode": "byok",
-                "provider": "openai", "model": "a", "inject": "env", "env": env,
+                "provider": "openai", "model": "a", "inject": "env", "env": { "KEY": "hunter2" },
             })),
-            shown::<AssignedScript>(script),
-            shown::<AssignedService>(service),
         ] {
             assert!(!text.contains("hunter2"), "{text}");
         }
