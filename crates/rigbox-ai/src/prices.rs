@@ -19,6 +19,12 @@ use crate::money::Price;
 /// The table of the repository.
 const EMBEDDED: &str = include_str!("../prices/prices.toml");
 
+/// The table of the repository, as it is written, for who begins one of their own.
+#[must_use]
+pub const fn embedded_text() -> &'static str {
+    EMBEDDED
+}
+
 /// The name of the row for all models of a provider that have none.
 pub const ANY: &str = "*";
 
