@@ -50,6 +50,12 @@ fn paths_of_the_contract_lead_where_it_says() {
         let expected = (spoken.to_owned(), operation, None, upstream.to_owned());
         assert_eq!(place(path), Some(expected), "{path}");
     }
+    // As google-genai for Python asks.
+    let stable = place("/google/v1/models/gemini-2.5-pro:generateContent").unwrap();
+    assert_eq!(
+        (stable.1, stable.3.as_str()),
+        (Operation::Generate, "/v1/models/gemini-2.5-pro:generateContent")
+    );
     let counted = place("/v1/messages/count_tokens").unwrap();
     assert_eq!(counted.1, Operation::MessageCount);
     let (spoken, operation, model, upstream) =

@@ -161,3 +161,53 @@ fn what_would_be_kept_with_the_provider_is_refused_clearly() {
         assert!(read(operation, r#"{"store":false,"store":false}"#).is_err());
     }
 }
+
+#[test]
+fn both_spellings_of_googles_bound_and_refuse_the_same() {
+    // As google-genai for Python writes it, and as the others do.
+    let snake = |rest: &str| {
+        format!(
+            r#"{{"contents":[],"system_instruction":{{"parts":[{{"text":"x"}}]}},"tools":[{{"function_declarations":[{{"name":"f","parameters_json_schema":{{}}}}]}}],"generation_config":{{"max_output_tokens":50,"candidate_count":2,"response_json_schema":{{}},"thinking_config":{{"thinking_budget":60}}}}{rest}}}"#
+        )
+    };
+    let camel = |rest: &str| {
+        format!(
+            r#"{{"contents":[],"systemInstruction":{{"parts":[{{"text":"x"}}]}},"tools":[{{"functionDeclarations":[{{"name":"f","parametersJsonSchema":{{}}}}]}}],"generationConfig":{{"maxOutputTokens":50,"candidateCount":2,"responseJsonSchema":{{}},"thinkingConfig":{{"thinkingBudget":60}}}}{rest}}}"#
+        )
+    };
+    let newer = ("google", "gemini-3-flash-preview");
+    for (one, other) in [
+        ("", ""),
+        (r#","service_tier":"priority""#, r#","serviceTier":"priority""#),
+        (r#","service_tier":"unheard-of""#, r#","serviceTier":"unheard-of""#),
+        (r#","cached_content":"c""#, r#","cachedContent":"c""#),
+        (r#","tools":[]"#, r#","tools":[]"#),
+        (r#","generationConfig":{}"#, r#","generation_config":{}"#),
+        (r#","store":true"#, r#","store":true"#),
+    ] {
+        let found = [snake(one), camel(other)].map(|body| {
+            let found = estimate(Operation::Generate, newer, &body);
+            found
+                .map(|it| (it.output_tokens, it.output_price))
+                .map_err(|error| std::mem::discriminant(&error))
+        });
+        assert_eq!(found[0], found[1], "{one}");
+        // Twice the answer and its thoughts.
+        assert_eq!(found[0].as_ref().map(|it| it.0).unwrap_or(220), 220, "{one}");
+        assert_eq!(found[0].is_ok(), one.is_empty() || one.contains("priority"), "{one}");
+    }
+    let tools = [r#"[{"google_search":{}}]"#, r#"[{"googleSearch":{}}]"#].map(|tools| {
+        let body = format!(r#"{{"tools":{tools}}}"#);
+        estimate(Operation::Generate, newer, &body).unwrap().fees
+    });
+    assert_eq!(tools[0], tools[1]);
+    assert!(tools[0] > Cost::ZERO);
+    for part in [
+        r#"{"inline_data":{"mime_type":"audio/mp3","data":"x"}}"#,
+        r#"{"file_data":{"file_uri":"https://x.example"}}"#,
+        r#"{"function_response":{"parts":[{"inline_data":{"mime_type":"video/mp4"}}]}}"#,
+    ] {
+        let body = format!(r#"{{"contents":[{{"parts":[{part}]}}]}}"#);
+        assert!(read(Operation::Generate, &body).unwrap().media.is_unbounded, "{part}");
+    }
+}
