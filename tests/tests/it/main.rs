@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod adoption;
+mod ai;
 mod apps;
 mod audit;
 mod backup;
