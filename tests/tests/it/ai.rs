@@ -77,22 +77,26 @@ impl World {
         let client = platform.client().unwrap();
         let made = client.post("/workspaces", &json!({ "name": "hello", "template_id": "base" }));
         let workspace = made.unwrap().text_at("/vm/id");
-        platform.wait_status(&workspace, "stopped").unwrap();
         let world = Self { platform, workspace, providers, _runtime: runtime, _keys: keys };
+        // A disk is made at the first start; what is put there is there from the next one on.
+        world.turn("start", "running");
+        world.turn("stop", "stopped");
         world.put_sdks();
-        world.platform.act(&world.workspace, "start").unwrap();
-        world.platform.wait_status(&world.workspace, "running").unwrap();
+        world.turn("start", "running");
         world
     }
 
-    fn disk(&self) -> PathBuf {
-        let folder = self.platform.data().join("pool/workspaces").join(&self.workspace);
-        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        let largest = entries.max_by_key(|path| path.metadata().unwrap().len());
-        largest.unwrap()
+    fn turn(&self, verb: &str, status: &str) {
+        self.platform.act(&self.workspace, verb).unwrap();
+        self.platform.wait_status(&self.workspace, status).unwrap();
     }
 
-    /// Puts the vendors' SDKs on the disk, which no guest has written yet.
+    fn disk(&self) -> PathBuf {
+        let name = format!("pool/workspaces/{}.ext4", self.workspace);
+        self.platform.data().join(name)
+    }
+
+    /// Puts the vendors' SDKs on the disk: through the network of an emulated machine they take minutes.
     fn put_sdks(&self) {
         let home = std::env::var("HOME").unwrap();
         let tools = Path::new(&home).join(".cache/rigbox/tools/provider-sdks");

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use rigbox_test_providers::{Behaviour, Failure};
 use serde_json::{Value, json};
 
-use crate::kit::World;
+use crate::kit::{PATIENCE, World};
 
 const MINI: i64 = 56_000;
 
@@ -132,5 +132,23 @@ async fn an_end_in_order_leaves_nothing_held_and_nothing_to_recover() {
     world.start().await;
     assert_eq!(world.post("/v1/chat/completions", &chat()).await.status, StatusCode::OK);
     assert_eq!(world.charged().await, 2 * MINI);
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_leased_ahead_is_given_back_once_nobody_calls() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(counts());
+    assert_eq!(world.post("/v1/chat/completions", &chat()).await.status, StatusCode::OK);
+    assert_eq!(world.charged().await, MINI);
+    assert!(world.balance().await.held.is_positive());
+    let given_back = async {
+        while world.balance().await.held.is_positive() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.unwrap();
+    let held = world.store.ledger().stale(rigbox_store::ledger::Stale::NotOf("")).await.unwrap();
+    assert!(held.is_empty(), "{held:?}");
     world.is_whole().await;
 }

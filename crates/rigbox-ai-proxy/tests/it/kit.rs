@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const KEY: &str = "sk-canary-3f9d81c6a2";
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
