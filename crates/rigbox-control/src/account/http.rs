@@ -31,7 +31,7 @@ const FLAGS: &[(&str, bool)] = &[
     ("workspaces", true),
     ("terminal", true),
     ("apps", true),
-    ("ai", false),
+    ("ai", true),
     ("snapshots", false),
     ("suspend", false),
     ("volumes", false),

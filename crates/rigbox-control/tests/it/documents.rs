@@ -24,7 +24,7 @@ async fn the_account_reads_its_limits_regions_and_dashboard() {
     assert_eq!(regions["ssh"][0]["region"], "here");
     let flags = world.api.get("/feature-flags").await.expect(200);
     assert_eq!(
-        (&flags["flags"]["workspaces"], &flags["flags"]["ai"]),
+        (&flags["flags"]["ai"], &flags["flags"]["snapshots"]),
         (&json!(true), &json!(false))
     );
     let dashboard = world.api.get("/dashboard").await.expect(200);
