@@ -23,7 +23,7 @@ use std::{
 use rigbox_store::{
     Store,
     ai_calls::Call,
-    ledger::{Exhausted, LedgerError, Posting},
+    ledger::{LedgerError, Posting},
 };
 use rigbox_types::{AccountId, Credits};
 use tokio::sync::Notify;
@@ -201,8 +201,7 @@ impl Purse {
         Ok(Hold { purse: self.clone(), account, amount: Credits::ZERO, is_over: false })
     }
 
-    /// What was used for a subject by calls that are not posted: held by those under way, and by those
-    /// that are over.
+    /// Calls for a subject that are over and not posted.
     pub(crate) fn unposted(&self, account: AccountId, subject: &str) -> Vec<Call> {
         let account = self.accounts().get(&account).cloned();
         account.map_or_else(Vec::new, |account| account.unposted(subject))
@@ -241,13 +240,6 @@ impl Purse {
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<Account>>> {
         self.shared.accounts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl From<&Exhausted> for Short {
-    fn from(short: &Exhausted) -> Self {
-        let Exhausted { balance, held, needed } = *short;
-        Self { balance, held, needed }
     }
 }
 

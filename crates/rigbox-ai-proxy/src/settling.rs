@@ -52,12 +52,6 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// What a call has cost, for its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cost {
-    pub(crate) credits: Credits,
-}
-
 impl Settling {
     /// Writes down that a call begins. Nothing was sent for it yet.
     pub(crate) fn begin(
@@ -122,10 +116,10 @@ impl Settling {
     }
 
     /// It is over, and this is what was seen of its answer. What it has cost, where the platform pays.
-    pub(crate) fn settle(&mut self, report: &Report) -> Option<Cost> {
+    pub(crate) fn settle(&mut self, report: &Report) -> Option<Credits> {
         let hold = self.hold.take()?;
         let end = self.end(report);
-        let cost = self.estimate.is_some().then_some(Cost { credits: end.charge });
+        let cost = self.estimate.is_some().then_some(end.charge);
         self.write(&end);
         self.parts.metrics.ended(&self.beginning, &end);
         hold.settle(self.id, self.beginning.call(self.id, &end));

@@ -44,13 +44,10 @@ enum Cut {
 }
 
 pub(super) async fn answer(plan: &Plan<'_>, call: Option<Settling>, seen: Seen) -> Response<Body> {
-    if let Some(call) = &call {
-        call.on_disk().await;
-    }
     let change = Change::of(plan, &seen);
     let meter = Meter::new(dialect(plan), framing(seen.response.headers()));
     let cost = tells_cost(plan).then(CostStream::new);
-    pass(call, seen, (meter, Bytes::new()), (change, cost))
+    pass(call, seen, (meter, Bytes::new()), (change, cost)).await
 }
 
 /// An answer of which a part has come that was to be passed on as a whole.
@@ -59,18 +56,18 @@ pub(super) async fn go_on(
     seen: Seen,
     so_far: (Meter, Bytes),
 ) -> Response<Body> {
-    if let Some(call) = &call {
-        call.on_disk().await;
-    }
-    pass(call, seen, so_far, (Change::None, None))
+    pass(call, seen, so_far, (Change::None, None)).await
 }
 
-fn pass(
+async fn pass(
     call: Option<Settling>,
     seen: Seen,
     (meter, first): (Meter, Bytes),
     (change, cost): (Change, Option<CostStream>),
 ) -> Response<Body> {
+    if let Some(call) = &call {
+        call.on_disk().await;
+    }
     let (head, body) = seen.response.into_parts();
     let end = Instant::now() + LIFE;
     let passing = Passing {

@@ -93,7 +93,7 @@ pub(super) async fn answer(
 
 fn settle(call: &mut Option<Settling>, meter: Meter) -> Option<Credits> {
     let report = meter.finish();
-    Some(call.as_mut()?.settle(&report)?.credits)
+    call.as_mut()?.settle(&report)
 }
 
 /// A body that counts as memory, and whose call as one under way, until it was passed on.
