@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     pub(crate) response: Response<Incoming>,
     pub(crate) key: SecretString,
     pub(crate) mode: AiMode,
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: [OwnedSemaphorePermit; 2],
     pub(crate) share: Share,
     /// Where the provider speaks otherwise than the caller.
     pub(crate) answering: Option<Answering>,

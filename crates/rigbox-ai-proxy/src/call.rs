@@ -22,13 +22,14 @@ use rigbox_ai::{
     usage::Dialect,
 };
 use rigbox_store::ai::AiCaller;
-use rigbox_types::{AccountId, Credits};
+use rigbox_types::{AccountId, Credits, api::ai::AiMode};
 use secrecy::SecretString;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
 use crate::{
     answer::{self, Stamp},
     caller,
+    hang_up::Presence,
     journal::{Beginning, CallId, request_id},
     models,
     plan::{Plan, Tables},
@@ -50,6 +51,13 @@ const RETRY_MAX: Duration = Duration::from_secs(8);
 /// Time before the second attempt where the provider says none; before the third twice as long.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 
+/// A call on its way to a provider.
+struct Sending<'a> {
+    plan: &'a Plan<'a>,
+    admitted: Admitted,
+    presence: &'a Presence,
+}
+
 /// What goes to a provider, again where it must.
 struct Outgoing {
     method: Method,
@@ -58,17 +66,21 @@ struct Outgoing {
     body: Bytes,
 }
 
+/// Who asks for what, as the relay says it.
+pub(crate) struct Asked {
+    pub(crate) host: String,
+    pub(crate) workspace: String,
+    /// The path that a workspace has asked for.
+    pub(crate) path: String,
+    pub(crate) presence: Presence,
+}
+
 impl Proxy {
     /// Answers a call of a workspace.
-    pub(crate) async fn answer(
-        &self,
-        (host, workspace): (&str, &str),
-        path: &str,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let shape = Shape::of(path);
+    pub(crate) async fn answer(&self, asked: &Asked, request: Request<Body>) -> Response<Body> {
+        let shape = Shape::of(&asked.path);
         let id = CallId::new_v4();
-        let answered = Box::pin(self.call((host, workspace), (id, path), request)).await;
+        let answered = Box::pin(self.call(asked, id, request)).await;
         let mut answer = answered.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.code());
             refusal.answer(shape)
@@ -82,18 +94,19 @@ impl Proxy {
 
     async fn call(
         &self,
-        (host, workspace): (&str, &str),
-        (id, path): (CallId, &str),
+        asked: &Asked,
+        id: CallId,
         request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
         let place = self.places.call()?;
-        let caller = caller::identify(&self.store, host, workspace).await?;
+        let caller = caller::identify(&self.store, &asked.host, &asked.workspace).await?;
         let (head, body) = request.into_parts();
-        let route = route::route(&head.method, path, head.uri.query())?;
+        let route = route::route(&head.method, &asked.path, head.uri.query())?;
         if route.spoken == Spoken::Gateway && route.operation == Operation::ModelList {
             return Ok(models::list(self, &caller));
         }
         let share = self.places.share(caller.account);
+        let place = [place, share.call()?];
         let (body, memory) = share.read(body).await?;
         let prices = self.prices.load_full();
         let tables = Tables {
@@ -109,7 +122,8 @@ impl Proxy {
         drop(body);
         // Last of all, so that whoever is let through to see does ask the provider.
         let admitted = admit(plan.provider, caller.account)?;
-        let response = self.send((&plan, admitted), &mut call, &outgoing).await?;
+        let to = Sending { plan: &plan, admitted, presence: &asked.presence };
+        let response = self.send(to, &mut call, &outgoing).await?;
         drop((outgoing, memory));
         let stamp = Stamp { id: request_id(id), created: self.store.now() };
         let mode = caller.mode;
@@ -126,6 +140,9 @@ impl Proxy {
         plan: &mut Plan<'_>,
     ) -> Result<Option<Settling>, Refusal> {
         if !plan.operation.is_priced() {
+            if caller.mode == AiMode::Managed {
+                self.free.admit(caller.account)?;
+            }
             return Ok(None);
         }
         let subject = subject(&head.headers, plan.request.user.as_deref())?;
@@ -196,15 +213,17 @@ impl Proxy {
     /// provider, also one that is no success.
     async fn send(
         &self,
-        (plan, admitted): (&Plan<'_>, Admitted),
+        Sending { plan, admitted, presence }: Sending<'_>,
         call: &mut Option<Settling>,
         outgoing: &Outgoing,
     ) -> Result<Response<Incoming>, Refusal> {
         let provider = plan.provider;
+        let is_stream = plan.request.is_stream || plan.operation == Operation::StreamGenerate;
         let mut number = 1;
         loop {
             if let Some(call) = call {
-                call.sent(plan.request.is_stream || plan.operation == Operation::StreamGenerate);
+                call.sent(is_stream);
+                presence.keep(!is_stream);
             }
             let sent = timeout(HEAD_TIMEOUT, provider.send(outgoing.request())).await;
             let attempt = attempt(&sent);
@@ -218,6 +237,10 @@ impl Proxy {
             if attempt.may_be_repeated(number) && wait <= RETRY_MAX {
                 if let Some(call) = call {
                     call.not_sent();
+                }
+                presence.keep(false);
+                if presence.is_gone() {
+                    return Err(Refusal::unavailable("nobody waits for the answer"));
                 }
                 sleep(wait).await;
                 number += 1;

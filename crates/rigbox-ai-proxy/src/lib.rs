@@ -17,6 +17,8 @@
 mod answer;
 mod call;
 mod caller;
+mod free;
+mod hang_up;
 mod journal;
 mod metrics;
 mod models;

@@ -25,6 +25,9 @@ use crate::refusal::Refusal;
 /// Most calls at once.
 const CALLS_MAX: usize = 8_192;
 
+/// Most of one account's: also of those whose callers are gone.
+const SHARE_MAX_CALLS: usize = CALLS_MAX / 8;
+
 /// Most of all bodies in memory.
 const MEMORY_MAX_BYTES: usize = 1024 * 1024 * 1024;
 
@@ -45,14 +48,19 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) struct Places {
     calls: Arc<Semaphore>,
     memory: Arc<Semaphore>,
-    shares: Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>,
+    shares: Arc<Mutex<HashMap<AccountId, Weak<Own>>>>,
 }
 
-/// What one account may have in memory.
+/// What one account may have.
 #[derive(Clone)]
 pub(crate) struct Share {
-    own: Arc<Semaphore>,
+    own: Arc<Own>,
     all: Arc<Semaphore>,
+}
+
+struct Own {
+    calls: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
 /// Memory that is in use until it is dropped.
@@ -81,14 +89,17 @@ impl Places {
         CALLS_MAX.saturating_sub(self.calls.available_permits())
     }
 
-    /// An account's share of the memory.
+    /// An account's share.
     pub(crate) fn share(&self, account: AccountId) -> Share {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let known = shares.get(&account).and_then(Weak::upgrade);
         let own = known.unwrap_or_else(|| {
             // Those that nobody has any more, whenever there is a new one.
             shares.retain(|_, share| share.strong_count() > 0);
-            let own = Arc::new(Semaphore::new(SHARE_MAX_BYTES / STEP_BYTES));
+            let own = Arc::new(Own {
+                calls: Arc::new(Semaphore::new(SHARE_MAX_CALLS)),
+                memory: Arc::new(Semaphore::new(SHARE_MAX_BYTES / STEP_BYTES)),
+            });
             shares.insert(account, Arc::downgrade(&own));
             own
         });
@@ -97,11 +108,22 @@ impl Places {
 }
 
 impl Share {
+    /// A place among the account's calls.
+    pub(crate) fn call(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = Arc::clone(&self.own.calls).try_acquire_owned();
+        place.map_err(|_| {
+            let message = format!(
+                "an account may have {SHARE_MAX_CALLS} calls under way, and this one has; try again"
+            );
+            Refusal::unavailable(message)
+        })
+    }
+
     /// Counts memory for a body that has grown to `bytes`.
     pub(crate) async fn grow(&self, memory: &mut Memory, bytes: usize) -> Result<(), Refusal> {
         while memory.0.len().saturating_mul(STEP_BYTES) < bytes {
             // One's own calls are one's own to space.
-            let own = Arc::clone(&self.own).try_acquire_owned().map_err(|_| {
+            let own = Arc::clone(&self.own.memory).try_acquire_owned().map_err(|_| {
                 let message =
                     "the calls of this account have too much in memory at once; try again";
                 Refusal::unavailable(message)

@@ -7,8 +7,8 @@ use rigbox_ai::{prices::Table, vault::Vault};
 use rigbox_store::Store;
 
 use crate::{
-    journal::Journal, metrics::Metrics, places::Places, provider::Providers, purse::Purse,
-    subject::Subjects,
+    free::FreeCalls, hang_up::Calls, journal::Journal, metrics::Metrics, places::Places,
+    provider::Providers, purse::Purse, subject::Subjects,
 };
 
 /// See the module.
@@ -23,5 +23,7 @@ pub(crate) struct Proxy {
     pub(crate) journal: Journal,
     pub(crate) subjects: Subjects,
     pub(crate) places: Places,
+    pub(crate) free: FreeCalls,
+    pub(crate) calls: Calls,
     pub(crate) metrics: Arc<Metrics>,
 }

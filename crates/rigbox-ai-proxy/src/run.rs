@@ -27,12 +27,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    call::Asked,
+    free::FreeCalls,
+    hang_up::Calls,
     journal::{Journal, JournalError, Left, read_all},
     metrics::Metrics,
     places::Places,
     provider::{self, ProviderConfig, ProviderError},
     proxy::Proxy,
     purse::{self, Purse},
+    refusal::{Refusal, Shape},
     subject::Subjects,
 };
 
@@ -161,6 +165,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         journal: journal.clone(),
         subjects: Subjects::default(),
         places: Places::new(),
+        free: FreeCalls::default(),
+        calls: Calls::default(),
         metrics: Arc::new(Metrics::default()),
     });
     let listener = Listener::bind(config.listen, &config.auth).await?;
@@ -176,7 +182,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     let posting = task::spawn("ai.post", purse.clone().keep_posted(ends.clone()));
     let reloading = task::spawn("ai.prices", reload(proxy.clone(), config.prices));
     tracing::info!(%holder, "the AI proxy serves");
-    serve_multiplexed(listener, router(proxy), serving).await;
+    serve_multiplexed(listener, router(proxy.clone()), serving).await;
+    proxy.calls.end().await;
     ends.cancel();
     posting.await.ok();
     purse.close().await;
@@ -200,7 +207,14 @@ async fn call(
     request: Request<Body>,
 ) -> Response<Body> {
     let path = inner(request.uri());
-    proxy.answer((&host, &workspace), &path, request).await
+    let shape = Shape::of(&path);
+    let calls = proxy.clone();
+    let answer = calls.calls.run(|presence| async move {
+        let asked = Asked { host, workspace, path, presence };
+        proxy.answer(&asked, request).await
+    });
+    let ends = || Refusal::unavailable("the AI proxy ends; try again").answer(shape);
+    answer.await.unwrap_or_else(ends)
 }
 
 /// The path that a workspace has asked for, as it was written.

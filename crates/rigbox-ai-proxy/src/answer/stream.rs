@@ -154,7 +154,7 @@ struct Passing {
     timer: Pin<Box<Sleep>>,
     end: Instant,
     is_over: bool,
-    _place: OwnedSemaphorePermit,
+    _place: [OwnedSemaphorePermit; 2],
 }
 
 impl Passing {

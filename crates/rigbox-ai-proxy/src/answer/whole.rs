@@ -100,7 +100,7 @@ fn settle(call: &mut Option<Settling>, meter: Meter) -> Option<Credits> {
 struct Held {
     bytes: Bytes,
     _memory: Memory,
-    _place: OwnedSemaphorePermit,
+    _place: [OwnedSemaphorePermit; 2],
 }
 
 impl HttpBody for Held {

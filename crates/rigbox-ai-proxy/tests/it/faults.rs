@@ -107,18 +107,62 @@ async fn a_provider_that_hangs_up_before_it_answers_is_settled_by_an_estimate() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_lets_the_provider_go() {
+async fn a_caller_of_a_stream_that_goes_away_lets_the_provider_go() {
     let world = World::new(Some(1_000)).await;
     world.providers.set_behaviour(Behaviour { hang: true, ..counts() });
-    let request = world.request(Method::POST, "/v1/chat/completions", &chat().to_string());
-    let client = world.client.clone();
-    let asking = tokio::spawn(async move { drop(client.request(request).await) });
-    world.providers.requests_when(|requests| requests.len() == 1).await;
-    asking.abort();
+    let mut chat = chat();
+    chat["stream"] = true.into();
+    hang_up(&world, &chat).await;
     let left = rigbox_test_providers::Ended::Left;
     world.providers.requests_when(|requests| requests.iter().all(|it| it.ended == left)).await;
     world.charged().await;
     world.is_whole().await;
+}
+
+/// A whole answer is written by its provider, who charges all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_before_a_whole_answer_pays_what_it_costs() {
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { first_ms: 500, ..counts() });
+    hang_up(&world, &chat()).await;
+    assert_eq!(world.charged().await, MINI);
+    let requests = world.providers.requests();
+    assert_eq!(requests.first().unwrap().ended, rigbox_test_providers::Ended::Whole);
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_again_for_who_has_hung_up() {
+    let world = World::new(Some(1_000)).await;
+    let failure = Failure { status: 429, retry_after: Some(1), ..Failure::default() };
+    let behaviour = Behaviour { error: Some(failure), fail_first: 1, first_ms: 300, ..counts() };
+    world.providers.set_behaviour(behaviour);
+    hang_up(&world, &chat()).await;
+    assert_eq!(world.charged().await, 0);
+    assert_eq!(world.providers.requests().len(), 1);
+}
+
+/// Whoever waits for a provider that does not answer does not keep the proxy from its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_ends_although_a_call_goes_on_without_its_caller() {
+    let mut world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { hang: true, ..counts() });
+    hang_up(&world, &chat()).await;
+    world.stop().await;
+    let balance = world.balance().await;
+    assert!((1..MINI).contains(&balance.used.micro()), "{balance:?}");
+    assert_eq!(balance.held.micro(), 0);
+    world.is_whole().await;
+}
+
+/// Asks, and goes away as soon as the provider has the request.
+async fn hang_up(world: &World, body: &serde_json::Value) {
+    let request = world.request(Method::POST, "/v1/chat/completions", &body.to_string());
+    let client = world.client.clone();
+    let asking = tokio::spawn(async move { drop(client.request(request).await) });
+    world.providers.requests_when(|requests| requests.len() == 1).await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,4 +195,30 @@ async fn what_is_leased_ahead_is_given_back_once_nobody_calls() {
     let held = world.store.ledger().stale(rigbox_store::ledger::Stale::NotOf("")).await.unwrap();
     assert!(held.is_empty(), "{held:?}");
     world.is_whole().await;
+}
+
+/// A provider's allowance for what it does not charge is one of the platform's key, not of an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_nothing_is_not_without_limit_with_the_platforms_key() {
+    let world = World::new(Some(1_000)).await;
+    let chat = json!({
+        "model": "claude-sonnet-4-5",
+        "messages": [{ "role": "user", "content": "hello" }],
+    });
+    let mut refused = None;
+    for _ in 0..100 {
+        let answer = world.post("/v1/messages/count_tokens", &chat).await;
+        if answer.status != StatusCode::OK {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.json()["error"]["type"], "rate_limit_error", "{}", refused.text());
+    let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    // What is paid for is bounded by the balance alone.
+    world.providers.set_behaviour(counts());
+    assert_eq!(world.post("/v1/chat/completions", &self::chat()).await.status, StatusCode::OK);
 }
