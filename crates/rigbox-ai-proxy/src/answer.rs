@@ -128,7 +128,7 @@ async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusa
         // The status says enough.
         Ok(Err(_)) | Err(_) => Bytes::new(),
     };
-    let is_about_account = status == StatusCode::TOO_MANY_REQUESTS || names_account(&body);
+    let is_about_account = status == StatusCode::TOO_MANY_REQUESTS || names_account(status, &body);
     if seen.mode == AiMode::Managed && is_about_account {
         return Err(of_account(name, status, headers.get(header::RETRY_AFTER)));
     }
@@ -146,10 +146,13 @@ async fn error(provider: &Provider, seen: Seen) -> Result<Response<Body>, Refusa
     Ok(answer)
 }
 
-/// Whether a provider speaks of the bill of whoever has the key.
-fn names_account(body: &[u8]) -> bool {
-    let words: [&[u8]; 4] = [b"credit balance", b"insufficient_quota", b"billing", b"organization"];
-    words.iter().any(|word| memmem::find(body, word).is_some())
+/// Whether a provider speaks of the account of whoever has the key. What is wrong with a request may be
+/// called by any word of the caller's, so only a provider's own sentence counts there.
+fn names_account(status: StatusCode, body: &[u8]) -> bool {
+    let sentences: &[&[u8]] = &[b"credit balance is too low", b"insufficient_quota"];
+    let words: &[&[u8]] = &[b"billing", b"organization"];
+    let has = |all: &[&[u8]]| all.iter().any(|word| memmem::find(body, word).is_some());
+    has(sentences) || (!matches!(status.as_u16(), 400 | 413 | 422) && has(words))
 }
 
 /// What a provider says of the platform's account is the operator's; that it says something is the caller's.

@@ -22,7 +22,7 @@ use rigbox_ai::{
     usage::Dialect,
 };
 use rigbox_store::ai::AiCaller;
-use rigbox_types::{AccountId, Credits, api::ai::AiMode};
+use rigbox_types::{AccountId, Credits, api::ai::AiMode, guest::refusal::Shape};
 use secrecy::SecretString;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
@@ -36,7 +36,7 @@ use crate::{
     provider::{Admitted, Provider, Verdict},
     proxy::Proxy,
     purse::{Hold, HoldError},
-    refusal::{Refusal, Shape, unpaid},
+    refusal::{Refusal, unpaid},
     settling::{Parts, Settling},
     subject::{Limits, subject},
 };

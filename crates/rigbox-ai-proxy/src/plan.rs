@@ -176,12 +176,12 @@ fn read(operation: Operation, body: &Bytes, mode: AiMode) -> Result<Request, Ref
     if matches!(operation, Operation::ModelList | Operation::WebSearch) {
         return Ok(Request::without_body(operation));
     }
+    let is_for_everybody = |error: &RequestError| {
+        matches!(error, RequestError::TooLong | RequestError::NoObject | RequestError::TooDeep)
+    };
     match Request::read(operation, body) {
         Ok(request) => Ok(request),
-        Err(error @ (RequestError::TooLong | RequestError::NoObject | RequestError::TooDeep)) => {
-            Err(rigbox_ai::estimate::EstimateError::from(error).into())
-        }
-        Err(error) if mode == AiMode::Managed => {
+        Err(error) if mode == AiMode::Managed || is_for_everybody(&error) => {
             Err(rigbox_ai::estimate::EstimateError::from(error).into())
         }
         Err(_) => {

@@ -11,30 +11,10 @@ use rigbox_ai::{
     prices::UnknownModel,
     route::{NoRoute, Operation},
 };
+use rigbox_types::guest::refusal::Shape;
 use serde_json::{Value, json};
 
 use crate::purse::{HoldError, Short};
-
-/// In whose words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    OpenAi,
-    Anthropic,
-    Google,
-}
-
-impl Shape {
-    /// By the path that was asked for, whether or not something is there.
-    pub(crate) fn of(path: &str) -> Self {
-        if path.starts_with("/v1/messages") || path.starts_with("/anthropic/") {
-            Self::Anthropic
-        } else if path.starts_with("/google/") {
-            Self::Google
-        } else {
-            Self::OpenAi
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -91,46 +71,7 @@ impl Refusal {
     /// As the caller's SDK expects it.
     pub(crate) fn answer(&self, shape: Shape) -> Response<Body> {
         let Self { status, code, message, details, retry_after } = self;
-        let document = match shape {
-            Shape::OpenAi => {
-                let mut error = json!({
-                    "code": code,
-                    "message": message,
-                    "type": "rigbox_gateway_error",
-                    "param": null,
-                });
-                if let (Some(details), Some(error)) = (details, error.as_object_mut()) {
-                    error.insert("details".to_owned(), details.clone());
-                }
-                json!({ "error": error })
-            }
-            Shape::Anthropic => {
-                let mut error = json!({ "type": anthropic(*status), "message": message });
-                if let Some(error) = error.as_object_mut() {
-                    error.insert("code".to_owned(), json!(code));
-                    if let Some(details) = details {
-                        error.insert("details".to_owned(), details.clone());
-                    }
-                }
-                json!({ "type": "error", "error": error })
-            }
-            Shape::Google => {
-                let mut info = json!({
-                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                    "reason": code,
-                    "domain": "rigbox",
-                });
-                if let (Some(details), Some(info)) = (details, info.as_object_mut()) {
-                    info.insert("metadata".to_owned(), details.clone());
-                }
-                json!({ "error": {
-                    "code": status.as_u16(),
-                    "message": message,
-                    "status": google(*status),
-                    "details": [info],
-                }})
-            }
-        };
+        let document = shape.document(status.as_u16(), code, message, details.as_ref());
         let mut answer = Response::new(Body::from(document.to_string()));
         *answer.status_mut() = *status;
         let headers = answer.headers_mut();
@@ -141,34 +82,6 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         answer
-    }
-}
-
-fn anthropic(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        402 => "billing_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        504 => "timeout_error",
-        529 => "overloaded_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    }
-}
-
-fn google(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "UNAUTHENTICATED",
-        403 => "PERMISSION_DENIED",
-        404 => "NOT_FOUND",
-        402 | 429 => "RESOURCE_EXHAUSTED",
-        503 => "UNAVAILABLE",
-        504 => "DEADLINE_EXCEEDED",
-        500.. => "INTERNAL",
-        _ => "INVALID_ARGUMENT",
     }
 }
 

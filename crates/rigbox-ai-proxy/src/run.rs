@@ -22,7 +22,7 @@ use rigbox_store::{
     Clock, OpenError, Store, StoreUrl,
     ledger::{LedgerError, Outcome, Posting, Stale},
 };
-use rigbox_types::Credits;
+use rigbox_types::{Credits, guest::refusal::Shape};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ use crate::{
     provider::{self, ProviderConfig, ProviderError},
     proxy::Proxy,
     purse::{self, Purse},
-    refusal::{Refusal, Shape},
+    refusal::Refusal,
     subject::Subjects,
 };
 

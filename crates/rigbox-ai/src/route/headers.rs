@@ -9,19 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{NoRoute, Operation, QUERY_MAX_LEN};
 use crate::usage::Dialect;
 
-/// What stands for a key inside a workspace. It opens nothing.
-pub const PLACEHOLDER: &str = "managed-by-rigbox";
-
-/// Where callers put credentials.
-const CREDENTIALS: [&str; 6] = [
-    "authorization",
-    "x-api-key",
-    "x-goog-api-key",
-    "api-key",
-    "x-subscription-token",
-    "proxy-authorization",
-];
-
 /// What passes of a request. Not `accept-encoding`: usage is read from plain bytes.
 const REQUEST: [&str; 8] = [
     "accept",
@@ -191,32 +178,6 @@ fn undated(beta: &str) -> &str {
 pub fn downstream(provider: &HeaderMap) -> HeaderMap {
     let listed = provider.iter().filter(|(name, _)| ANSWER.contains(&name.as_str()));
     listed.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// What a caller shows as a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// Nothing.
-    Nothing,
-    /// The placeholder alone.
-    Placeholder,
-    /// Something else, which is dropped as well. Somebody may have put a key of their own into a
-    /// workspace where none belongs, and may be told so.
-    Other,
-}
-
-/// Looks at what a caller shows as a key, which never counts for anything.
-#[must_use]
-pub fn shown(caller: &HeaderMap) -> Shown {
-    let values = CREDENTIALS.iter().flat_map(|name| caller.get_all(*name));
-    values.fold(Shown::Nothing, |shown, value| {
-        let value = value.as_bytes();
-        let value = value.strip_prefix(b"Bearer ").unwrap_or(value);
-        match (shown, value == PLACEHOLDER.as_bytes() || value.is_empty()) {
-            (Shown::Other, _) | (_, false) => Shown::Other,
-            (Shown::Nothing | Shown::Placeholder, true) => Shown::Placeholder,
-        }
-    })
 }
 
 /// Whether the bytes of an answer can be read as they are.

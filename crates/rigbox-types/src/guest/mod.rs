@@ -15,6 +15,7 @@ pub mod journal;
 pub mod metrics;
 pub mod mux;
 pub mod ports;
+pub mod refusal;
 pub mod services;
 pub mod setup;
 pub mod units;

@@ -16,6 +16,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri, header, request};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use rigbox_types::guest::refusal::Shape;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until, timeout_at},
@@ -24,7 +25,7 @@ use tokio::{
 use super::{
     Gateway, headers,
     idle::{Waiting, Waits},
-    refusal::{Refusal, Shape},
+    refusal::Refusal,
     upload::{UPLOAD_MAX_BYTES, Upload},
 };
 

@@ -9,12 +9,10 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, header, request};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use rigbox_types::guest::refusal::Shape;
 use tokio::time::timeout;
 
-use super::{
-    Gateway,
-    refusal::{Refusal, Shape},
-};
+use super::{Gateway, refusal::Refusal};
 
 /// Largest body of a request.
 const BODY_MAX_BYTES: usize = 64 * 1024;

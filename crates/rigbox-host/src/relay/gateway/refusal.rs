@@ -3,33 +3,7 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
-
-/// In whose words a path is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// The platform's own API.
-    Platform,
-    /// OpenAI's, and every path that is nobody else's.
-    OpenAi,
-    /// Anthropic's.
-    Anthropic,
-    /// Google's.
-    Google,
-}
-
-impl Shape {
-    /// The shape of a path that leads to the AI proxy.
-    pub(super) fn of(path: &str) -> Self {
-        if path.starts_with("/v1/messages") || path.starts_with("/anthropic/") {
-            Self::Anthropic
-        } else if path.starts_with("/google/") {
-            Self::Google
-        } else {
-            Self::OpenAi
-        }
-    }
-}
+use rigbox_types::guest::refusal::Shape;
 
 /// A refusal before it is put into words of anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +60,8 @@ impl Refusal {
 
     /// The answer.
     pub(super) fn answer(self, shape: Shape) -> Response<Body> {
-        let mut answer = Response::new(Body::from(self.document(shape).to_string()));
+        let document = shape.document(self.status.as_u16(), self.code, self.message, None);
+        let mut answer = Response::new(Body::from(document.to_string()));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -98,45 +73,5 @@ impl Refusal {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
-    }
-
-    fn document(self, shape: Shape) -> Value {
-        let Self { status, code, message } = self;
-        match shape {
-            Shape::Platform => {
-                json!({ "error": { "code": code, "message": message, "details": null } })
-            }
-            Shape::OpenAi => json!({ "error": {
-                "code": code, "message": message, "type": "rigbox_gateway_error", "param": null,
-            }}),
-            Shape::Anthropic => {
-                json!({ "type": "error", "error": { "type": self.anthropic(), "message": message } })
-            }
-            Shape::Google => json!({ "error": {
-                "code": status.as_u16(), "message": message, "status": self.google(),
-            }}),
-        }
-    }
-
-    /// Anthropic's word, from which its SDKs choose the exception.
-    fn anthropic(self) -> &'static str {
-        match self.status {
-            StatusCode::NOT_FOUND => "not_found_error",
-            StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
-            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-            status if status.is_client_error() => "invalid_request_error",
-            _ => "api_error",
-        }
-    }
-
-    /// Google's word.
-    fn google(self) -> &'static str {
-        match self.status {
-            StatusCode::NOT_FOUND => "NOT_FOUND",
-            StatusCode::TOO_MANY_REQUESTS => "RESOURCE_EXHAUSTED",
-            StatusCode::REQUEST_TIMEOUT => "DEADLINE_EXCEEDED",
-            status if status.is_client_error() => "INVALID_ARGUMENT",
-            _ => "UNAVAILABLE",
-        }
     }
 }

@@ -4,9 +4,10 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
+use rigbox_types::guest::refusal::Shape;
 use tokio::sync::{Notify, mpsc};
 
-use super::super::{calls::stays_below, refusal::Shape};
+use super::super::calls::stays_below;
 use super::*;
 
 /// A proxy that says what it was asked.
