@@ -141,7 +141,7 @@ impl Proxy {
     ) -> Result<Option<Settling>, Refusal> {
         if !plan.operation.is_priced() {
             if caller.mode == AiMode::Managed {
-                self.free.admit(caller.account)?;
+                self.free.admit(caller.account, self.store.now())?;
             }
             return Ok(None);
         }

@@ -9,52 +9,46 @@ use std::{
 };
 
 use http::StatusCode;
-use rigbox_types::AccountId;
+use rigbox_types::{
+    AccountId, Timestamp,
+    rate::{Draw, Rate},
+};
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::refusal::Refusal;
 
-/// Most of one account within a window. Anthropic's smallest allowance to count tokens is 100 a minute.
-const CALLS_MAX: u32 = 60;
+/// One account's. Anthropic's smallest allowance to count tokens is 100 a minute.
+const RATE: Rate = Rate { limit: 60, window_s: 60 };
 
-const WINDOW: Duration = Duration::from_secs(60);
+/// As many accounts are known before those whose buckets are full again are forgotten.
+const ACCOUNTS_MAX: usize = 4_096;
 
-/// Counts of the window that runs, for all accounts the same.
+/// When each account's bucket is full again, in microseconds since 1970.
 #[derive(Debug, Default)]
-pub(crate) struct FreeCalls(Mutex<Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    began: Option<Instant>,
-    counts: HashMap<AccountId, u32>,
-}
+pub(crate) struct FreeCalls(Mutex<HashMap<AccountId, i64>>);
 
 impl FreeCalls {
     /// Counts a call, or refuses it.
-    pub(crate) fn admit(&self, account: AccountId) -> Result<(), Refusal> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let began = match window.began {
-            Some(began) if now.duration_since(began) < WINDOW => began,
-            Some(_) | None => {
-                *window = Window { began: Some(now), counts: HashMap::new() };
-                now
-            }
-        };
-        let count = window.counts.entry(account).or_default();
-        if *count < CALLS_MAX {
-            *count += 1;
-            return Ok(());
+    pub(crate) fn admit(&self, account: AccountId, now: Timestamp) -> Result<(), Refusal> {
+        let now = now.as_micros();
+        let mut full = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if full.len() >= ACCOUNTS_MAX {
+            full.retain(|_, full_at| *full_at > now);
         }
-        let seconds = WINDOW.as_secs();
+        let full_at = full.entry(account).or_default();
+        let retry_after_s = match RATE.draw(*full_at, now, 1) {
+            Draw::Passed { full_at: next, .. } => {
+                *full_at = next;
+                return Ok(());
+            }
+            Draw::Empty { retry_after_s } => retry_after_s,
+        };
+        let Rate { limit, window_s } = RATE;
         let message = format!(
-            "an account may make {CALLS_MAX} calls in {seconds} s that cost nothing, with the platform's key"
+            "an account may make {limit} calls in {window_s} s that cost nothing, with the platform's key"
         );
-        let details = json!({ "limit": CALLS_MAX, "window_seconds": seconds });
-        let wait = WINDOW.saturating_sub(now.duration_since(began));
         Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
-            .with(details)
-            .after(wait))
+            .with(json!({ "limit": limit, "window_s": window_s, "retry_after_s": retry_after_s }))
+            .after(Duration::from_secs(retry_after_s.into())))
     }
 }
