@@ -19,6 +19,8 @@ mod speak;
 mod tls;
 mod wire;
 
+pub mod sdk;
+
 pub use behaviour::{Behaviour, Bill, Failure, Reporting};
 pub use ledger::{Billed, Counts, Credential, Ended, Request, Totals};
 pub use server::{Options, Providers, StartError};

@@ -42,7 +42,7 @@ pub(crate) fn vm(row: &WorkspaceRow, ssh: &SshGateway) -> Vm {
         env_vars: wanted.env.clone().map(|env| env.0),
         failure_code: code,
         failure_reason: failure.map(|failure| failure.message.clone()),
-        ai_mode: None,
+        ai_mode: row.ai_mode.map(|mode| mode.as_str().to_owned()),
         creation_attempts: wanted.creation_attempts,
         creation_started_at: wanted.creation_started_at,
         setup_script_ids: Some(wanted.setup_scripts.clone()),

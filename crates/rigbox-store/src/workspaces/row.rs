@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use rigbox_types::{
     AccountId, Desired, Failure, Generation, HostId, ImageName, Observed, RegionName, Revision,
     ServiceSpecId, SetupScriptId, Status, TemplateId, Timestamp, WorkspaceId, WorkspaceName,
-    api::workspaces::Idle,
+    api::{ai::AiMode, workspaces::Idle},
     host::{Egress, Resources, Sequence, SetupResult},
     state::{self, Freshness},
 };
@@ -24,7 +24,8 @@ macro_rules! columns {
              idle_after_s, setup_scripts, service_specs, creation_attempts, creation_started_at, \
              observed, observed_generation, sequence_incarnation, sequence_count, failure, \
              ready_at, setup, observed_at, (SELECT public_key FROM ssh_host_keys \
-             WHERE workspace_id = workspaces.id) AS ssh_host_key, ",
+             WHERE workspace_id = workspaces.id) AS ssh_host_key, \
+             (SELECT mode FROM ai_workspaces WHERE workspace_id = workspaces.id) AS ai_mode, ",
             $env
         )
     };
@@ -63,6 +64,8 @@ pub struct WorkspaceRow {
     /// What its SSH server is known by, as `ssh-ed25519 AAAA…`: the first key that was seen, whatever
     /// the guest says later. None before its first boot with an agent that says it.
     pub ssh_host_key: Option<String>,
+    /// Who pays for its AI calls; none where its account says it.
+    pub ai_mode: Option<AiMode>,
 }
 
 /// The desired side: what an edit may change.
@@ -160,6 +163,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<WorkspaceRow, StoreError> {
         wanted: wanted(&columns)?,
         seen: seen(&columns)?,
         ssh_host_key: columns.raw("ssh_host_key")?,
+        ai_mode: columns.word_optional("ai_mode")?,
     })
 }
 

@@ -66,6 +66,7 @@ pub(crate) async fn a_workspace_decides_before_its_account_and_its_guest_last(wo
 
 pub(crate) async fn what_a_workspace_has_not_decided_its_account_does(world: World) {
     let (ai, id) = (world.store.ai(), made(&world).await);
+    assert_eq!(world.store.workspaces().get(&id).await.unwrap().ai_mode, None);
     ai.account_change(world.account, &[], |defaults| {
         defaults.mode = Some(AiMode::Byok);
         defaults.provider = Some(AiProvider::Openai);
@@ -85,6 +86,8 @@ pub(crate) async fn what_a_workspace_has_not_decided_its_account_does(world: Wor
     assert_eq!(ai.workspace(&id).await.unwrap().settings.inject(), AiInject::Env);
     choose(&world.store, &id, |settings| settings.choice.mode = Some(AiMode::Managed)).await;
     assert_eq!(ai.workspace(&id).await.unwrap().settings.inject(), AiInject::Proxy);
+    let row = world.store.workspaces().get(&id).await.unwrap();
+    assert_eq!(row.ai_mode, Some(AiMode::Managed));
 }
 
 pub(crate) async fn a_key_of_a_workspace_counts_before_that_of_its_account(world: World) {

@@ -1,17 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rigbox_test_providers::{Ended, Options, Provider, Providers};
+use rigbox_test_providers::{Ended, Options, Provider, Providers, sdk::tools};
 use tokio::process::Command;
-
-/// Where `scripts/setup --dev` puts what tests need.
-fn tools() -> PathBuf {
-    let cache = || {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-        home.unwrap().join("rigbox/tools")
-    };
-    std::env::var_os("RIGBOX_TOOLS").map_or_else(cache, PathBuf::from).join("provider-sdks")
-}
 
 /// Runs a program with the providers' SDKs, which knows of the simulator what its environment says.
 async fn run(program: &str, script: &str) {

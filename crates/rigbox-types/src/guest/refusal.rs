@@ -1,0 +1,119 @@
+//! How a workspace's programs are refused by the gateway, or by the AI proxy behind it: in the shape of the
+//! API that was called, so that the vendor's SDK raises the right exception.
+//! Does not decide when to refuse.
+
+use serde_json::{Map, Value, json};
+
+/// In whose words a path is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The platform's own API.
+    Platform,
+    /// OpenAI's, and every path that is nobody else's.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
+    /// Google's.
+    Google,
+}
+
+impl Shape {
+    /// The shape of a path, whether or not something is there.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        if path.starts_with("/rig/") {
+            Self::Platform
+        } else if path.starts_with("/v1/messages") || path.starts_with("/anthropic/") {
+            Self::Anthropic
+        } else if path.starts_with("/google/") {
+            Self::Google
+        } else {
+            Self::OpenAi
+        }
+    }
+
+    /// The body of a refusal with this status of HTTP, code of ours, message and, where there is more to
+    /// say, details.
+    #[must_use]
+    pub fn document(
+        self,
+        status: u16,
+        code: &str,
+        message: &str,
+        details: Option<&Value>,
+    ) -> Value {
+        let with = |mut error: Map<String, Value>, name: &str| {
+            error.extend(details.map(|details| (name.to_owned(), details.clone())));
+            Value::Object(error)
+        };
+        match self {
+            Self::Platform => {
+                json!({ "error": { "code": code, "message": message, "details": details } })
+            }
+            Self::OpenAi => {
+                let error = members([
+                    ("code", json!(code)),
+                    ("message", json!(message)),
+                    ("type", json!("rigbox_gateway_error")),
+                    ("param", Value::Null),
+                ]);
+                json!({ "error": with(error, "details") })
+            }
+            Self::Anthropic => {
+                let error = members([
+                    ("type", json!(anthropic(status))),
+                    ("message", json!(message)),
+                    ("code", json!(code)),
+                ]);
+                json!({ "type": "error", "error": with(error, "details") })
+            }
+            Self::Google => {
+                let info = members([
+                    ("@type", json!("type.googleapis.com/google.rpc.ErrorInfo")),
+                    ("reason", json!(code)),
+                    ("domain", json!("rigbox")),
+                ]);
+                json!({ "error": {
+                    "code": status,
+                    "message": message,
+                    "status": google(status),
+                    "details": [with(info, "metadata")],
+                }})
+            }
+        }
+    }
+}
+
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Anthropic's word, from which its SDKs choose the exception.
+fn anthropic(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Google's word.
+fn google(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        402 | 429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        408 | 504 => "DEADLINE_EXCEEDED",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
+    }
+}
