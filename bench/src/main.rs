@@ -2,6 +2,7 @@
 //! Invariant: what is reported is computed from the rows that are kept; a run that fails reports
 //! nothing. Starts a platform of its own and leaves nothing of it behind.
 
+mod ai;
 mod api;
 mod edge;
 mod endpoints;
@@ -11,6 +12,7 @@ mod procfs;
 mod raw;
 mod report;
 mod rows;
+mod running;
 mod ssh;
 mod stats;
 mod summary;
@@ -34,6 +36,8 @@ enum Cli {
     Edge(edge::Options),
     /// The SSH gateway beside OpenSSH direct and through a jump host.
     Ssh(ssh::Options),
+    /// The AI proxy beside nginx, Portkey and LiteLLM: latency, calls by core, streams, memory.
+    Ai(ai::Options),
     /// Control in a process of its own, for `api`.
     #[command(hide = true)]
     ServeControl(endpoints::Serve),
@@ -46,6 +50,15 @@ enum Cli {
     /// The SSH gateway in a process of its own, for `ssh`.
     #[command(hide = true)]
     ServeSsh(ssh::Serve),
+    /// A provider in a process of its own, for `ai`.
+    #[command(hide = true)]
+    ServeAiProvider,
+    /// The AI proxy in a process of its own, for `ai`.
+    #[command(hide = true)]
+    ServeAiProxy(ai::ServeProxy),
+    /// The gateways of workspaces in a process of their own, for `ai`.
+    #[command(hide = true)]
+    ServeAiRelay(ai::ServeRelay),
     /// Computes the summary of a folder with results again.
     Summary {
         /// The folder, with its `rows.csv` and `machine.txt`.
@@ -59,10 +72,14 @@ fn main() -> ExitCode {
         Cli::Api(options) => endpoints::run(&options),
         Cli::Edge(options) => edge::run(&options),
         Cli::Ssh(options) => ssh::run(&options),
+        Cli::Ai(options) => ai::run(&options),
         Cli::ServeControl(options) => endpoints::serve(options),
         Cli::ServeHello => endpoints::hello(),
         Cli::ServeEdge(options) => edge::serve(options),
         Cli::ServeSsh(options) => ssh::serve(&options),
+        Cli::ServeAiProvider => ai::serve_provider(),
+        Cli::ServeAiProxy(options) => ai::serve_proxy(options),
+        Cli::ServeAiRelay(options) => ai::serve_relay(&options),
         Cli::Summary { folder } => report::summarise(&folder),
     };
     match done {

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{edge, endpoints, output, procfs, rows, rows::Rows, ssh, summary};
+use crate::{ai, edge, endpoints, output, procfs, rows, rows::Rows, ssh, summary};
 
 /// Relative to the top of the repository, where `cargo xtask` starts the run.
 const RESULTS: &str = "bench/results";
@@ -15,6 +15,7 @@ const WORKSPACE: &str = "workspace";
 const API: &str = "api";
 const EDGE: &str = "edge";
 const SSH: &str = "ssh";
+const AI: &str = "ai";
 const ROWS: &str = "rows.csv";
 const MACHINE: &str = "machine.txt";
 const SUMMARY: &str = "summary.md";
@@ -84,6 +85,14 @@ pub(crate) fn write_ssh(rows: &Rows, facts: &Facts, folder: Option<&Utf8Path>) -
     write_into(SSH, (rows, facts), folder)
 }
 
+/// The same of a run over AI gateways.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn write_ai(rows: &Rows, facts: &Facts, folder: Option<&Utf8Path>) -> Result<()> {
+    write_into(AI, (rows, facts), folder)
+}
+
 fn write_into(what: &str, (rows, facts): (&Rows, &Facts), folder: Option<&Utf8Path>) -> Result<()> {
     let folder = folder.map_or_else(|| free_folder(what, facts), Utf8Path::to_owned);
     fs::create_dir_all(&folder).with_context(|| format!("make {folder}"))?;
@@ -102,6 +111,8 @@ pub(crate) fn summarise(folder: &Utf8Path) -> Result<()> {
     let facts = fs::read_to_string(&machine).with_context(|| format!("read {machine}"))?;
     let text = if endpoints::summary::is_of(&rows) {
         endpoints::summary::markdown(&rows, &facts)
+    } else if ai::summary::is_of(&rows) {
+        ai::summary::markdown(&rows, &facts)
     } else if ssh::summary::is_of(&rows) {
         ssh::summary::markdown(&rows, &facts)
     } else if edge::summary::is_of(&rows) {

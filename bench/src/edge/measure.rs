@@ -23,12 +23,11 @@ use super::{
     certificate::{Certificate, connect},
     found::Found,
     h2load::{self, Ask},
-    peers::Running,
     product::Product,
     sockets::{self, Idle},
     upstream::{BODIES, Upstreams},
 };
-use crate::{output::note, procfs, rows::Rows};
+use crate::{output::note, procfs, rows::Rows, running::Running};
 
 /// How the edge is called in rows.
 pub(super) const RIGBOX: &str = "rigbox";

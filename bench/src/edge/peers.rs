@@ -3,32 +3,19 @@
 //! same places over connections that stay open, says who the visitor is in the same headers, writes
 //! no log, and has as many workers or threads as there are processors. Otherwise they are as they come.
 
-use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use camino::Utf8Path;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 
 use super::{
     certificate::Certificate,
     product::{ECHO, NAME},
     upstream::Upstreams,
 };
-use crate::procfs;
+use crate::{
+    procfs,
+    running::{CONNECTIONS, Running, free_port, nginx, words},
+};
 
-/// How long a peer may take until it listens.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// Open connections of one worker or thread: HAProxy wants two descriptors for each, and refuses to start
-/// where the system has fewer.
-const CONNECTIONS: u32 = 8_000;
 /// Idle connections that are kept towards the upstream, as the edge does for an app.
 const IDLE: u32 = 512;
 
@@ -102,67 +89,6 @@ impl Peer {
     }
 }
 
-/// A server's process. Ended, with what it started, when this is dropped.
-pub(super) struct Running {
-    child: Child,
-    pub(super) address: SocketAddr,
-}
-
-impl Running {
-    fn start(mut command: Command, folder: &Utf8Path, port: u16) -> Result<Self> {
-        let what = format!("start {command:?}");
-        let said = folder.join("said.txt");
-        let file = std::fs::File::create(&said).with_context(|| format!("make {said}"))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut running = Self { child: command.spawn().with_context(|| what.clone())?, address };
-        let began = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            ensure!(began.elapsed() < START_LIMIT, "{what}: it does not listen");
-            if let Some(status) = running.child.try_wait()? {
-                let said = std::fs::read_to_string(&said).unwrap_or_default();
-                bail!("{what}: ended with {status}: {said}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(running)
-    }
-
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
-        }
-        self.child.wait().ok();
-    }
-}
-
-/// A port that nobody listens at.
-pub(super) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("find a free port")?.local_addr()?.port())
-}
-
-/// Starts an nginx with this inside of `http`.
-pub(super) fn nginx(folder: &Utf8Path, workers: usize, http: &str, port: u16) -> Result<Running> {
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|what| format!("{what}_temp_path {folder}/{what};\n"))
-        .concat();
-    let config = format!(
-        "user root; worker_processes {workers}; worker_rlimit_nofile 65536; daemon off;\n\
-         pid {folder}/nginx.pid; error_log {folder}/error.log;\n\
-         events {{ worker_connections {CONNECTIONS}; }}\n\
-         http {{ access_log off;\n{temporary}{http}\n}}\n"
-    );
-    let path = folder.join("nginx.conf");
-    std::fs::write(&path, config).with_context(|| format!("write {path}"))?;
-    Running::start(words("nginx", &["-p", folder.as_str(), "-c", path.as_str()]), folder, port)
-}
-
 /// Answers as large as its buffers would go through files: not what is measured.
 fn nginx_config(certificate: &Certificate, upstreams: &Upstreams, port: u16) -> String {
     // The options of a socket are said once.
@@ -220,18 +146,6 @@ fn caddy_config(certificate: &Certificate, upstreams: &Upstreams, port: u16) -> 
          keepalive_idle_conns_per_host {IDLE}\n compression off\n }}\n }}\n}}\n\
          https://{ECHO}:{port} {{\n {tls}\n reverse_proxy {echo}\n}}\n"
     )
-}
-
-/// A program of the system, or of the tools that `scripts/setup --bench` installs.
-fn words(program: &str, words: &[&str]) -> Command {
-    let tools = std::env::var_os("RIGBOX_TOOLS").map(|tools| Path::new(&tools).join("bin"));
-    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from);
-    let mut folders = tools.into_iter().chain(folders);
-    let path = folders.find_map(|at| Some(at.join(program)).filter(|path| path.exists()));
-    // Where the run ends in a way that drops nothing, it goes too.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM"]).arg(path.unwrap_or_else(|| program.into())).args(words);
-    command
 }
 
 fn missing(what: &str) -> String {

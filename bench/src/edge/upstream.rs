@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::peers::{Running, free_port, nginx};
+use crate::running::{Running, free_port, nginx};
 
 /// The key that every client sends, and its answer (RFC 6455, 1.3).
 pub(super) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
