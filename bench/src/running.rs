@@ -121,4 +121,3 @@ pub(crate) fn words(program: &str, words: &[&str]) -> Command {
     command.args(["--pdeathsig", "TERM"]).arg(path.unwrap_or_else(|| program.into())).args(words);
     command
 }
-

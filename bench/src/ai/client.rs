@@ -324,7 +324,8 @@ mod tests {
     #[test]
     fn the_end_of_a_stream_is_seen_in_pieces() {
         let mut seen = Seen::default();
-        for piece in [&b"data: @1@ and much more than is kept of it\n\n"[..], b"data: [DO", b"NE]\n\n"]
+        for piece in
+            [&b"data: @1@ and much more than is kept of it\n\n"[..], b"data: [DO", b"NE]\n\n"]
         {
             seen.take(piece);
         }

@@ -11,11 +11,7 @@
 //!
 //! Rows of one name, side and `n` are in the order of rounds.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
@@ -287,4 +283,3 @@ fn executed(side: &Side) -> Result<Vec<(Option<&'static str>, Duration)>> {
 fn per_second(found: &Found, executed: Duration) -> f64 {
     found.per_second() * found.took.as_secs_f64() / executed.as_secs_f64()
 }
-

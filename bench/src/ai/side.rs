@@ -48,8 +48,7 @@ impl Side {
 
     /// Rigbox.
     pub(super) fn product(product: Product) -> Self {
-        let processes =
-            vec![("proxy", product.proxy.pid()), ("relay", product.relay.pid())];
+        let processes = vec![("proxy", product.proxy.pid()), ("relay", product.relay.pid())];
         let addresses = product.addresses.clone();
         let side = Self::new(RIGBOX, addresses, Kept::Product(Box::new(product)));
         Self { processes, ..side }
@@ -104,7 +103,8 @@ impl Side {
     }
 
     fn pids(&self, kind: Option<&str>) -> impl Iterator<Item = u32> {
-        let wanted = self.processes.iter().filter(move |(of, _)| kind.is_none_or(|kind| kind == *of));
+        let wanted =
+            self.processes.iter().filter(move |(of, _)| kind.is_none_or(|kind| kind == *of));
         wanted.flat_map(|(_, pid)| procfs::family(*pid))
     }
 

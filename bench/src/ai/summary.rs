@@ -173,18 +173,15 @@ fn keeps_up(rows: &[Row], name: &str, of: (&str, u64)) -> bool {
     rounds(rows, &format!("{}.waited", load_of(name)), of).all(|waited| waited == 0.0)
 }
 
-fn paced(
-    rows: &[Row],
-    cell: impl Fn(&[Row], &str, (&str, u64)) -> Option<String>,
-) -> Table {
+fn paced(rows: &[Row], cell: impl Fn(&[Row], &str, (&str, u64)) -> Option<String>) -> Table {
     let mut sides = sides(rows);
     sides.push(DIRECT.to_owned());
     let mut table = with_sides(&["what", "due in a second"], &sides);
     for (name, what) in PACED {
         for n in counts(rows, &format!("{name}.p50")) {
-            let cells = sides.iter().map(|side| {
-                cell(rows, name, (side, n)).unwrap_or_else(|| "–".to_owned())
-            });
+            let cells = sides
+                .iter()
+                .map(|side| cell(rows, name, (side, n)).unwrap_or_else(|| "–".to_owned()));
             table.row([what.to_owned(), n.to_string()].into_iter().chain(cells));
         }
     }
@@ -241,8 +238,15 @@ fn own(rows: &[Row]) -> Table {
 }
 
 fn full(rows: &[Row]) -> Table {
-    let heads =
-        ["what", "side", "in a second of its own", "by LiteLLM's", "in a second", "p50, ms", "p99, ms"];
+    let heads = [
+        "what",
+        "side",
+        "in a second of its own",
+        "by LiteLLM's",
+        "in a second",
+        "p50, ms",
+        "p99, ms",
+    ];
     let mut table = Table::new(&heads);
     for (name, what) in FULL {
         for n in counts(rows, &format!("{name}.rate")) {
@@ -301,11 +305,8 @@ fn memory(rows: &[Row]) -> Table {
     for (head, side, kind) in lines(rows) {
         let name = name_of(MEMORY, kind);
         let Some(n) = most(rows, &name, &side) else { continue };
-        let values = [
-            each(rows, &name, &side),
-            p50(rows, &name, (&side, 0)),
-            p50(rows, &name, (&side, n)),
-        ];
+        let values =
+            [each(rows, &name, &side), p50(rows, &name, (&side, 0)), p50(rows, &name, (&side, n))];
         table.row([head, n.to_string()].into_iter().chain(values.map(shown)));
     }
     table
@@ -346,7 +347,10 @@ mod tests {
     #[test]
     fn calls_per_core_are_compared_with_the_slow_one() {
         let rows = |own| {
-            [row("ai.full.whole.per_cpu", RIGBOX, 64, own), row("ai.full.whole.per_cpu", SLOW, 64, 100.0)]
+            [
+                row("ai.full.whole.per_cpu", RIGBOX, 64, own),
+                row("ai.full.whole.per_cpu", SLOW, 64, 100.0),
+            ]
         };
         let text = |own| markdown(&rows(own), "");
         assert!(text(5_000.0).contains("| 50.0 | ≥ 50 | yes |"), "{}", text(5_000.0));

@@ -79,9 +79,11 @@ impl Wish {
 fn number(body: &[u8], word: &[u8]) -> Option<u64> {
     let rest = body.get(find(body, word)? + word.len()..)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0_u64, |all, digit| {
-        all.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-    }))
+    Some(
+        digits.fold(0_u64, |all, digit| {
+            all.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        }),
+    )
 }
 
 fn find(within: &[u8], what: &[u8]) -> Option<usize> {

@@ -3,6 +3,8 @@
 //! Invariants: the caller is the workspace whose network namespace the host's relay listens in, and only
 //! the host that has a workspace speaks for it; nothing of the request says who it is.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use rigbox_ai::{prices::ProviderName, vault::Vault};
 use rigbox_store::{
@@ -22,7 +24,7 @@ pub(crate) async fn identify(
     store: &Store,
     host: &str,
     workspace: &str,
-) -> Result<AiCaller, Refusal> {
+) -> Result<Arc<AiCaller>, Refusal> {
     let missing = || Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is no such workspace");
     let id: WorkspaceId = workspace.parse().map_err(|_| missing())?;
     let host: HostId = host.parse().map_err(|_| missing())?;

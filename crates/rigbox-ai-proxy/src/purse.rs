@@ -26,7 +26,7 @@ use rigbox_store::{
     ledger::{LedgerError, Posting},
 };
 use rigbox_types::{AccountId, Credits};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::account::{Account, Turn};
@@ -45,8 +45,11 @@ const IDLE: Duration = Duration::from_secs(5);
 /// them, and then no further ones are begun.
 const WAITING_MAX: usize = 100_000;
 
-/// Time between two postings, in which calls gather: one transaction is for many.
+/// Time before a posting, in which calls gather: one transaction is for many. Where postings take long it is
+/// [`GATHER_TIMES`] as long as the last one, so that they are a small part of the work, but not more.
 const GATHER: Duration = Duration::from_millis(10);
+const GATHER_MAX: Duration = Duration::from_millis(100);
+const GATHER_TIMES: u32 = 4;
 
 /// How long it is believed that an account has not enough: callers without credits do not work the
 /// database.
@@ -162,8 +165,7 @@ impl Purse {
             if let Some(short) = account.is_short(amount) {
                 return Err(short.into());
             }
-            let ahead = amount.micro().saturating_mul(AHEAD).max(AHEAD_LEAST);
-            let most = Credits::from_micro(short.micro().saturating_add(ahead));
+            let most = Credits::from_micro(short.micro().saturating_add(account.ahead(amount)));
             let range = (short, most.unwrap_or(Credits::MAX));
             let ledger = self.shared.store.ledger();
             account.asks(&turn);
@@ -185,6 +187,7 @@ impl Purse {
             holder: self.shared.journal.holder(),
             calls: &[],
             keep: Credits::MAX,
+            fill: Credits::ZERO,
         };
         let lease = self.shared.store.ledger().post(&posting).await.map_err(HoldError::Ledger)?;
         account.leased(turn, &lease);
@@ -209,15 +212,18 @@ impl Purse {
 
     /// Posts what is over, and gives back what is not needed; to be run once, until the process ends.
     pub(crate) async fn keep_posted(self, shutdown: CancellationToken) {
+        let mut gather = GATHER;
         loop {
             tokio::select! {
-                () = self.shared.ended.notified() => tokio::time::sleep(GATHER).await,
+                () = self.shared.ended.notified() => tokio::time::sleep(gather).await,
                 () = tokio::time::sleep(IDLE / 4) => {}
                 () = shutdown.cancelled() => break,
             }
+            let began = Instant::now();
             if !self.post_all(IDLE).await {
                 tokio::time::sleep(RETRY).await;
             }
+            gather = began.elapsed().saturating_mul(GATHER_TIMES).clamp(GATHER, GATHER_MAX);
         }
     }
 

@@ -253,7 +253,8 @@ async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
     }
     for ((holder, account), calls) in by_account {
         for calls in calls.chunks(RECOVERED_AT_ONCE) {
-            let posting = Posting { account, holder, calls, keep: Credits::MAX };
+            let posting =
+                Posting { account, holder, calls, keep: Credits::MAX, fill: Credits::ZERO };
             purse::post(store, &posting).await?;
         }
     }

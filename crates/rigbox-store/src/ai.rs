@@ -1,15 +1,17 @@
 //! What accounts and workspaces have decided about AI, and the keys that their owners have at providers.
-//! Writer: control. Reader: control, and the AI proxy at each call, with one query ([`Ai::caller`]): nothing
-//! is kept of the answer, so that a switch counts from the next call on. Invariants: what a workspace has
+//! Writer: control. Reader: control, and the AI proxy at each call ([`Ai::caller`]), with one query or by what
+//! that said while nothing was changed, so that a switch counts from the next call on. Invariants: what a workspace has
 //! not decided its account does; what code in a workspace has decided counts only where its owner has not;
 //! a key is encrypted with a file that is not here, and goes with its workspace; every change gives the
 //! workspaces that it is about a new generation, in the same transaction, because their guests are told.
 //! Does not encrypt, and does not know whether a model exists.
 
 mod caller;
+mod callers;
 mod keys;
 
 pub use caller::{AiCaller, CallerKey};
+pub(crate) use callers::Callers;
 pub use keys::{AiKeyPlace, AiKeyRow, KeyChange, SealedKey};
 
 use rigbox_types::{

@@ -8,21 +8,19 @@ use std::{collections::BTreeSet, time::Duration};
 use rigbox_types::{
     AccountId, Credits, Timestamp, WorkspaceId, limits::CREDITS_REQUEST_ID_MAX_LEN,
 };
-use sqlx::AssertSqlSafe;
+use serde_json::json;
 
 use crate::{
     StoreError,
-    engine::Engine,
+    engine::{Engine, Kind, Text},
     ledger::LedgerError,
-    row::{Columns, count, rows},
+    many::{self, Holds, texts_postgres, texts_sqlite},
+    row::{Columns, count},
     tx::Tx,
 };
 
 /// How long a call is kept: a year of statements can be explained, and a month more.
 pub const CALLS_KEPT: Duration = Duration::from_secs(396 * 24 * 3600);
-
-/// Calls that one statement writes: with their columns far below what either engine binds.
-pub(crate) const AT_ONCE: usize = 100;
 
 /// Longest subject, in characters.
 pub const SUBJECT_MAX_CHARS: usize = 256;
@@ -30,7 +28,22 @@ pub const SUBJECT_MAX_CHARS: usize = 256;
 /// Longest names of a provider, a model, an operation, a mode and a basis, in bytes.
 const NAME_MAX_LEN: usize = 160;
 
-const COLUMNS: usize = 17;
+const COLUMNS: [Holds; 17] = {
+    use Holds::{Number, Text};
+    [
+        Text, Text, Text, Text, Text, Text, Text, Text, Number, Number, Number, Number, Number,
+        Text, Number, Number, Number,
+    ]
+};
+
+const KNOWN: Text = Text {
+    sqlite: concat!("SELECT request_id FROM ai_calls WHERE request_id IN (", texts_sqlite!(), ")"),
+    postgres: concat!(
+        "SELECT request_id FROM ai_calls WHERE request_id IN (",
+        texts_postgres!(),
+        ")"
+    ),
+};
 
 const INSERT: &str = "INSERT INTO ai_calls (request_id, account_id, workspace_id, provider, model, \
      operation, mode, subject, charged_micro, input_tokens, cached_tokens, output_tokens, \
@@ -208,47 +221,37 @@ impl AiCalls<'_> {
 
 /// Which of these calls are there already.
 pub(crate) async fn known(tx: &mut Tx<'_>, calls: &[Call]) -> Result<BTreeSet<String>, StoreError> {
-    let mut known = BTreeSet::new();
-    for part in calls.chunks(AT_ONCE) {
-        let numbers: Vec<String> = (1..=part.len()).map(|number| format!("${number}")).collect();
-        let text =
-            format!("SELECT request_id FROM ai_calls WHERE request_id IN ({})", numbers.join(", "));
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for call in part {
-            query = query.bind(call.request_id.clone());
-        }
-        for row in &query.fetch_all(tx.on()).await? {
-            known.insert(Columns::of("ai_calls", row).raw("request_id")?);
-        }
-    }
-    Ok(known)
+    let ids: Vec<_> = calls.iter().map(|call| call.request_id.as_str()).collect();
+    let text = match tx.kind() {
+        Kind::Sqlite => KNOWN.sqlite,
+        Kind::Postgres => KNOWN.postgres,
+    };
+    let rows = sqlx::query(text).bind(json!(ids).to_string()).fetch_all(tx.on()).await?;
+    rows.iter().map(|row| Columns::of("ai_calls", row).raw("request_id")).collect()
 }
 
 /// Writes calls that are not there.
 pub(crate) async fn insert(tx: &mut Tx<'_>, calls: &[&Call]) -> Result<(), StoreError> {
-    for part in calls.chunks(AT_ONCE) {
-        let mut query = sqlx::query(AssertSqlSafe(rows(INSERT, part.len(), COLUMNS)));
-        for call in part {
-            query = query
-                .bind(call.request_id.clone())
-                .bind(call.account.to_string())
-                .bind(call.workspace.to_string())
-                .bind(call.provider.clone())
-                .bind(call.model.clone())
-                .bind(call.operation.clone())
-                .bind(call.mode.clone())
-                .bind(call.subject.clone())
-                .bind(call.charge.micro())
-                .bind(count(call.input_tokens))
-                .bind(count(call.cached_tokens))
-                .bind(count(call.output_tokens))
-                .bind(count(call.reasoning_tokens))
-                .bind(call.basis.clone())
-                .bind(i64::from(call.status))
-                .bind(call.began_at.as_micros())
-                .bind(call.ended_at.as_micros());
-        }
-        query.execute(tx.on()).await?;
-    }
-    Ok(())
+    let row = |call: &&Call| {
+        json!([
+            call.request_id,
+            call.account.to_string(),
+            call.workspace.as_str(),
+            call.provider,
+            call.model,
+            call.operation,
+            call.mode,
+            call.subject,
+            call.charge.micro(),
+            count(call.input_tokens),
+            count(call.cached_tokens),
+            count(call.output_tokens),
+            count(call.reasoning_tokens),
+            call.basis,
+            call.status,
+            call.began_at.as_micros(),
+            call.ended_at.as_micros(),
+        ])
+    };
+    many::insert(tx, INSERT, &COLUMNS, calls.iter().map(row).collect()).await
 }

@@ -20,7 +20,9 @@ use sqlx::{
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
-use crate::{Clock, OpenError, StoreError, StoreUrl, feed::Hub, migrate};
+use crate::{
+    Clock, OpenError, StoreError, StoreUrl, ai::Callers, feed::Hub, migrate, wal_index::WalIndex,
+};
 
 /// How long a call waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +66,7 @@ pub(crate) struct Engine {
     pub(crate) read: AnyPool,
     pub(crate) write: AnyPool,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) callers: Callers,
     clock: Arc<dyn Clock>,
 }
 
@@ -94,20 +97,25 @@ impl Engine {
                 make_file(path).map_err(|source| OpenError::File { path: path.clone(), source })?;
                 let address = sqlite_address(path);
                 // The writer first: it switches the file to WAL, which needs it alone.
-                let write = pool(&address, SQLITE_WRITER, 1).await.map_err(failed)?;
-                let read = pool(&address, SQLITE_READER, SQLITE_READERS).await.map_err(failed)?;
+                let write = pool(&address, SQLITE_WRITER, (1, false)).await.map_err(failed)?;
+                let readers = (SQLITE_READERS, false);
+                let read = pool(&address, SQLITE_READER, readers).await.map_err(failed)?;
                 (Kind::Sqlite, read, write)
             }
             StoreUrl::Postgres(address) => {
                 let address = address.expose_secret();
-                let write = pool(address, POSTGRES_SESSION, POSTGRES_WRITERS).await;
-                let read = pool(address, POSTGRES_SESSION, POSTGRES_READERS).await;
+                let write = pool(address, POSTGRES_SESSION, (POSTGRES_WRITERS, true)).await;
+                let read = pool(address, POSTGRES_SESSION, (POSTGRES_READERS, true)).await;
                 (Kind::Postgres, read.map_err(failed)?, write.map_err(failed)?)
             }
         };
         migrate::run(kind, &write, url, (clock.now(), migrations)).await?;
         let hub = Hub::open(url).await.map_err(failed)?;
-        Ok(Self { kind, read, write, hub: Arc::new(hub), clock })
+        let index = match url {
+            StoreUrl::Sqlite(path) => Some(WalIndex::of(path)),
+            StoreUrl::Postgres(_) => None,
+        };
+        Ok(Self { kind, read, write, hub: Arc::new(hub), callers: Callers::new(index), clock })
     }
 
     pub(crate) async fn close(&self) {
@@ -128,7 +136,13 @@ impl Engine {
     }
 }
 
-async fn pool(address: &str, session: &'static str, most: u32) -> Result<AnyPool, StoreError> {
+/// So many connections at most. Those of a server are asked before each use whether they are there still,
+/// which costs as much as a query; a file does not go away.
+async fn pool(
+    address: &str,
+    session: &'static str,
+    (most, is_remote): (u32, bool),
+) -> Result<AnyPool, StoreError> {
     let options = AnyConnectOptions::from_str(address)?;
     // A pool tries again until its time is over and then says only that; what is wrong is said by
     // one connection without a pool.
@@ -137,6 +151,7 @@ async fn pool(address: &str, session: &'static str, most: u32) -> Result<AnyPool
     first.close().await?;
     let pool = AnyPoolOptions::new()
         .max_connections(most)
+        .test_before_acquire(is_remote)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) })

@@ -44,11 +44,13 @@ pub mod workspaces;
 mod adding;
 mod engine;
 mod error;
+mod many;
 mod migrate;
 mod page;
 mod row;
 mod tx;
 mod url;
+mod wal_index;
 
 use std::sync::Arc;
 

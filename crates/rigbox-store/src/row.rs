@@ -150,15 +150,3 @@ pub(crate) fn json_optional<T: Serialize>(value: Option<&T>) -> Result<Option<St
 pub(crate) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
-
-/// A statement that inserts several rows of so many columns, numbered from 1 on.
-pub(crate) fn rows(insert: &str, count: usize, columns: usize) -> String {
-    let row = |row: usize| {
-        let first = row * columns + 1;
-        let numbers: Vec<String> =
-            (first..first + columns).map(|number| format!("${number}")).collect();
-        format!("({})", numbers.join(", "))
-    };
-    let all: Vec<String> = (0..count).map(row).collect();
-    format!("{insert} VALUES {}", all.join(", "))
-}

@@ -51,6 +51,10 @@ impl Tx<'_> {
         &mut self.inner
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.engine.kind
+    }
+
     /// Takes the next revision, and with it the right to be the only one who changes workspaces
     /// until the end.
     pub(crate) async fn revision(&mut self) -> Result<Revision, StoreError> {

@@ -45,8 +45,10 @@ struct State {
     under_way: usize,
     ended: Vec<(CallId, Call)>,
     last: Instant,
-    /// What a call has held lately: what is leased ahead goes by it.
+    /// What a call has held lately, and how many have begun since the ledger heard of any: what is leased
+    /// ahead goes by them.
     usual: i64,
+    begun: i64,
     /// What was missing lately, and when.
     short: Option<(Short, Instant)>,
 }
@@ -56,6 +58,7 @@ pub(super) struct Batch {
     pub(super) ids: Vec<CallId>,
     pub(super) calls: Vec<Call>,
     pub(super) keep: Credits,
+    pub(super) fill: Credits,
 }
 
 impl Account {
@@ -70,6 +73,7 @@ impl Account {
             ended: Vec::new(),
             last: Instant::now(),
             usual: 0,
+            begun: 0,
             short: None,
         };
         Self { id, state: Mutex::new(state), turn: tokio::sync::Mutex::default() }
@@ -92,6 +96,7 @@ impl Account {
         state.held += amount.micro();
         state.under_way += 1;
         state.usual = amount.micro();
+        state.begun += 1;
         true
     }
 
@@ -105,6 +110,13 @@ impl Account {
         let short = amount.micro() - state.free();
         let is_short = !state.unlimited && short > 0;
         is_short.then(|| Credits::from_micro(short).unwrap_or(Credits::MAX))
+    }
+
+    /// What to lease for calls to come beside one that holds `amount`.
+    pub(super) fn ahead(&self, amount: Credits) -> i64 {
+        let mut state = self.state();
+        state.usual = amount.micro();
+        state.ahead()
     }
 
     /// What was missing a moment ago, where it is still missing for `amount`.
@@ -205,13 +217,16 @@ impl Account {
         };
         let (part, left) = state.ended.split_at_checked(count).unwrap_or((&[], &[]));
         let (part_cost, left) = (costs(part), costs(left));
-        let ahead = if is_idle { 0 } else { ahead(state.usual) };
+        let ahead = if is_idle { 0 } else { state.ahead() };
+        state.begun = 0;
         let keep = state.held.saturating_add(left).saturating_add(ahead);
         // What will be given back cannot be taken meanwhile.
         let after = (state.leased - part_cost).max(0).min(keep);
         state.leased = after + part_cost;
         state.unheard = true;
-        Some(Batch { ids, calls, keep: Credits::from_micro(after).unwrap_or(Credits::MAX) })
+        let fill = if is_idle || state.unlimited { 0 } else { keep };
+        let [keep, fill] = [keep, fill].map(|it| Credits::from_micro(it).unwrap_or(Credits::MAX));
+        Some(Batch { ids, calls, keep, fill })
     }
 
     /// The ledger has a batch.
@@ -245,8 +260,10 @@ impl State {
     fn free(&self) -> i64 {
         self.leased - self.held - self.owed
     }
-}
 
-fn ahead(usual: i64) -> i64 {
-    usual.saturating_mul(super::AHEAD).max(super::AHEAD_LEAST)
+    /// What is leased for calls to come: for twice as many as have begun since the ledger was last asked.
+    fn ahead(&self) -> i64 {
+        let calls = self.begun.saturating_mul(2).max(super::AHEAD);
+        self.usual.saturating_mul(calls).max(super::AHEAD_LEAST)
+    }
 }

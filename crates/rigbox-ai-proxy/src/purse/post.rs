@@ -42,6 +42,7 @@ impl Purse {
                 holder: shared.journal.holder(),
                 calls: &batch.calls,
                 keep: batch.keep,
+                fill: batch.fill,
             };
             match post(&shared.store, &posting).await {
                 Ok(lease) => {

@@ -252,7 +252,13 @@ async fn called(world: &World, account: AccountId, id: &str) {
         ended_at: store.now(),
     };
     let calls = [call("r1", Some("alice"), 1_500_000), call("r2", None, 500_000)];
-    let posting = Posting { account, holder: "ai-1", calls: &calls, keep: Credits::ZERO };
+    let posting = Posting {
+        account,
+        holder: "ai-1",
+        calls: &calls,
+        keep: Credits::ZERO,
+        fill: Credits::ZERO,
+    };
     store.ledger().post(&posting).await.unwrap();
 }
 

@@ -1,4 +1,6 @@
-//! Who makes a call, and what holds for it: one read for each.
+//! Who makes a call, and what holds for it.
+
+use std::sync::Arc;
 
 use rigbox_types::{
     AccountId, HostId, RegionName, WorkspaceId,
@@ -72,7 +74,18 @@ impl Ai<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn caller(&self, id: &WorkspaceId) -> Result<AiCaller, StoreError> {
+    pub async fn caller(&self, id: &WorkspaceId) -> Result<Arc<AiCaller>, StoreError> {
+        let callers = &self.engine.callers;
+        let now = callers.now();
+        if let Some(caller) = callers.get(now, id) {
+            return Ok(caller);
+        }
+        let caller = Arc::new(self.read_caller(id).await?);
+        callers.put(now, &caller);
+        Ok(caller)
+    }
+
+    async fn read_caller(&self, id: &WorkspaceId) -> Result<AiCaller, StoreError> {
         let rows = sqlx::query(CALLER).bind(id.as_str()).fetch_all(&self.engine.read).await?;
         let first = rows.first().ok_or_else(|| StoreError::not_found("workspace", id))?;
         let (columns, settings) = (Columns::of("workspaces", first), settings(first)?);

@@ -4,14 +4,16 @@
 //! so that what is read of it stays; at rest `lasting` is below zero only while nothing is granted.
 
 use rigbox_types::{AccountId, Credits, Month, Timestamp, api::credits::EntryKind};
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use serde_json::json;
+use sqlx::any::AnyRow;
 
 use super::{Balance, Entry, LedgerError, PLATFORM, credits};
 use crate::{
     StoreError,
     accounts::{self, AccountRow},
     engine::Engine,
-    row::{Columns, count, rows, word},
+    many::{self, Holds},
+    row::{Columns, count},
     tx::Tx,
 };
 
@@ -43,8 +45,13 @@ const INSERT_ENTRIES: &str = "INSERT INTO ledger_entries (account_id, seq, at, k
 const INSERT_POSTINGS: &str =
     "INSERT INTO ledger_postings (account_id, seq, line, book, amount_micro)";
 
-/// Entries that are written by one statement: with their postings far below what either engine binds.
-const ENTRIES_AT_ONCE: usize = 100;
+const ENTRY_COLUMNS: [Holds; 9] = {
+    use Holds::{Number, Text};
+    [Text, Number, Number, Text, Number, Number, Text, Text, Text]
+};
+
+const POSTING_COLUMNS: [Holds; 5] =
+    [Holds::Text, Holds::Number, Holds::Number, Holds::Text, Holds::Number];
 
 /// Where credits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,37 +253,26 @@ impl Book {
     /// Writes what was posted.
     async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let account = self.account.to_string();
-        for part in self.posted.chunks(ENTRIES_AT_ONCE) {
-            let text = rows(INSERT_ENTRIES, part.len(), 9);
-            let mut query = sqlx::query(AssertSqlSafe(text));
-            for Posted { entry, .. } in part {
-                query = query
-                    .bind(account.clone())
-                    .bind(count(entry.seq))
-                    .bind(entry.at.as_micros())
-                    .bind(word(&entry.kind)?)
-                    .bind(entry.amount.micro())
-                    .bind(entry.balance.micro())
-                    .bind(entry.reason.clone())
-                    .bind(entry.actor.clone())
-                    .bind(entry.key.clone());
-            }
-            query.execute(tx.on()).await?;
-            let lines = part.iter().map(|posted| posted.sides.len()).sum();
-            let mut query = sqlx::query(AssertSqlSafe(rows(INSERT_POSTINGS, lines, 5)));
-            for Posted { entry, sides } in part {
-                for (line, (side, amount)) in (0_i64..).zip(sides) {
-                    query = query
-                        .bind(account.clone())
-                        .bind(count(entry.seq))
-                        .bind(line)
-                        .bind(side.as_str())
-                        .bind(amount.micro());
-                }
-            }
-            query.execute(tx.on()).await?;
+        let (mut entries, mut postings) = (Vec::new(), Vec::new());
+        for Posted { entry, sides } in &self.posted {
+            let seq = count(entry.seq);
+            entries.push(json!([
+                account,
+                seq,
+                entry.at.as_micros(),
+                entry.kind,
+                entry.amount.micro(),
+                entry.balance.micro(),
+                entry.reason,
+                entry.actor,
+                entry.key,
+            ]));
+            postings.extend((0_i64..).zip(sides).map(|(line, (side, amount))| {
+                json!([account, seq, line, side.as_str(), amount.micro()])
+            }));
         }
-        Ok(())
+        many::insert(tx, INSERT_ENTRIES, &ENTRY_COLUMNS, entries).await?;
+        many::insert(tx, INSERT_POSTINGS, &POSTING_COLUMNS, postings).await
     }
 
     /// Takes `amount` out of the account's own books, from `first` as long as that has something, and

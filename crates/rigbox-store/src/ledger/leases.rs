@@ -5,7 +5,7 @@
 //! Does not know which call has which part: the process does (and keeps a journal of it).
 
 use rigbox_types::{AccountId, Credits};
-use sqlx::AssertSqlSafe;
+use serde_json::json;
 
 use super::{
     Balance, Exhausted, Ledger, LedgerError,
@@ -17,8 +17,10 @@ use super::{
 use crate::{
     StoreError,
     ai_calls::{self, Call},
-    row::{Columns, rows},
+    many::{self, Holds},
+    row::Columns,
     tx::Tx,
+    wal_index::Stamp,
 };
 
 const GET: &str = "SELECT amount_micro FROM ledger_holds WHERE request_id = $1 AND state = 'held'";
@@ -34,6 +36,11 @@ const DELETE: &str = "DELETE FROM ledger_holds WHERE request_id = $1";
 
 const INSERT_SETTLED: &str = "INSERT INTO ledger_holds (request_id, account_id, amount_micro, state, \
      settled_micro, actor, holder, held_at, ended_at)";
+
+const SETTLED_COLUMNS: [Holds; 9] = {
+    use Holds::{Number, Text};
+    [Text, Text, Number, Text, Number, Text, Text, Number, Number]
+};
 
 /// Longest name of a holder: with what stands before it and an account's id it is a request's id.
 const HOLDER_MAX_LEN: usize = 64;
@@ -58,6 +65,8 @@ pub struct Posting<'a> {
     pub calls: &'a [Call],
     /// What the process goes on to hold, at most.
     pub keep: Credits,
+    /// What it holds then where so much is free, though it be more than before; not more than `keep`.
+    pub fill: Credits,
 }
 
 impl Ledger<'_> {
@@ -78,39 +87,41 @@ impl Ledger<'_> {
             return Err(LedgerError::Amount);
         }
         let mut tx = self.engine.begin().await?;
+        let state = self.engine.callers.now();
         let mut book = Book::open(&mut tx, account, self.engine.now()).await?;
         let id = lease_id(holder, account);
         let held = leased(&mut tx, &id).await?;
         let balance = book.balance();
         if balance.unlimited {
-            return Ok(Lease { amount: held, balance: done(book, tx).await? });
+            return Ok(Lease { amount: held, balance: self.done(book, (tx, state)).await? });
         }
         if balance.free_micro() < least.micro() {
             let (total, held) = (balance.total(), balance.held);
             // What was done for the month stays.
-            done(book, tx).await?;
+            self.done(book, (tx, state)).await?;
             return Err(Exhausted { balance: total, held, needed: least }.into());
         }
         let more = credits(balance.free_micro().min(most.micro()))?;
         let amount = held.plus(more).ok_or(LedgerError::Bounds)?;
         book.hold(more)?;
         put(&mut tx, &book, (&id, holder), amount).await?;
-        Ok(Lease { amount, balance: done(book, tx).await? })
+        Ok(Lease { amount, balance: self.done(book, (tx, state)).await? })
     }
 
     /// Writes down calls that are over, charges them, and gives back what of the lease is no longer
-    /// needed. Repeatable: a call that is there already changes nothing.
+    /// needed, or holds more for the calls to come. Repeatable: a call that is there already changes nothing.
     ///
     /// # Errors
     /// [`LedgerError::Text`], [`LedgerError::Amount`] below zero, [`LedgerError::Bounds`]; nothing was
     /// written then.
     pub async fn post(&self, posting: &Posting<'_>) -> Result<Lease, LedgerError> {
-        let Posting { account, holder, calls, keep } = *posting;
+        let Posting { account, holder, calls, keep, fill } = *posting;
         check_word("holder", holder, HOLDER_MAX_LEN)?;
         for call in calls {
             call.check(account)?;
         }
         let mut tx = self.engine.begin().await?;
+        let state = self.engine.callers.now();
         let mut book = Book::open(&mut tx, account, self.engine.now()).await?;
         let id = lease_id(holder, account);
         let held = leased(&mut tx, &id).await?;
@@ -127,13 +138,38 @@ impl Ledger<'_> {
         ai_calls::insert(&mut tx, &new).await?;
         let left = held.minus(charged).unwrap_or(Credits::ZERO).max(Credits::ZERO).min(keep);
         book.hold(left.minus(held).ok_or(LedgerError::Bounds)?)?;
+        let left = filled(&mut book, left, fill.min(keep))?;
         if left == Credits::ZERO {
             sqlx::query(DELETE).bind(id).execute(tx.on()).await?;
         } else {
             put(&mut tx, &book, (&id, holder), left).await?;
         }
-        Ok(Lease { amount: left, balance: done(book, tx).await? })
+        Ok(Lease { amount: left, balance: self.done(book, (tx, state)).await? })
     }
+
+    /// Commits. Nothing of a caller is changed by it.
+    async fn done(
+        &self,
+        book: Book,
+        (tx, state): (Tx<'_>, Option<Stamp>),
+    ) -> Result<Balance, LedgerError> {
+        let balance = done(book, tx).await?;
+        self.engine.callers.committed(state);
+        Ok(balance)
+    }
+}
+
+/// A lease that is filled up to `fill`, as far as the balance goes. Of an account without a limit nothing
+/// need be held.
+fn filled(book: &mut Book, left: Credits, fill: Credits) -> Result<Credits, LedgerError> {
+    let balance = book.balance();
+    let more = fill.micro().saturating_sub(left.micro()).min(balance.free_micro());
+    if balance.unlimited || more <= 0 {
+        return Ok(left);
+    }
+    let more = credits(more)?;
+    book.hold(more)?;
+    left.plus(more).ok_or(LedgerError::Bounds)
 }
 
 fn lease_id(holder: &str, account: AccountId) -> String {
@@ -171,22 +207,19 @@ async fn insert_settled(
     holder: &str,
     calls: &[&Call],
 ) -> Result<(), StoreError> {
-    let charged: Vec<_> = calls.iter().filter(|call| call.charge.is_positive()).collect();
-    for part in charged.chunks(ai_calls::AT_ONCE) {
-        let mut query = sqlx::query(AssertSqlSafe(rows(INSERT_SETTLED, part.len(), 9)));
-        for call in part {
-            query = query
-                .bind(call.request_id.clone())
-                .bind(book.account().to_string())
-                .bind(call.charge.micro())
-                .bind("settled")
-                .bind(call.charge.micro())
-                .bind(call.actor())
-                .bind(holder.to_owned())
-                .bind(call.began_at.as_micros())
-                .bind(book.now().as_micros());
-        }
-        query.execute(tx.on()).await?;
-    }
-    Ok(())
+    let charged = calls.iter().filter(|call| call.charge.is_positive());
+    let row = |call: &&Call| {
+        json!([
+            call.request_id,
+            book.account().to_string(),
+            call.charge.micro(),
+            "settled",
+            call.charge.micro(),
+            call.actor(),
+            holder,
+            call.began_at.as_micros(),
+            book.now().as_micros(),
+        ])
+    };
+    many::insert(tx, INSERT_SETTLED, &SETTLED_COLUMNS, charged.map(row).collect()).await
 }

@@ -13,7 +13,7 @@ use rigbox_types::{
     api::ai::{AiDecider, AiInject, AiMode, AiProvider},
 };
 
-use crate::kit::{SECOND, World, account, observation};
+use crate::kit::{Database, SECOND, World, account, observation};
 
 fn put(provider: AiProvider, bytes: &[u8]) -> KeyChange {
     KeyChange::Put { provider, sealed: SealedKey(bytes.to_vec()), preview: "…abcd".to_owned() }
@@ -35,12 +35,12 @@ async fn choose(store: &Store, id: &WorkspaceId, edit: impl FnOnce(&mut AiSettin
 pub(crate) async fn what_nobody_has_decided_is_off_and_managed(world: World) {
     let id = made(&world).await;
     let caller = world.store.ai().caller(&id).await.unwrap();
-    assert_eq!((caller.account, caller.host), (world.account, world.host.clone()));
+    assert_eq!((caller.account, &caller.host), (world.account, &world.host));
     assert_eq!(
         (caller.enabled, caller.mode, caller.account_disabled),
         (false, AiMode::Managed, false)
     );
-    assert_eq!((caller.provider, caller.model, caller.keys), (None, None, Vec::new()));
+    assert_eq!((caller.provider, caller.model.as_deref(), caller.keys.len()), (None, None, 0));
     let nobody = world.store.ai().caller(&"ws-zzzzzzzz".parse().unwrap()).await.unwrap_err();
     assert!(matches!(nobody, StoreError::NotFound { .. }), "{nobody:?}");
 }
@@ -80,7 +80,7 @@ pub(crate) async fn what_a_workspace_has_not_decided_its_account_does(world: Wor
     // The account's model is not one of another provider.
     choose(&world.store, &id, |settings| settings.choice.provider = Some(AiProvider::Google)).await;
     let caller = ai.caller(&id).await.unwrap();
-    assert_eq!((caller.provider, caller.model), (Some(AiProvider::Google), None));
+    assert_eq!((caller.provider, caller.model.as_deref()), (Some(AiProvider::Google), None));
     // Where the platform pays, its keys stay outside whatever was decided before.
     choose(&world.store, &id, |settings| settings.choice.inject = Some(AiInject::Env)).await;
     assert_eq!(ai.workspace(&id).await.unwrap().settings.inject(), AiInject::Env);
@@ -175,6 +175,38 @@ pub(crate) async fn a_key_is_encrypted_anew_unless_it_was_set_meanwhile(world: W
     assert_eq!(ai.keys(&place).await.unwrap()[0].sealed.0, b"anew");
 }
 
+/// What another process changes counts for the next caller, whatever this one has kept, and however it writes
+/// meanwhile itself.
+pub(crate) async fn a_switch_counts_at_once_whatever_was_kept(world: World) {
+    let (id, other) = (made(&world).await, world.another_store().await);
+    let (store, account, mut reused) = (&world.store, world.account, 0);
+    for n in 0..200 {
+        let calls = [call(&world, &format!("r{n}"), &id, ("a", 1))];
+        let before = store.ai().caller(&id).await.unwrap();
+        let (keep, fill) = (Credits::ZERO, Credits::ZERO);
+        let posting = Posting { account, holder: "ai-1", calls: &calls, keep, fill };
+        let post = async { drop(store.ledger().post(&posting).await.unwrap()) };
+        let switch = async {
+            if n % 3 > 0 {
+                // Another one each time.
+                let on = Some((n + n / 3) % 2 == 0);
+                choose(&other, &id, |settings| settings.choice.enabled = on).await;
+                let caller = store.ai().caller(&id).await.unwrap();
+                assert_eq!(Some(caller.enabled), on, "{n}");
+            }
+        };
+        tokio::join!(post, switch);
+        let after = store.ai().caller(&id).await.unwrap();
+        reused += usize::from(std::sync::Arc::ptr_eq(&before, &after));
+    }
+    // Where this process alone has written, and it is known without asking.
+    let expected = match world.database {
+        Database::Sqlite { .. } => 60..=70,
+        Database::Postgres(..) => 0..=0,
+    };
+    assert!(expected.contains(&reused), "{reused}");
+}
+
 pub(crate) async fn a_disabled_account_is_told_to_the_proxy(world: World) {
     let id = made(&world).await;
     let disable = |_: &_, profile: &mut Profile| {
@@ -229,8 +261,13 @@ pub(crate) async fn what_calls_have_used_is_added_up(world: World) {
     world.clock.turn(60 * SECOND);
     let calls =
         [old, first, call(&world, "r2", &id, ("b", 7)), call(&world, "r3", &gone, ("b", 20))];
-    let posting =
-        Posting { account: world.account, holder: "ai-1", calls: &calls, keep: Credits::ZERO };
+    let posting = Posting {
+        account: world.account,
+        holder: "ai-1",
+        calls: &calls,
+        keep: Credits::ZERO,
+        fill: Credits::ZERO,
+    };
     world.store.ledger().post(&posting).await.unwrap();
 
     let used = |charged_micro, requests| Used {

@@ -75,6 +75,7 @@ cases! {
         keys_and_settings_go_with_their_workspace
         a_change_reaches_the_workspaces_that_it_is_about
         a_key_is_encrypted_anew_unless_it_was_set_meanwhile
+        a_switch_counts_at_once_whatever_was_kept
         a_disabled_account_is_told_to_the_proxy
         what_calls_have_used_is_added_up;
     api_keys:

@@ -5,13 +5,13 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use rigbox_store::ledger::{LedgerError, Outcome, Stale};
+use rigbox_store::ledger::{LedgerError, Outcome, Posting, Stale};
 use rigbox_types::{AccountId, Credits, api::credits::CreditChangeKind};
 use tokio::{runtime::Handle, task::block_in_place};
 
 use super::{
     DAY, balance_of, change,
-    leases::{call, post},
+    leases::call,
     limit,
     model::{Model, micro},
     whole,
@@ -25,8 +25,8 @@ const HOLDERS: [&str; 2] = ["ai-7", "ai-8"];
 enum Step {
     /// At least so much, and so much beyond that.
     Lease(usize, i64, i64),
-    /// Calls, new ones and such as were posted before, and what is kept.
-    Post(usize, Vec<(u8, i64)>, i64),
+    /// Calls, new ones and such as were posted before, what is kept and what is filled up to.
+    Post(usize, Vec<(u8, i64)>, (i64, i64)),
     /// A process dies, and the next one gives back what it held. What it posts later still counts.
     Crash(usize),
     TopUp(u8, i64),
@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..2_usize, amount.clone(), amount.clone())
             .prop_map(|(holder, least, beyond)| Step::Lease(holder, least, beyond)),
-        4 => (0..2_usize, calls, keep)
+        4 => (0..2_usize, calls, (keep.clone(), keep))
             .prop_map(|(holder, calls, keep)| Step::Post(holder, calls, keep)),
         1 => (0..2_usize).prop_map(Step::Crash),
         1 => (0..4_u8, amount).prop_map(|(key, amount)| Step::TopUp(key, amount)),
@@ -74,7 +74,7 @@ impl Leased {
         Some(self.leases[holder])
     }
 
-    fn post(&mut self, holder: usize, calls: &[(u8, i64)], keep: i64) -> i64 {
+    fn post(&mut self, holder: usize, calls: &[(u8, i64)], (keep, fill): (i64, i64)) -> i64 {
         let mut charged = 0;
         for (id, charge) in calls {
             if !self.model.has_charged(*id) {
@@ -83,6 +83,10 @@ impl Leased {
             }
         }
         self.leases[holder] = (self.leases[holder] - charged).max(0).min(keep);
+        if self.model.limit.is_some() {
+            let free = self.model.total() - self.held();
+            self.leases[holder] += (fill.min(keep) - self.leases[holder]).min(free).max(0);
+        }
         self.leases[holder]
     }
 }
@@ -104,12 +108,14 @@ async fn play(world: &World, account: AccountId, steps: &[Step]) {
                     None => assert!(matches!(done, Err(LedgerError::Exhausted(_))), "{done:?}"),
                 }
             }
-            Step::Post(holder, calls, keep) => {
-                let of = (account, HOLDERS[*holder]);
+            Step::Post(holder, calls, kept) => {
+                let holder_name = HOLDERS[*holder];
                 let posted: Vec<_> =
                     calls.iter().map(|it| call(account, &name(it.0), micro(it.1))).collect();
-                let done = post(store, of, &posted, micro(*keep)).await.unwrap();
-                assert_eq!(done.amount.micro(), leased.post(*holder, calls, *keep), "{step:?}");
+                let (keep, fill) = (micro(kept.0), micro(kept.1));
+                let posting = Posting { account, holder: holder_name, calls: &posted, keep, fill };
+                let done = store.ledger().post(&posting).await.unwrap();
+                assert_eq!(done.amount.micro(), leased.post(*holder, calls, *kept), "{step:?}");
             }
             Step::Crash(holder) => {
                 let which = Stale::Of(HOLDERS[*holder]);

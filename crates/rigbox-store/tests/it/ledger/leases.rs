@@ -41,7 +41,7 @@ pub(super) async fn post(
     calls: &[Call],
     keep: Credits,
 ) -> Result<Lease, LedgerError> {
-    store.ledger().post(&Posting { account, holder, calls, keep }).await
+    store.ledger().post(&Posting { account, holder, calls, keep, fill: Credits::ZERO }).await
 }
 
 async fn lease(
