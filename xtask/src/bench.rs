@@ -8,9 +8,10 @@ use crate::{build, platform, repo::Repo, shell};
 
 /// Builds everything and becomes `rigbox-bench`.
 pub(crate) fn run(repo: &Repo, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    // The API, the edge and the SSH gateway are measured without hosts, each by its own code in a
-    // process of the measurements.
-    if arguments.first().is_none_or(|what| !["api", "edge", "ssh"].contains(&what.as_str())) {
+    // The API, the edge, the SSH gateway and the AI proxy are measured without hosts, each by its own code
+    // in a process of the measurements.
+    let alone = ["api", "edge", "ssh", "ai"];
+    if arguments.first().is_none_or(|what| !alone.contains(&what.as_str())) {
         shell::stage("build the platform", || build::platform(repo))?;
         shell::stage("build the guest's programs", || build::guest(repo))?;
     }

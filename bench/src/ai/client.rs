@@ -208,13 +208,29 @@ impl Connection {
     }
 }
 
+/// An answer with another status.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    said: String,
+}
+
+impl std::error::Error for Refused {}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.status, self.said)
+    }
+}
+
 async fn accepted(answer: Response<Incoming>) -> Result<Incoming> {
     let (head, body) = answer.into_parts();
     if head.status == StatusCode::OK {
         return Ok(body);
     }
     let said = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    anyhow::bail!("{}: {}", head.status, String::from_utf8_lossy(&said))
+    let (status, said) = (head.status, String::from_utf8_lossy(&said).into_owned());
+    Err(Refused { status, said }.into())
 }
 
 /// An answer that is coming.
@@ -269,14 +285,25 @@ impl Pool {
 
     /// Asks over the connection that was used last, or a new one.
     pub(super) async fn ask(&self) -> Result<Came> {
-        let mut connection = match self.idle() {
-            Some(connection) => connection,
-            None => self.open().await?,
-        };
-        let came = connection.ask(&self.ask).await?;
+        let (connection, answer) = self.begin().await?;
+        let came = answer.finish(&self.ask).await?;
         self.side.answered.fetch_add(1, Ordering::Relaxed);
         self.keep(connection);
         Ok(came)
+    }
+
+    async fn begin(&self) -> Result<(Connection, Answer)> {
+        // As every client does: a connection that was kept may be closed just as it is used again.
+        if let Some(mut connection) = self.idle() {
+            match connection.begin(&self.ask).await {
+                Ok(answer) => return Ok((connection, answer)),
+                Err(error) if error.is::<Refused>() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let mut connection = self.open().await?;
+        let answer = connection.begin(&self.ask).await?;
+        Ok((connection, answer))
     }
 
     /// Opens connections until there are so many.

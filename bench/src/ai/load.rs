@@ -20,7 +20,7 @@ use super::{
 const UNDER_WAY_MAX: usize = 512;
 /// Connections that are open before the first call of it is due.
 const OPEN_FIRST: usize = 96;
-/// How long all answers may take to come after the last call.
+/// How long answers may take to come after the last call, and streams to begin and to end.
 const DRAIN: Duration = Duration::from_secs(120);
 /// Streams that are begun at once.
 const OPENING: usize = 32;
@@ -83,16 +83,19 @@ pub(super) async fn paced(pool: &Arc<Pool>, rate: u32, time: Duration) -> Result
             found.add(due, came);
         }
     }
-    let rest = async {
-        while let Some(call) = calls.join_next().await {
-            let (due, came) = call.context("a call's task")??;
-            found.add(due, came);
-        }
-        anyhow::Ok(())
-    };
-    timeout(DRAIN, rest).await.context("calls are not answered")??;
+    let until = Instant::now() + DRAIN;
+    while let Some((due, came)) = next(&mut calls, until).await? {
+        found.add(due, came);
+    }
     found.took = began.elapsed();
     Ok(found)
+}
+
+/// The next of the tasks that ends; none after the last.
+async fn next<T: 'static>(tasks: &mut JoinSet<Result<T>>, until: Instant) -> Result<Option<T>> {
+    let left = until.saturating_duration_since(Instant::now());
+    let ended = timeout(left, tasks.join_next()).await.context("calls are not answered")?;
+    ended.map(|ended| ended.context("a call's task")?).transpose()
 }
 
 /// As many calls as so many connections make.
@@ -114,8 +117,7 @@ pub(super) async fn full(side: &Arc<Side>, ask: &Ask, about: (usize, Duration)) 
         });
     }
     let mut all = Found::default();
-    while let Some(found) = tasks.join_next().await {
-        let found = found.context("a connection's task")??;
+    while let Some(found) = next(&mut tasks, end + DRAIN).await? {
         all.first_ns.extend(found.first_ns);
         all.total_ns.extend(found.total_ns);
     }
@@ -147,8 +149,8 @@ pub(super) async fn listen(
         });
     }
     let mut all = Vec::new();
-    while let Some(delays) = tasks.join_next().await {
-        all.extend(delays.context("a stream's task")??);
+    while let Some(delays) = next(&mut tasks, end + DRAIN).await? {
+        all.extend(delays);
     }
     ensure!(!all.is_empty(), "nothing was said");
     Ok(all)
@@ -163,9 +165,10 @@ pub(super) struct Open {
 /// Begins so many streams.
 pub(super) async fn open(side: &Arc<Side>, ask: &Ask, count: usize) -> Result<Open> {
     let (mut tasks, mut streams) = (JoinSet::new(), Vec::new());
+    let until = Instant::now() + DRAIN;
     for nth in 0..count {
         if tasks.len() >= OPENING {
-            streams.push(tasks.join_next().await.context("no task")?.context("a task")??);
+            streams.extend(next(&mut tasks, until).await?);
         }
         let (address, ask) = (side.address(nth)?, ask.clone());
         tasks.spawn(async move {
@@ -175,8 +178,8 @@ pub(super) async fn open(side: &Arc<Side>, ask: &Ask, count: usize) -> Result<Op
             anyhow::Ok((connection, answer))
         });
     }
-    while let Some(stream) = tasks.join_next().await {
-        streams.push(stream.context("a task")??);
+    while let Some(stream) = next(&mut tasks, until).await? {
+        streams.push(stream);
     }
     Ok(Open { ask: ask.clone(), streams })
 }

@@ -226,10 +226,11 @@ impl<'a> Stage<'a> {
             load::open(&side, &first, FIRST_CALLS).await?.finish(&side).await?;
             sleep(RESTS).await;
             self.sizes(&side, 0)?;
-            let open = load::open(&side, &ask, usize::try_from(self.options.streams)?).await;
+            let streams = self.options.streams.min(side.streams_max);
+            let open = load::open(&side, &ask, usize::try_from(streams)?).await;
             let open = open.with_context(|| format!("streams of {}", side.name))?;
             sleep(RESTS).await;
-            self.sizes(&side, self.options.streams.into())?;
+            self.sizes(&side, streams.into())?;
             self.release().await?;
             open.finish(&side).await.with_context(|| format!("streams of {}", side.name))?;
         }

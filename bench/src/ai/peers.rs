@@ -25,6 +25,9 @@ use crate::{
 const FOLDER: &str = "ai-gateways";
 /// How long LiteLLM may take until its workers serve: minutes, on a slow disk.
 const START_LIMIT: Duration = Duration::from_secs(600);
+/// Streams of LiteLLM: each worker has at most 500 connections to one provider, and connections of callers
+/// do not come to two workers alike.
+const LITELLM_STREAMS: u32 = 800;
 /// Idle connections that nginx keeps towards the upstream.
 const IDLE: u32 = 512;
 
@@ -81,7 +84,11 @@ impl Peer {
             Self::Portkey => portkey(folder, upstream, port)?,
             Self::Litellm => litellm(folder, upstream, port)?,
         };
-        Side::peer(self.name(), running, &headers)
+        let mut side = Side::peer(self.name(), running, &headers)?;
+        if self == Self::Litellm {
+            side.streams_max = LITELLM_STREAMS;
+        }
+        Ok(side)
     }
 }
 
@@ -125,7 +132,7 @@ fn litellm(folder: &Utf8Path, upstream: SocketAddr, port: u16) -> Result<Started
     std::fs::write(&path, config).with_context(|| format!("write {path}"))?;
     let mut command = following(&tool("venv/bin/litellm")?);
     command.args(["--config", path.as_str(), "--host", "127.0.0.1"]);
-    command.args(["--port", &port.to_string()]);
+    command.args(["--port", &port.to_string(), "--keepalive_timeout", "600"]);
     command.args(["--num_workers", &procfs::processors().to_string(), "--telemetry", "False"]);
     command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("LITELLM_MODE", "PRODUCTION");
     command.env("LITELLM_LOG", "ERROR").env("HOME", folder.as_str()).current_dir(folder);

@@ -28,6 +28,8 @@ pub(super) struct Side {
     pub(super) headers: HeaderMap,
     /// Its processes, with what they started; by name where there is more than one kind.
     processes: Vec<(&'static str, u32)>,
+    /// Most streams that it can have open at once.
+    pub(super) streams_max: u32,
     /// Calls that were answered in full.
     pub(super) answered: AtomicU64,
     kept: Kept,
@@ -71,8 +73,8 @@ impl Side {
     }
 
     fn new(name: &'static str, addresses: Vec<SocketAddr>, kept: Kept) -> Self {
-        let (headers, processes) = (HeaderMap::new(), Vec::new());
-        Self { name, addresses, headers, processes, answered: AtomicU64::new(0), kept }
+        let (headers, processes, answered) = (HeaderMap::new(), Vec::new(), AtomicU64::new(0));
+        Self { name, addresses, headers, processes, streams_max: u32::MAX, answered, kept }
     }
 
     /// Where the connection of this number goes.
