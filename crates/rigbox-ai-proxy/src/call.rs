@@ -9,7 +9,7 @@
 //! on; a request is sent again only where it surely was not worked on, and is one call then; the caller's
 //! credentials end here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,7 +24,10 @@ use rigbox_ai::{
 use rigbox_store::ai::AiCaller;
 use rigbox_types::{AccountId, Credits, api::ai::AiMode, guest::refusal::Shape};
 use secrecy::SecretString;
-use tokio::time::{error::Elapsed, sleep, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{error::Elapsed, sleep, timeout},
+};
 
 use crate::{
     answer::{self, Stamp},
@@ -56,6 +59,8 @@ struct Sending<'a> {
     plan: &'a Plan<'a>,
     admitted: Admitted,
     presence: &'a Presence,
+    /// Where it goes on without its caller, if it does.
+    places: Option<Arc<Semaphore>>,
 }
 
 /// What goes to a provider, again where it must.
@@ -122,7 +127,9 @@ impl Proxy {
         drop(body);
         // Last of all, so that whoever is let through to see does ask the provider.
         let admitted = admit(plan.provider, caller.account)?;
-        let to = Sending { plan: &plan, admitted, presence: &asked.presence };
+        let is_seen_to_its_end = !plan.is_stream() && caller.mode == AiMode::Managed;
+        let places = is_seen_to_its_end.then(|| share.abandoned());
+        let to = Sending { plan: &plan, admitted, presence: &asked.presence, places };
         let response = self.send(to, &mut call, &outgoing).await?;
         drop((outgoing, memory));
         let stamp = Stamp { id: request_id(id), created: self.store.now() };
@@ -213,17 +220,16 @@ impl Proxy {
     /// provider, also one that is no success.
     async fn send(
         &self,
-        Sending { plan, admitted, presence }: Sending<'_>,
+        Sending { plan, admitted, presence, places }: Sending<'_>,
         call: &mut Option<Settling>,
         outgoing: &Outgoing,
     ) -> Result<Response<Incoming>, Refusal> {
         let provider = plan.provider;
-        let is_stream = plan.request.is_stream || plan.operation == Operation::StreamGenerate;
         let mut number = 1;
         loop {
             if let Some(call) = call {
-                call.sent(is_stream);
-                presence.keep(!is_stream);
+                call.sent(plan.is_stream());
+                presence.keep(places.clone());
             }
             let sent = timeout(HEAD_TIMEOUT, provider.send(outgoing.request())).await;
             let attempt = attempt(&sent);
@@ -238,7 +244,7 @@ impl Proxy {
                 if let Some(call) = call {
                     call.not_sent();
                 }
-                presence.keep(false);
+                presence.keep(None);
                 if presence.is_gone() {
                     return Err(Refusal::unavailable("nobody waits for the answer"));
                 }

@@ -1,19 +1,25 @@
 //! Callers that hang up before their answer begins.
 //! Invariants: a call that streams, or was not sent, ends with its caller. One whose answer comes as a whole
 //! is seen to its end once it was sent: its provider writes the answer and charges for it, whoever listens.
+//! Of these an account has a few at most.
 //! Nothing is sent again for a caller that is gone.
 //! Does not know of answers that have begun: a body that is dropped ends its call.
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::task::AbortHandle;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long the end of the proxy waits for calls without callers. Callers had their time before.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Calls that may outlive their callers.
 #[derive(Debug, Default)]
@@ -24,12 +30,14 @@ pub(crate) struct Calls {
 
 /// Whether a caller is there.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Presence(Arc<State>);
+pub(crate) struct Presence(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    is_gone: AtomicBool,
-    is_kept: AtomicBool,
+    is_gone: bool,
+    /// Where a place is taken for the call once its caller is gone; without one it ends then.
+    places: Option<Arc<Semaphore>>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Calls {
@@ -46,23 +54,28 @@ impl Calls {
         task.await.ok().flatten()
     }
 
-    /// Ends those that nobody waits for any more.
+    /// Lets those that nobody waits for any more end, for a moment.
     pub(crate) async fn end(&self) {
-        self.ends.cancel();
         self.tasks.close();
+        timeout(GRACE, self.tasks.wait()).await.ok();
+        self.ends.cancel();
         self.tasks.wait().await;
     }
 }
 
 impl Presence {
-    /// Says whether the call is seen to its end without its caller.
-    pub(crate) fn keep(&self, is_kept: bool) {
-        self.0.is_kept.store(is_kept, Ordering::SeqCst);
+    /// Says whether the call is seen to its end without its caller, and which places there are for such.
+    pub(crate) fn keep(&self, places: Option<Arc<Semaphore>>) {
+        self.state().places = places;
     }
 
     /// Whether nobody waits for the answer.
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_gone.load(Ordering::SeqCst)
+        self.state().is_gone
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,8 +87,10 @@ struct Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.presence.0.is_gone.store(true, Ordering::SeqCst);
-        if !self.presence.0.is_kept.load(Ordering::SeqCst) {
+        let mut state = self.presence.state();
+        state.is_gone = true;
+        state.place = state.places.take().and_then(|places| places.try_acquire_owned().ok());
+        if state.place.is_none() {
             self.call.abort();
         }
     }

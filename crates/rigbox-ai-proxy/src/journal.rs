@@ -22,10 +22,14 @@ use std::{
     collections::HashMap,
     fs, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use record::Record;
 pub(crate) use record::{Beginning, End, request_id};
@@ -34,6 +38,10 @@ use segment::Segment;
 
 /// Bytes of a segment after which a new one begins: some ten thousand calls; in tests a few.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 16 * 1024 } else { 8 * 1024 * 1024 };
+
+/// How long what nobody waits for may not be on disk: shorter than providers take for the head of an answer,
+/// and long enough for many calls to be brought there at once.
+const SYNC_AFTER: Duration = Duration::from_millis(15);
 
 /// What a call is known by.
 pub(crate) type CallId = uuid::Uuid;
@@ -80,6 +88,8 @@ struct Shared {
     /// How many bytes of all segments are on disk.
     synced: watch::Sender<u64>,
     written: Notify,
+    /// Somebody waits for what was written to be on disk.
+    wanted: Notify,
     _lock: fs::File,
 }
 
@@ -137,6 +147,7 @@ impl Journal {
                 state: Mutex::new(state),
                 synced,
                 written: Notify::new(),
+                wanted: Notify::new(),
                 _lock: lock,
             }),
         })
@@ -189,16 +200,21 @@ impl Journal {
     /// Waits until everything up to `position` is on disk.
     pub(crate) async fn on_disk(&self, position: Position) {
         let mut synced = self.shared.synced.subscribe();
+        if *synced.borrow() < position.0 {
+            self.shared.wanted.notify_one();
+        }
         // The sender lives as long as `self`.
         synced.wait_for(|bytes| *bytes >= position.0).await.ok();
     }
 
-    /// Brings what was written to disk, again and again; to be run once. It ends where that fails: what
+    /// Brings what was written to disk, at once where somebody waits for it, else with what comes within
+    /// [`SYNC_AFTER`]; to be run once. It ends where that fails: what
     /// the kernel could not write it may have let go of, so that a later success would say nothing of it.
     pub(crate) async fn keep_synced(self) -> JournalError {
         let failed = |source| JournalError::Write { path: self.shared.directory.clone(), source };
         loop {
             self.shared.written.notified().await;
+            timeout(SYNC_AFTER, self.shared.wanted.notified()).await.ok();
             let Unsynced { bytes, full, files } = self.unsynced();
             let syncing = tokio::task::spawn_blocking(move || {
                 files.iter().try_for_each(|file| file.sync_data())

@@ -25,8 +25,11 @@ use crate::refusal::Refusal;
 /// Most calls at once.
 const CALLS_MAX: usize = 8_192;
 
-/// Most of one account's: also of those whose callers are gone.
+/// Most of one account's.
 const SHARE_MAX_CALLS: usize = CALLS_MAX / 8;
+
+/// Of them those whose callers are gone: as many as a workspace may have under way.
+const SHARE_MAX_ABANDONED: usize = 64;
 
 /// Most of all bodies in memory.
 const MEMORY_MAX_BYTES: usize = 1024 * 1024 * 1024;
@@ -60,6 +63,7 @@ pub(crate) struct Share {
 
 struct Own {
     calls: Arc<Semaphore>,
+    abandoned: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
 
@@ -98,6 +102,7 @@ impl Places {
             shares.retain(|_, share| share.strong_count() > 0);
             let own = Arc::new(Own {
                 calls: Arc::new(Semaphore::new(SHARE_MAX_CALLS)),
+                abandoned: Arc::new(Semaphore::new(SHARE_MAX_ABANDONED)),
                 memory: Arc::new(Semaphore::new(SHARE_MAX_BYTES / STEP_BYTES)),
             });
             shares.insert(account, Arc::downgrade(&own));
@@ -115,8 +120,14 @@ impl Share {
             let message = format!(
                 "an account may have {SHARE_MAX_CALLS} calls under way, and this one has; try again"
             );
-            Refusal::unavailable(message)
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+                .after(Duration::from_secs(1))
         })
+    }
+
+    /// The places of those of its calls whose callers are gone.
+    pub(crate) fn abandoned(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.own.abandoned)
     }
 
     /// Counts memory for a body that has grown to `bytes`.

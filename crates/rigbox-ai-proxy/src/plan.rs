@@ -105,6 +105,11 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether the answer comes as a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.request.is_stream || self.operation == Operation::StreamGenerate
+    }
+
     /// Whether a stream has to be asked for its usage, and the answer to that taken out again.
     pub(crate) fn adds_usage(&self) -> bool {
         let is_chat = matches!(self.operation, Operation::ChatCompletion | Operation::Completion);

@@ -35,6 +35,9 @@ use crate::journal::{CallId, Journal};
 /// How many calls like the one that asks are leased for at once.
 const AHEAD: i64 = 8;
 
+/// The same of a busy account, at most.
+const AHEAD_MOST: i64 = 256;
+
 /// Least that is leased beside what a call needs, in micro-credits: 0.1 credits, a tenth of a cent.
 const AHEAD_LEAST: i64 = 100_000;
 

@@ -155,8 +155,10 @@ impl Call {
                 return Err(LedgerError::Text(what));
             }
         }
-        let is_short = |subject: &String| subject.chars().count() <= SUBJECT_MAX_CHARS;
-        if self.subject.as_ref().is_some_and(|subject| !is_short(subject)) {
+        let is_right = |subject: &String| {
+            subject.chars().count() <= SUBJECT_MAX_CHARS && !subject.chars().any(char::is_control)
+        };
+        if self.subject.as_ref().is_some_and(|subject| !is_right(subject)) {
             return Err(LedgerError::Text("subject"));
         }
         Ok(())

@@ -36,9 +36,11 @@ const POSTGRES_WRITERS: u32 = 8;
 const POSTGRES_READERS: u32 = 8;
 
 /// What each SQLite connection is told. WAL lets readers go on while one writes; FULL makes a
-/// commit durable before it returns; another process may hold the file for at most 5 s.
+/// commit durable before it returns; another process may hold the file for at most 5 s. What undoes one
+/// statement stays in memory: statements are small, and making a file for each is not.
 const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864; \
+     PRAGMA temp_store = MEMORY";
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
 
 /// What each PostgreSQL connection is told: nothing of ours takes longer, and a process that hangs
@@ -97,7 +99,7 @@ impl Engine {
                 make_file(path).map_err(|source| OpenError::File { path: path.clone(), source })?;
                 let address = sqlite_address(path);
                 // The writer first: it switches the file to WAL, which needs it alone.
-                let write = pool(&address, SQLITE_WRITER, (1, false)).await.map_err(failed)?;
+                let write = pool(&address, SQLITE_WRITER, (1, true)).await.map_err(failed)?;
                 let readers = (SQLITE_READERS, false);
                 let read = pool(&address, SQLITE_READER, readers).await.map_err(failed)?;
                 (Kind::Sqlite, read, write)
@@ -136,12 +138,12 @@ impl Engine {
     }
 }
 
-/// So many connections at most. Those of a server are asked before each use whether they are there still,
-/// which costs as much as a query; a file does not go away.
+/// So many connections at most, which are asked before each use whether they work still, or not: it costs as
+/// much as a query, and a file does not go away while it is read.
 async fn pool(
     address: &str,
     session: &'static str,
-    (most, is_remote): (u32, bool),
+    (most, are_tested): (u32, bool),
 ) -> Result<AnyPool, StoreError> {
     let options = AnyConnectOptions::from_str(address)?;
     // A pool tries again until its time is over and then says only that; what is wrong is said by
@@ -151,7 +153,7 @@ async fn pool(
     first.close().await?;
     let pool = AnyPoolOptions::new()
         .max_connections(most)
-        .test_before_acquire(is_remote)
+        .test_before_acquire(are_tested)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) })

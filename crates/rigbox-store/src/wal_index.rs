@@ -6,14 +6,17 @@
 //! │version│ iChange│ isInit │ the same again  │      (SQLite: "WAL-mode File Format", 2.1)
 //! ```
 //!
-//! Invariants: every commit of any process changes the header before it returns; a header that is just being
-//! written, or is of a file that is gone, is none. So who finds the header that was there before a read
-//! knows that the same read would give the same now.
+//! Invariants: every commit that writes anything changes the header before it returns; a header that is just
+//! being written, is of a file that is gone, or of one that nothing was written to yet, is none. So who finds
+//! the header that was there before a read knows that the same read would give the same now.
+//! A descriptor of this file is never closed while the file is there: a process that closes any descriptor of a
+//! file loses all of its locks on it (`fcntl`, since POSIX), and those of SQLite in this process with them.
 //! Only reads.
 
 use std::{
     fs::File,
-    io,
+    mem::ManuallyDrop,
+    ops::Range,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     sync::{Mutex, PoisonError},
 };
@@ -22,15 +25,34 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 const COPY_BYTES: usize = 48;
 
+/// Where a copy has what a WAL that begins anew changes.
+const SALTS: Range<usize> = 32..40;
+
+/// How often a header that is just being written is read again.
+const ATTEMPTS: usize = 4;
+
 /// The state of a database at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp([u8; COPY_BYTES]);
+pub(crate) struct Stamp {
+    header: [u8; COPY_BYTES],
+    /// Of the file.
+    inode: u64,
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct WalIndex {
     path: Utf8PathBuf,
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<ManuallyDrop<File>>>,
+}
+
+/// What a file says.
+enum Said {
+    Header(Stamp),
+    /// Nothing at the moment.
+    Nothing,
+    /// It is no longer the database's.
+    Gone,
 }
 
 impl WalIndex {
@@ -42,14 +64,20 @@ impl WalIndex {
     /// The state now; none where it cannot be told.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = file.as_ref()
-            && let Ok(Some(stamp)) = read(file)
-        {
-            return Some(stamp);
+        if file.is_none() {
+            *file = Some(ManuallyDrop::new(File::open(&self.path).ok()?));
         }
-        // The last one who has a database open removes the file, and the next one makes it anew.
-        *file = File::open(&self.path).ok();
-        file.as_ref().and_then(|file| read(file).ok()?)
+        let said = read(file.as_ref()?);
+        match said {
+            Said::Header(stamp) => Some(stamp),
+            Said::Nothing => None,
+            Said::Gone => {
+                // Nobody has it open any more but us, so there are no locks to lose. The next one who asks
+                // opens the new one.
+                drop(file.take().map(ManuallyDrop::into_inner));
+                None
+            }
+        }
     }
 }
 
@@ -61,28 +89,40 @@ impl Stamp {
 
     /// Commits so far, modulo 2³².
     fn commits(&self) -> u32 {
-        let [_, _, _, _, _, _, _, _, a, b, c, d, ..] = self.0;
+        let [_, _, _, _, _, _, _, _, a, b, c, d, ..] = self.header;
         u32::from_ne_bytes([a, b, c, d])
     }
 
-    fn is_begun(&self) -> bool {
-        let [_, _, _, _, _, _, _, _, _, _, _, _, is_begun, ..] = self.0;
-        is_begun != 0
+    /// Whether it says anything: one that was made anew says the same each time, until the first write.
+    fn is_telling(&self) -> bool {
+        let [_, _, _, _, _, _, _, _, _, _, _, _, is_begun, ..] = self.header;
+        let salts = self.header.get(SALTS).unwrap_or_default();
+        is_begun != 0 && salts.iter().any(|byte| *byte != 0)
     }
 }
 
-fn read(file: &File) -> io::Result<Option<Stamp>> {
-    let mut both = [0; 2 * COPY_BYTES];
-    file.read_exact_at(&mut both, 0)?;
-    // After it was read, so that it was not gone then.
-    let is_there = file.metadata()?.nlink() > 0;
-    let [first, second] = [Stamp(half(&both, 0)), Stamp(half(&both, COPY_BYTES))];
-    Ok((is_there && first == second && first.is_begun()).then_some(first))
+fn read(file: &File) -> Said {
+    for _ in 0..ATTEMPTS {
+        let mut both = [0; 2 * COPY_BYTES];
+        if file.read_exact_at(&mut both, 0).is_err() {
+            return Said::Nothing;
+        }
+        // After it was read, so that it was not gone then.
+        let Ok(metadata) = file.metadata() else { return Said::Nothing };
+        if metadata.nlink() == 0 {
+            return Said::Gone;
+        }
+        let inode = metadata.ino();
+        let [first, second] = [0, COPY_BYTES].map(|at| Stamp { header: half(&both, at), inode });
+        if first == second {
+            return if first.is_telling() { Said::Header(first) } else { Said::Nothing };
+        }
+    }
+    Said::Nothing
 }
 
 fn half(both: &[u8; 2 * COPY_BYTES], from: usize) -> [u8; COPY_BYTES] {
     let mut copy = [0; COPY_BYTES];
-    let bytes = both.iter().skip(from);
-    copy.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    copy.iter_mut().zip(both.iter().skip(from)).for_each(|(to, from)| *to = *from);
     copy
 }

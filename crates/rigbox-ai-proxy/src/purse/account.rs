@@ -151,7 +151,7 @@ impl Account {
         let mut state = self.state();
         state.leased = lease.amount.micro();
         state.unlimited = lease.balance.unlimited;
-        (state.unheard, state.short) = (false, None);
+        (state.unheard, state.short, state.begun) = (false, None, 0);
     }
 
     /// What the account has, as its owner should know it: what is over counts as spent, and held is what
@@ -200,7 +200,8 @@ impl Account {
         state.ended.iter().map(|(_, call)| call).filter(is_theirs).cloned().collect()
     }
 
-    /// What is to be posted now, at most `most` calls; none where there is nothing to do.
+    /// What is to be posted now, at most `most` calls; none where there is nothing to do. Without a time to
+    /// be idle for, no call is to come any more.
     pub(super) fn batch(&self, most: usize, idle: Duration) -> Option<Batch> {
         let mut state = self.state();
         let is_idle = state.under_way == 0 && state.last.elapsed() >= idle;
@@ -217,14 +218,14 @@ impl Account {
         };
         let (part, left) = state.ended.split_at_checked(count).unwrap_or((&[], &[]));
         let (part_cost, left) = (costs(part), costs(left));
-        let ahead = if is_idle { 0 } else { state.ahead() };
-        state.begun = 0;
+        let goes_on = !is_idle && !idle.is_zero();
+        let ahead = if goes_on { state.ahead() } else { 0 };
         let keep = state.held.saturating_add(left).saturating_add(ahead);
         // What will be given back cannot be taken meanwhile.
         let after = (state.leased - part_cost).max(0).min(keep);
         state.leased = after + part_cost;
         state.unheard = true;
-        let fill = if is_idle || state.unlimited { 0 } else { keep };
+        let fill = if goes_on && !state.unlimited { keep } else { 0 };
         let [keep, fill] = [keep, fill].map(|it| Credits::from_micro(it).unwrap_or(Credits::MAX));
         Some(Batch { ids, calls, keep, fill })
     }
@@ -263,7 +264,7 @@ impl State {
 
     /// What is leased for calls to come: for twice as many as have begun since the ledger was last asked.
     fn ahead(&self) -> i64 {
-        let calls = self.begun.saturating_mul(2).max(super::AHEAD);
+        let calls = self.begun.saturating_mul(2).clamp(super::AHEAD, super::AHEAD_MOST);
         self.usual.saturating_mul(calls).max(super::AHEAD_LEAST)
     }
 }

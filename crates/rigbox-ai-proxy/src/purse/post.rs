@@ -30,7 +30,8 @@ impl Purse {
 
     async fn post(&self, account: &Account, idle: Duration) -> bool {
         let shared = &self.shared;
-        loop {
+        // What is over meanwhile waits for the next time, so that one account does not keep others waiting.
+        for _ in 0..=account.waiting() / BATCH {
             // Who holds the turn asks for more; the others are not to wait for it.
             let Some(turn) = account.ledger_now() else {
                 shared.ended.notify_one();
@@ -55,6 +56,7 @@ impl Purse {
                 }
             }
         }
+        true
     }
 }
 

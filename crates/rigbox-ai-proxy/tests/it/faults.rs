@@ -150,7 +150,7 @@ async fn the_proxy_ends_although_a_call_goes_on_without_its_caller() {
     hang_up(&world, &chat()).await;
     world.stop().await;
     let balance = world.balance().await;
-    assert!((1..MINI).contains(&balance.used.micro()), "{balance:?}");
+    assert!(balance.used.is_positive(), "{balance:?}");
     assert_eq!(balance.held.micro(), 0);
     world.is_whole().await;
 }

@@ -63,8 +63,8 @@ impl Callers {
         kept.callers.insert(caller.workspace.clone(), Arc::clone(caller));
     }
 
-    /// A transaction that changes nothing of a caller was committed; `before` is the state once it had
-    /// begun, from when on nobody else could write.
+    /// A transaction that has written something, and nothing of a caller, was committed; `before` is the
+    /// state once it had begun, from when on nobody else could write.
     pub(crate) fn committed(&self, before: Option<Stamp>) {
         let (Some(before), Some(after)) = (before, self.now()) else { return };
         let mut kept = self.kept();

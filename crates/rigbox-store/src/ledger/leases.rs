@@ -20,7 +20,6 @@ use crate::{
     many::{self, Holds},
     row::Columns,
     tx::Tx,
-    wal_index::Stamp,
 };
 
 const GET: &str = "SELECT amount_micro FROM ledger_holds WHERE request_id = $1 AND state = 'held'";
@@ -87,25 +86,24 @@ impl Ledger<'_> {
             return Err(LedgerError::Amount);
         }
         let mut tx = self.engine.begin().await?;
-        let state = self.engine.callers.now();
         let mut book = Book::open(&mut tx, account, self.engine.now()).await?;
         let id = lease_id(holder, account);
         let held = leased(&mut tx, &id).await?;
         let balance = book.balance();
         if balance.unlimited {
-            return Ok(Lease { amount: held, balance: self.done(book, (tx, state)).await? });
+            return Ok(Lease { amount: held, balance: done(book, tx).await? });
         }
         if balance.free_micro() < least.micro() {
             let (total, held) = (balance.total(), balance.held);
             // What was done for the month stays.
-            self.done(book, (tx, state)).await?;
+            done(book, tx).await?;
             return Err(Exhausted { balance: total, held, needed: least }.into());
         }
         let more = credits(balance.free_micro().min(most.micro()))?;
         let amount = held.plus(more).ok_or(LedgerError::Bounds)?;
         book.hold(more)?;
         put(&mut tx, &book, (&id, holder), amount).await?;
-        Ok(Lease { amount, balance: self.done(book, (tx, state)).await? })
+        Ok(Lease { amount, balance: done(book, tx).await? })
     }
 
     /// Writes down calls that are over, charges them, and gives back what of the lease is no longer
@@ -144,18 +142,13 @@ impl Ledger<'_> {
         } else {
             put(&mut tx, &book, (&id, holder), left).await?;
         }
-        Ok(Lease { amount: left, balance: self.done(book, (tx, state)).await? })
-    }
-
-    /// Commits. Nothing of a caller is changed by it.
-    async fn done(
-        &self,
-        book: Book,
-        (tx, state): (Tx<'_>, Option<Stamp>),
-    ) -> Result<Balance, LedgerError> {
+        let is_new = !new.is_empty();
         let balance = done(book, tx).await?;
-        self.engine.callers.committed(state);
-        Ok(balance)
+        // Nothing of a caller is changed by it. Where it has written nothing it was no commit.
+        if is_new {
+            self.engine.callers.committed(state);
+        }
+        Ok(Lease { amount: left, balance })
     }
 }
 

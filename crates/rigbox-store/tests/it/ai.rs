@@ -1,7 +1,7 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, os::unix::fs::MetadataExt as _};
 
 use rigbox_store::{
-    Store, StoreError,
+    Store, StoreError, StoreUrl,
     accounts::Profile,
     ai::{AiKeyPlace, AiSettings, KeyChange, SealedKey},
     ai_calls::Call,
@@ -185,7 +185,9 @@ pub(crate) async fn a_switch_counts_at_once_whatever_was_kept(world: World) {
         let before = store.ai().caller(&id).await.unwrap();
         let (keep, fill) = (Credits::ZERO, Credits::ZERO);
         let posting = Posting { account, holder: "ai-1", calls: &calls, keep, fill };
-        let post = async { drop(store.ledger().post(&posting).await.unwrap()) };
+        let post = async {
+            store.ledger().post(&posting).await.unwrap();
+        };
         let switch = async {
             if n % 3 > 0 {
                 // Another one each time.
@@ -205,6 +207,45 @@ pub(crate) async fn a_switch_counts_at_once_whatever_was_kept(world: World) {
         Database::Postgres(..) => 0..=0,
     };
     assert!(expected.contains(&reused), "{reused}");
+}
+
+/// Leases that write nothing are no commits, so that one of another process is not taken for theirs.
+pub(crate) async fn a_switch_counts_beside_leases_that_change_nothing(world: World) {
+    let (id, other) = (made(&world).await, world.another_store().await);
+    let (ledger, none) = (world.store.ledger(), (Credits::ZERO, Credits::ZERO));
+    let too_much = (Credits::MAX, Credits::MAX);
+    crate::ledger::limit(&world.store, world.account, Some(1)).await;
+    for n in 0..100 {
+        world.store.ai().caller(&id).await.unwrap();
+        let on = Some(n % 2 == 0);
+        let lease = async {
+            ledger.lease(world.account, "ai-1", none).await.unwrap();
+            ledger.lease(world.account, "ai-1", too_much).await.unwrap_err();
+        };
+        let switch = choose(&other, &id, |settings| settings.choice.enabled = on);
+        tokio::join!(lease, switch);
+        assert_eq!(Some(world.store.ai().caller(&id).await.unwrap().enabled), on, "{n}");
+    }
+}
+
+/// A process that closes any descriptor of a file loses all its locks on it: SQLite's would be gone with them.
+pub(crate) async fn looking_at_the_index_takes_no_lock_from_sqlite(world: World) {
+    let StoreUrl::Sqlite(path) = &world.url else { return };
+    let id = made(&world).await;
+    let inode = std::fs::metadata(format!("{path}-shm")).unwrap().ino();
+    let locks = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|line| line.contains(&format!(":{inode} "))).count()
+    };
+    assert!(locks() > 0);
+    let other = world.another_store().await;
+    for _ in 0..1_000 {
+        other.ai().caller(&id).await.unwrap();
+        world.store.ai().caller(&id).await.unwrap();
+    }
+    other.close().await;
+    drop(other);
+    assert!(locks() > 0);
 }
 
 pub(crate) async fn a_disabled_account_is_told_to_the_proxy(world: World) {

@@ -45,7 +45,7 @@ fn credits(text: &str) -> Credits {
 }
 
 /// Gives an account so many credits a month; none for no limit.
-async fn limit(store: &Store, account: AccountId, most: Option<u64>) {
+pub(crate) async fn limit(store: &Store, account: AccountId, most: Option<u64>) {
     let edit = |_: &_, profile: &mut Profile| {
         profile.overrides = Quotas { max_ai_credits_per_month: most, ..Quotas::default() };
         Ok::<_, Infallible>(())

@@ -76,6 +76,8 @@ cases! {
         a_change_reaches_the_workspaces_that_it_is_about
         a_key_is_encrypted_anew_unless_it_was_set_meanwhile
         a_switch_counts_at_once_whatever_was_kept
+        a_switch_counts_beside_leases_that_change_nothing
+        looking_at_the_index_takes_no_lock_from_sqlite
         a_disabled_account_is_told_to_the_proxy
         what_calls_have_used_is_added_up;
     api_keys:

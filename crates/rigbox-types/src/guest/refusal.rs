@@ -42,8 +42,8 @@ impl Shape {
         message: &str,
         details: Option<&Value>,
     ) -> Value {
-        let with = |mut error: Map<String, Value>, name: &str| {
-            error.extend(details.map(|details| (name.to_owned(), details.clone())));
+        let with = |mut error: Map<String, Value>| {
+            error.extend(details.map(|details| ("details".to_owned(), details.clone())));
             Value::Object(error)
         };
         match self {
@@ -57,7 +57,7 @@ impl Shape {
                     ("type", json!("rigbox_gateway_error")),
                     ("param", Value::Null),
                 ]);
-                json!({ "error": with(error, "details") })
+                json!({ "error": with(error) })
             }
             Self::Anthropic => {
                 let error = members([
@@ -65,23 +65,35 @@ impl Shape {
                     ("message", json!(message)),
                     ("code", json!(code)),
                 ]);
-                json!({ "type": "error", "error": with(error, "details") })
+                json!({ "type": "error", "error": with(error) })
             }
             Self::Google => {
-                let info = members([
+                let mut info = members([
                     ("@type", json!("type.googleapis.com/google.rpc.ErrorInfo")),
                     ("reason", json!(code)),
                     ("domain", json!("rigbox")),
                 ]);
+                info.extend(details.map(|details| ("metadata".to_owned(), texts(details))));
                 json!({ "error": {
                     "code": status,
                     "message": message,
                     "status": google(status),
-                    "details": [with(info, "metadata")],
+                    "details": [info],
                 }})
             }
         }
     }
+}
+
+/// Google's metadata has texts alone: of what is none, as JSON has it; of nothing, none.
+fn texts(details: &Value) -> Value {
+    let text = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let all = details.as_object().into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), Value::String(text(value)?)))).collect()
 }
 
 fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
