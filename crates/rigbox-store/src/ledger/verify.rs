@@ -30,7 +30,8 @@ const POSTINGS: &str = "SELECT seq, book, amount_micro FROM ledger_postings \
 const HELD: &str = "SELECT CAST(COALESCE(SUM(amount_micro), 0) AS BIGINT) AS held FROM ledger_holds \
      WHERE account_id = $1 AND state = 'held'";
 
-/// Each settled hold that has cost something, without its charge; each charge without its hold.
+/// Each settled hold that has cost something, without its charge; each charge without its hold. Either looks
+/// up the other by its key, which is `charge:` and the request's id: 7 characters and that.
 const UNCHARGED: &str = "SELECT COUNT(*) AS count FROM ledger_holds h WHERE h.account_id = $1 \
      AND h.state = 'settled' AND h.settled_micro > 0 AND NOT EXISTS (SELECT 1 FROM ledger_entries e \
      WHERE e.account_id = h.account_id AND e.entry_key = 'charge:' || h.request_id \
@@ -38,7 +39,7 @@ const UNCHARGED: &str = "SELECT COUNT(*) AS count FROM ledger_holds h WHERE h.ac
 
 const UNHELD: &str = "SELECT COUNT(*) AS count FROM ledger_entries e WHERE e.account_id = $1 \
      AND e.kind = 'charge' AND NOT EXISTS (SELECT 1 FROM ledger_holds h \
-     WHERE e.entry_key = 'charge:' || h.request_id AND h.account_id = e.account_id \
+     WHERE h.request_id = SUBSTR(e.entry_key, 8) AND h.account_id = e.account_id \
      AND h.state = 'settled' AND h.settled_micro = -e.amount_micro)";
 
 /// What a recomputation found.
