@@ -7,16 +7,21 @@
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::AbortHandle,
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// How long the end of the proxy waits for calls without callers. Callers had their time before.
 const GRACE: Duration = Duration::from_secs(3);
@@ -41,17 +46,16 @@ struct State {
 }
 
 impl Calls {
-    /// Runs a call beside its caller; nothing where the proxy ends first.
-    pub(crate) async fn run<C, A>(&self, call: impl FnOnce(Presence) -> C) -> Option<A>
+    /// Runs a call for its caller, and beside everything else once that one is gone; nothing where the
+    /// proxy ends first.
+    pub(crate) fn run<C, A>(&self, call: impl FnOnce(Presence) -> C) -> Attended<A>
     where
         C: Future<Output = A> + Send + 'static,
         A: Send + 'static,
     {
         let presence = Presence::default();
         let until = self.ends.clone().run_until_cancelled_owned(call(presence.clone()));
-        let task = self.tasks.spawn(until);
-        let _caller = Caller { presence, call: task.abort_handle() };
-        task.await.ok().flatten()
+        Attended { call: Some(Box::pin(until)), presence, counted: self.tasks.token() }
     }
 
     /// Lets those that nobody waits for any more end, for a moment.
@@ -79,19 +83,43 @@ impl Presence {
     }
 }
 
-/// A caller, who is gone when it is dropped.
-struct Caller {
+/// A call that its caller waits for. Dropped before its end, the caller has gone.
+///
+/// It runs where its caller does: a task of its own for each call would cost more than what the proxy does
+/// for most of them.
+pub(crate) struct Attended<A: Send + 'static> {
+    /// None once it is over.
+    call: Option<Pin<Box<dyn Future<Output = Option<A>> + Send>>>,
     presence: Presence,
-    call: AbortHandle,
+    counted: TaskTrackerToken,
 }
 
-impl Drop for Caller {
+impl<A: Send + 'static> Future for Attended<A> {
+    type Output = Option<A>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Taken out meanwhile: one that panics is over.
+        let Some(mut call) = self.call.take() else { return Poll::Ready(None) };
+        let answer = call.as_mut().poll(context);
+        if answer.is_pending() {
+            self.call = Some(call);
+        }
+        answer
+    }
+}
+
+impl<A: Send + 'static> Drop for Attended<A> {
     fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
         let mut state = self.presence.state();
         state.is_gone = true;
         state.place = state.places.take().and_then(|places| places.try_acquire_owned().ok());
-        if state.place.is_none() {
-            self.call.abort();
+        let is_kept = state.place.is_some();
+        drop(state);
+        // Without a runtime the process ends, and the next one finds the call in the journal.
+        if is_kept && let Ok(runtime) = Handle::try_current() {
+            let tracker = self.counted.task_tracker().clone();
+            drop(runtime.spawn(tracker.track_future(call)));
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     StoreError,
-    engine::{Engine, Kind, Text},
+    engine::{Engine, Text},
     ledger::LedgerError,
     many::{self, Holds, texts_postgres, texts_sqlite},
     row::{Columns, count},
@@ -224,11 +224,7 @@ impl AiCalls<'_> {
 /// Which of these calls are there already.
 pub(crate) async fn known(tx: &mut Tx<'_>, calls: &[Call]) -> Result<BTreeSet<String>, StoreError> {
     let ids: Vec<_> = calls.iter().map(|call| call.request_id.as_str()).collect();
-    let text = match tx.kind() {
-        Kind::Sqlite => KNOWN.sqlite,
-        Kind::Postgres => KNOWN.postgres,
-    };
-    let rows = sqlx::query(text).bind(json!(ids).to_string()).fetch_all(tx.on()).await?;
+    let rows = sqlx::query(tx.text(KNOWN)).bind(json!(ids).to_string()).fetch_all(tx.on()).await?;
     rows.iter().map(|row| Columns::of("ai_calls", row).raw("request_id")).collect()
 }
 

@@ -49,16 +49,16 @@ fn statement(kind: Kind, insert: &str, columns: &[Holds]) -> String {
     for (at, holds) in columns.iter().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         let kind = match (kind, holds) {
-            // The number of a JSON text is one there.
-            (Kind::Sqlite, _) => format!("value ->> {at}"),
-            (Kind::Postgres, Holds::Text) => format!("value ->> {at}"),
+            // The number of a JSON text is one in SQLite.
+            (Kind::Sqlite, _) | (Kind::Postgres, Holds::Text) => format!("value ->> {at}"),
             (Kind::Postgres, Holds::Number) => format!("CAST(value ->> {at} AS BIGINT)"),
         };
         // Into a string it does not fail.
         write!(text, "{comma}{kind}").unwrap_or_default();
     }
     text.push_str(match kind {
-        Kind::Sqlite => " FROM json_each($1)",
+        // Values that need not be read as a text again for each column.
+        Kind::Sqlite => " FROM jsonb_each($1)",
         Kind::Postgres => " FROM json_array_elements(CAST(CAST($1 AS TEXT) AS JSON))",
     });
     text

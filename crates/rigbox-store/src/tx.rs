@@ -10,7 +10,7 @@ use sqlx::{Any, AnyConnection, Transaction};
 
 use crate::{
     StoreError,
-    engine::{Engine, Kind},
+    engine::{Engine, Kind, Text},
     feed::Wake,
     row::Columns,
 };
@@ -53,6 +53,10 @@ impl Tx<'_> {
 
     pub(crate) fn kind(&self) -> Kind {
         self.engine.kind
+    }
+
+    pub(crate) fn text(&self, text: Text) -> &'static str {
+        self.engine.text(text)
     }
 
     /// Takes the next revision, and with it the right to be the only one who changes workspaces

@@ -107,7 +107,9 @@ impl Record {
 
 fn sum(document: &[u8]) -> String {
     let digest = Sha256::digest(document);
-    digest.iter().take(SUM_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    let head =
+        digest.iter().take(SUM_DIGITS / 2).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{head:0SUM_DIGITS$x}")
 }
 
 impl Beginning {
