@@ -6,6 +6,7 @@ mod ai;
 mod api;
 mod edge;
 mod endpoints;
+mod options;
 mod output;
 mod process;
 mod procfs;

@@ -19,6 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_fabric::descriptors;
 
 use crate::{
+    options::{scratch, shown_as_option},
     output::note,
     process::Process,
     procfs,
@@ -84,17 +85,6 @@ impl Part {
     const ALL: [Self; 4] = [Self::Memory, Self::Paced, Self::Full, Self::Chunks];
 }
 
-/// Words of options are those that are read.
-macro_rules! shown_as_option {
-    ($($kind:ty),*) => {$(
-        impl std::fmt::Display for $kind {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let value = clap::ValueEnum::to_possible_value(self);
-                f.write_str(value.as_ref().map_or("", |value| value.get_name()))
-            }
-        }
-    )*};
-}
 shown_as_option!(Part, Peer);
 
 /// Measures everything and writes the results.
@@ -108,15 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         facts.add(peer.name(), peer.version()?);
     }
     descriptors::raise_limit().context("raise the limit of open files")?;
-    let mut scratch = tempfile::Builder::new();
-    let scratch = scratch.prefix("rb");
-    let dir = match &options.scratch {
-        Some(folder) => scratch.tempdir_in(folder),
-        None => scratch.tempdir(),
-    };
-    let dir = dir.context("make a directory")?;
-    let folder = Utf8PathBuf::from_path_buf(dir.path().to_owned());
-    let folder = folder.map_err(|path| anyhow::anyhow!("{} is no text", path.display()))?;
+    let (_dir, folder) = scratch(options.scratch.as_deref())?;
     // One thread: what callers do between themselves is nobody's time.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;

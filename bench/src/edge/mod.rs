@@ -21,6 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rigbox_fabric::descriptors;
 
 use crate::{
+    options::{scratch, shown_as_option},
     output::note,
     procfs,
     report::{self, Facts},
@@ -86,17 +87,6 @@ impl Part {
         [Self::Requests, Self::Handshakes, Self::Echo, Self::Memory, Self::Routes];
 }
 
-/// Words of options are those that are read.
-macro_rules! shown_as_option {
-    ($($kind:ty),*) => {$(
-        impl std::fmt::Display for $kind {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let value = clap::ValueEnum::to_possible_value(self);
-                f.write_str(value.as_ref().map_or("", |value| value.get_name()))
-            }
-        }
-    )*};
-}
 shown_as_option!(Part, Peer);
 
 /// Measures everything and writes the results.
@@ -110,9 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         facts.add(peer.name(), peer.version()?);
     }
     descriptors::raise_limit().context("raise the limit of open files")?;
-    let dir = tempfile::Builder::new().prefix("rb").tempdir().context("make a directory")?;
-    let folder = Utf8PathBuf::from_path_buf(dir.path().to_owned());
-    let folder = folder.map_err(|path| anyhow::anyhow!("{} is no text", path.display()))?;
+    let (_dir, folder) = scratch(None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
     runtime.block_on(Box::pin(all(options, &folder, &mut rows)))?;

@@ -17,6 +17,7 @@ use camino::Utf8PathBuf;
 use rigbox_store::StoreUrl;
 
 use crate::{
+    options::{scratch, shown_as_option},
     output::note,
     procfs,
     report::{self, Facts},
@@ -61,14 +62,7 @@ pub(crate) enum Engine {
     Postgres,
 }
 
-impl std::fmt::Display for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-        })
-    }
-}
+shown_as_option!(Engine);
 
 /// Measures everything and writes the results.
 ///
@@ -92,15 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 async fn on_engine(options: &Options, engine: Engine, rows: &mut Rows) -> Result<()> {
-    let mut scratch = tempfile::Builder::new();
-    let scratch = scratch.prefix("rb");
-    let dir = match &options.scratch {
-        Some(folder) => scratch.tempdir_in(folder),
-        None => scratch.tempdir(),
-    };
-    let dir = dir.context("make a directory")?;
-    let folder = Utf8PathBuf::from_path_buf(dir.path().to_owned());
-    let folder = folder.map_err(|path| anyhow::anyhow!("{} is no text", path.display()))?;
+    let (_dir, folder) = scratch(options.scratch.as_deref())?;
     let (server, url) = match engine {
         Engine::Sqlite => (None, format!("sqlite:{}", folder.join("rigbox.db"))),
         Engine::Postgres => {

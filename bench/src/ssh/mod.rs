@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
 use crate::{
+    options::scratch,
     output::note,
     procfs,
     report::{self, Facts},
@@ -55,9 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (load_before, mut rows, mut facts) = (procfs::load(), Rows::default(), Facts::of_machine());
     facts.driver = "openssh".to_owned();
     facts.add("openssh", place::version()?);
-    let dir = tempfile::Builder::new().prefix("rb").tempdir().context("make a directory")?;
-    let folder = Utf8PathBuf::from_path_buf(dir.path().to_owned());
-    let folder = folder.map_err(|path| anyhow::anyhow!("{} is no text", path.display()))?;
+    let (_dir, folder) = scratch(None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("start the runtime")?.block_on(async {
         let place = Place::make(&folder)?;

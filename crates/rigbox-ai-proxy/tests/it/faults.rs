@@ -1,8 +1,9 @@
 //! What providers, callers and the proxy's own end can do to a call.
 
 use http::{Method, StatusCode};
-use rigbox_test_providers::{Behaviour, Failure};
+use rigbox_test_providers::{Behaviour, Ended, Failure, Request as Recorded};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::kit::{PATIENCE, World};
 
@@ -113,8 +114,10 @@ async fn a_caller_of_a_stream_that_goes_away_lets_the_provider_go() {
     let mut chat = chat();
     chat["stream"] = true.into();
     hang_up(&world, &chat).await;
-    let left = rigbox_test_providers::Ended::Left;
-    world.providers.requests_when(|requests| requests.iter().all(|it| it.ended == left)).await;
+    world
+        .providers
+        .requests_when(|requests| requests.iter().all(|it| it.ended == Ended::Left))
+        .await;
     world.charged().await;
     world.is_whole().await;
 }
@@ -127,7 +130,7 @@ async fn who_hangs_up_before_a_whole_answer_pays_what_it_costs() {
     hang_up(&world, &chat()).await;
     assert_eq!(world.charged().await, MINI);
     let requests = world.providers.requests();
-    assert_eq!(requests.first().unwrap().ended, rigbox_test_providers::Ended::Whole);
+    assert_eq!(requests.first().unwrap().ended, Ended::Whole);
     world.is_whole().await;
 }
 
@@ -155,14 +158,56 @@ async fn the_proxy_ends_although_a_call_goes_on_without_its_caller() {
     world.is_whole().await;
 }
 
+/// A provider that answers late is not to be asked by many whom nobody waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_calls_without_their_callers_an_account_has_a_few() {
+    const FEW: usize = 64;
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { hang: true, ..counts() });
+    let asking = ask_at_once(&world, FEW + 3).await;
+    asking.iter().for_each(JoinHandle::abort);
+    let left = |requests: &[Recorded]| requests.iter().filter(|it| it.ended == Ended::Left).count();
+    world.providers.requests_when(|requests| left(requests) == 3).await;
+    // They wait for nothing but the provider.
+    let metrics = world.metrics().await.unwrap();
+    assert!(metrics.contains(&format!("rigbox_ai_calls_under_way {FEW}\n")), "{metrics}");
+    assert_eq!(left(&world.providers.requests()), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_as_many_calls_as_it_may_have_is_told_so() {
+    const MOST: usize = 1_024;
+    rigbox_fabric::descriptors::raise_limit().unwrap();
+    let world = World::new(Some(1_000_000)).await;
+    world.providers.set_behaviour(Behaviour { hang: true, ..counts() });
+    let asking = ask_at_once(&world, MOST).await;
+    let refused = world.post("/v1/chat/completions", &chat()).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text());
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.text().contains("1024 calls"), "{}", refused.text());
+    assert_eq!(world.providers.requests().len(), MOST);
+    asking.iter().for_each(JoinHandle::abort);
+}
+
 /// Asks, and goes away as soon as the provider has the request.
-async fn hang_up(world: &World, body: &serde_json::Value) {
-    let request = world.request(Method::POST, "/v1/chat/completions", &body.to_string());
-    let client = world.client.clone();
-    let asking = tokio::spawn(async move { drop(client.request(request).await) });
+async fn hang_up(world: &World, body: &Value) {
+    let asking = tokio::spawn(ask(world, body));
     world.providers.requests_when(|requests| requests.len() == 1).await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
+}
+
+/// Asks so many times at once, until the provider has all of it.
+async fn ask_at_once(world: &World, count: usize) -> Vec<JoinHandle<()>> {
+    let asking = (0..count).map(|_| tokio::spawn(ask(world, &chat()))).collect();
+    world.providers.requests_when(|requests| requests.len() == count).await;
+    asking
+}
+
+fn ask(world: &World, body: &Value) -> impl Future<Output = ()> + use<> {
+    let request = world.request(Method::POST, "/v1/chat/completions", &body.to_string());
+    let client = world.client.clone();
+    async move { drop(client.request(request).await) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
