@@ -9,7 +9,7 @@
 //! on; a request is sent again only where it surely was not worked on, and is one call then; the caller's
 //! credentials end here.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -19,15 +19,12 @@ use rigbox_ai::{
     route::{self, Operation, Route, Spoken, headers},
     settle::Attempt,
     translate::Answering,
-    usage::Dialect,
+    usage::{Dialect, Report},
 };
 use rigbox_store::ai::AiCaller;
 use rigbox_types::{AccountId, Credits, api::ai::AiMode, guest::refusal::Shape};
 use secrecy::SecretString;
-use tokio::{
-    sync::Semaphore,
-    time::{error::Elapsed, sleep, timeout},
-};
+use tokio::time::{error::Elapsed, sleep, timeout};
 
 use crate::{
     answer::{self, Stamp},
@@ -59,8 +56,8 @@ struct Sending<'a> {
     plan: &'a Plan<'a>,
     admitted: Admitted,
     presence: &'a Presence,
-    /// Where it goes on without its caller, if it does.
-    places: Option<Arc<Semaphore>>,
+    /// Whether it is seen to its end without its caller.
+    is_kept: bool,
 }
 
 /// What goes to a provider, again where it must.
@@ -127,9 +124,8 @@ impl Proxy {
         drop(body);
         // Last of all, so that whoever is let through to see does ask the provider.
         let admitted = admit(plan.provider, caller.account)?;
-        let is_seen_to_its_end = !plan.is_stream() && caller.mode == AiMode::Managed;
-        let places = is_seen_to_its_end.then(|| share.abandoned());
-        let to = Sending { plan: &plan, admitted, presence: &asked.presence, places };
+        let is_kept = !plan.is_stream() && caller.mode == AiMode::Managed;
+        let to = Sending { plan: &plan, admitted, presence: &asked.presence, is_kept };
         let response = self.send(to, &mut call, &outgoing).await?;
         drop((outgoing, memory));
         let stamp = Stamp { id: request_id(id), created: self.store.now() };
@@ -220,7 +216,7 @@ impl Proxy {
     /// provider, also one that is no success.
     async fn send(
         &self,
-        Sending { plan, admitted, presence, places }: Sending<'_>,
+        Sending { plan, admitted, presence, is_kept }: Sending<'_>,
         call: &mut Option<Settling>,
         outgoing: &Outgoing,
     ) -> Result<Response<Incoming>, Refusal> {
@@ -229,7 +225,7 @@ impl Proxy {
         loop {
             if let Some(call) = call {
                 call.sent(plan.is_stream());
-                presence.keep(places.clone());
+                presence.keep(is_kept);
             }
             let sent = timeout(HEAD_TIMEOUT, provider.send(outgoing.request())).await;
             let attempt = attempt(&sent);
@@ -244,7 +240,7 @@ impl Proxy {
                 if let Some(call) = call {
                     call.not_sent();
                 }
-                presence.keep(None);
+                presence.keep(false);
                 if presence.is_gone() {
                     return Err(Refusal::unavailable("nobody waits for the answer"));
                 }
@@ -259,6 +255,8 @@ impl Proxy {
                 }
                 if !attempt.is_settled() {
                     call.release();
+                } else if !matches!(sent, Ok(Ok(_))) {
+                    call.settle(&Report::default());
                 }
             }
             return sent

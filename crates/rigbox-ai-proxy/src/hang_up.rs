@@ -1,8 +1,8 @@
 //! Callers that hang up before their answer begins.
 //! Invariants: a call that streams, or was not sent, ends with its caller. One whose answer comes as a whole
 //! is seen to its end once it was sent: its provider writes the answer and charges for it, whoever listens.
-//! Of these an account has a few at most.
 //! Nothing is sent again for a caller that is gone.
+//! Does not bound how many there are: each has its place among its account's calls until it is over.
 //! Does not know of answers that have begun: a body that is dropped ends its call.
 
 use std::{
@@ -13,11 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{runtime::Handle, time::timeout};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -40,9 +36,8 @@ pub(crate) struct Presence(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     is_gone: bool,
-    /// Where a place is taken for the call once its caller is gone; without one it ends then.
-    places: Option<Arc<Semaphore>>,
-    place: Option<OwnedSemaphorePermit>,
+    /// Whether the call goes on without its caller.
+    is_kept: bool,
 }
 
 impl Calls {
@@ -68,9 +63,9 @@ impl Calls {
 }
 
 impl Presence {
-    /// Says whether the call is seen to its end without its caller, and which places there are for such.
-    pub(crate) fn keep(&self, places: Option<Arc<Semaphore>>) {
-        self.state().places = places;
+    /// Says whether the call is seen to its end without its caller.
+    pub(crate) fn keep(&self, is_kept: bool) {
+        self.state().is_kept = is_kept;
     }
 
     /// Whether nobody waits for the answer.
@@ -113,8 +108,7 @@ impl<A: Send + 'static> Drop for Attended<A> {
         let Some(call) = self.call.take() else { return };
         let mut state = self.presence.state();
         state.is_gone = true;
-        state.place = state.places.take().and_then(|places| places.try_acquire_owned().ok());
-        let is_kept = state.place.is_some();
+        let is_kept = state.is_kept;
         drop(state);
         // Without a runtime the process ends, and the next one finds the call in the journal.
         if is_kept && let Ok(runtime) = Handle::try_current() {

@@ -28,9 +28,6 @@ const CALLS_MAX: usize = 8_192;
 /// Most of one account's.
 const SHARE_MAX_CALLS: usize = CALLS_MAX / 8;
 
-/// Of them those whose callers are gone: as many as a workspace may have under way.
-const SHARE_MAX_ABANDONED: usize = 64;
-
 /// Most of all bodies in memory.
 const MEMORY_MAX_BYTES: usize = 1024 * 1024 * 1024;
 
@@ -63,7 +60,6 @@ pub(crate) struct Share {
 
 struct Own {
     calls: Arc<Semaphore>,
-    abandoned: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
 
@@ -102,7 +98,6 @@ impl Places {
             shares.retain(|_, share| share.strong_count() > 0);
             let own = Arc::new(Own {
                 calls: Arc::new(Semaphore::new(SHARE_MAX_CALLS)),
-                abandoned: Arc::new(Semaphore::new(SHARE_MAX_ABANDONED)),
                 memory: Arc::new(Semaphore::new(SHARE_MAX_BYTES / STEP_BYTES)),
             });
             shares.insert(account, Arc::downgrade(&own));
@@ -123,11 +118,6 @@ impl Share {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
                 .after(Duration::from_secs(1))
         })
-    }
-
-    /// The places of those of its calls whose callers are gone.
-    pub(crate) fn abandoned(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.own.abandoned)
     }
 
     /// Counts memory for a body that has grown to `bytes`.

@@ -3,7 +3,8 @@
 //! | when it is dropped | it is |
 //! |---|---|
 //! | before anything was sent | given back |
-//! | after it was sent | settled by what was seen |
+//! | before a whole answer began | charged what was held, as if the process had been killed |
+//! | after it was sent, else | settled by what was seen |
 //! | after it was released or settled | over already |
 //!
 //! Invariant: its end is in the journal before whoever ends it goes on.
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use rigbox_ai::{
     estimate::Estimate,
     settle::{Basis, Bill, Course, settle},
-    usage::{Report, Standing},
+    usage::{Ending, Report, Standing},
 };
 use rigbox_store::Store;
 use rigbox_types::{Credits, Timestamp};
@@ -117,14 +118,21 @@ impl Settling {
 
     /// It is over, and this is what was seen of its answer. What it has cost, where the platform pays.
     pub(crate) fn settle(&mut self, report: &Report) -> Option<Credits> {
-        let hold = self.hold.take()?;
+        self.hold.as_ref()?;
+        if report.ending == Ending::Failed {
+            self.parts.metrics.failed(&self.beginning.provider, "in_answer");
+        }
         let end = self.end(report);
-        let cost = self.estimate.is_some().then_some(end.charge);
-        self.write(&end);
-        self.parts.metrics.ended(&self.beginning, &end);
-        hold.settle(self.id, self.beginning.call(self.id, &end));
+        self.settle_as(&end);
+        self.estimate.is_some().then_some(end.charge)
+    }
+
+    fn settle_as(&mut self, end: &End) {
+        let Some(hold) = self.hold.take() else { return };
+        self.write(end);
+        self.parts.metrics.ended(&self.beginning, end);
+        hold.settle(self.id, self.beginning.call(self.id, end));
         self.subject = None;
-        cost
     }
 
     /// All that it costs is known, though not all of its answer was passed on: written down before more
@@ -204,6 +212,11 @@ impl Drop for Settling {
     fn drop(&mut self) {
         match self.sent {
             None => self.release(),
+            // The provider writes on: nobody knows how much.
+            Some(_) if !self.is_stream && self.status == 0 && self.estimate.is_some() => {
+                let end = self.beginning.interrupted(self.parts.store.now());
+                self.settle_as(&end);
+            }
             Some(_) => {
                 // Broken off: what was not seen is estimated.
                 self.settle(&Report::default());

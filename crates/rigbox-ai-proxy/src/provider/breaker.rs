@@ -5,8 +5,8 @@
 //! the provider cannot be reached, or fails for several accounts: nobody closes it for others.
 //!
 //! Invariants: what a caller did wrong, and what a provider refuses because it is too much, is no failure;
-//! a call counts once, however often it was sent; a call that is let through to see and then is not made
-//! leaves that to another one.
+//! a call counts once, however often it was sent; a call that is let through to see and then is not made,
+//! or takes longer than the first pause, leaves that to another one.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -50,8 +50,8 @@ struct Circuit {
     failures: u32,
     refused_until: Option<Instant>,
     pause: Duration,
-    /// Whether a call is under way that sees whether it works again.
-    is_tried: bool,
+    /// Since when a call is under way that sees whether it works again.
+    tried: Option<Instant>,
 }
 
 /// A provider that does not work at the moment.
@@ -88,9 +88,11 @@ impl Breaker {
         let now = Instant::now();
         let own = state.own.get(&account).copied().unwrap_or_default();
         let tries = (state.all.admits(now)?, own.admits(now)?);
-        state.all.is_tried |= tries.0;
-        if let Some(known) = state.own.get_mut(&account) {
-            known.is_tried |= tries.1;
+        if tries.0 {
+            state.all.tried = Some(now);
+        }
+        if let Some(known) = state.own.get_mut(&account).filter(|_| tries.1) {
+            known.tried = Some(now);
         }
         Ok(Admitted { breaker: self.clone(), account, tries })
     }
@@ -130,9 +132,11 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.breaker.state();
-        state.all.is_tried &= !self.tries.0;
-        if let Some(known) = state.own.get_mut(&self.account) {
-            known.is_tried &= !self.tries.1;
+        if self.tries.0 {
+            state.all.tried = None;
+        }
+        if let Some(known) = state.own.get_mut(&self.account).filter(|_| self.tries.1) {
+            known.tried = None;
         }
     }
 }
@@ -144,8 +148,11 @@ impl Circuit {
         if now < until {
             return Err(Broken { retry_after: until - now });
         }
-        // Others wait for what it finds.
-        if self.is_tried { Err(Broken { retry_after: FIRST }) } else { Ok(true) }
+        // Others wait for what it finds, but not for as long as an answer may take.
+        match self.tried.map(|since| since + FIRST) {
+            Some(until) if now < until => Err(Broken { retry_after: until - now }),
+            Some(_) | None => Ok(true),
+        }
     }
 
     fn fails(&mut self, now: Instant, opens: bool) {
@@ -187,7 +194,12 @@ mod tests {
         // One that is let through and not made leaves it to the next.
         drop(breaker.admit(account(1)).unwrap());
         let trial = breaker.admit(account(1)).unwrap();
+        assert_eq!(breaker.admit(account(1)).unwrap_err(), Broken { retry_after: FIRST });
+        // One that takes long keeps nobody waiting.
+        advance(FIRST).await;
+        let another = breaker.admit(account(1)).unwrap();
         assert!(breaker.admit(account(1)).is_err());
+        drop(another);
         trial.is(Verdict::Failed);
         let refused = breaker.admit(account(1)).unwrap_err();
         assert_eq!(refused, Broken { retry_after: FIRST * 2 });
