@@ -254,6 +254,9 @@ impl World {
     }
 }
 
+/// Below the directory of a proxy: a file of prices of its own.
+pub(crate) const PRICES: &str = "prices.toml";
+
 /// Where each provider is.
 pub(crate) fn bases(providers: &Providers) -> BTreeMap<String, String> {
     let names = [
@@ -263,10 +266,14 @@ pub(crate) fn bases(providers: &Providers) -> BTreeMap<String, String> {
         ("openrouter", Provider::OpenRouter),
         ("brave", Provider::Brave),
     ];
-    names.map(|(name, provider)| (name.to_owned(), providers.base(provider))).into()
+    let base = |provider| match provider {
+        Provider::OpenRouter => format!("{}/api", providers.base(provider)),
+        _ => providers.base(provider),
+    };
+    names.map(|(name, provider)| (name.to_owned(), base(provider))).into()
 }
 
-/// A proxy that has all its files in one directory.
+/// A proxy that has all its files in one directory; prices of its own are read where there are some.
 pub(crate) fn config(path: &Utf8Path, store: StoreUrl, bases: &BTreeMap<String, String>) -> Config {
     let provider = |(name, base): (&String, &String)| ProviderConfig {
         name: name.parse().unwrap(),
@@ -274,6 +281,7 @@ pub(crate) fn config(path: &Utf8Path, store: StoreUrl, bases: &BTreeMap<String, 
         key: Some(KEY.to_owned().into()),
         authorities: None,
     };
+    let file = Some(path.join(PRICES)).filter(|file| file.exists());
     Config {
         store,
         clock: Arc::new(SystemClock),
@@ -286,7 +294,7 @@ pub(crate) fn config(path: &Utf8Path, store: StoreUrl, bases: &BTreeMap<String, 
             "rigbox/default".to_owned(),
             "anthropic/claude-sonnet-4-5".to_owned(),
         )]),
-        prices: Prices { file: None, reload: Arc::new(Notify::new()) },
+        prices: Prices { file, reload: Arc::new(Notify::new()) },
     }
 }
 

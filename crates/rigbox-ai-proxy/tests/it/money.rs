@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use rigbox_test_providers::{Behaviour, Reporting};
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, World};
+use crate::kit::{Answer, PRICES, World};
 
 /// 1,000 read and 100 written of `gpt-4.1-mini`, at 0.4 and 1.6 dollars a million: 0.00056 dollars, which
 /// are 0.056 credits.
@@ -243,4 +243,40 @@ async fn a20_a_search_has_its_price_and_counting_and_listing_have_none() {
         models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str()).collect();
     assert!(ids.contains(&Some("openai/gpt-4.1-mini")) && ids.contains(&Some("rigbox/default")));
     assert_eq!(world.charged().await, 500_000);
+}
+
+/// Models that nobody has listed, of a provider that says what each answer has cost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_openrouter_says_that_an_answer_has_cost_is_charged_with_a_row_for_all_its_models() {
+    let mut world = World::new(Some(10_000)).await;
+    world.stop().await;
+    let prices = r#"
+        as_of = "2026-11-30T00:00:00Z"
+        [sources.mine]
+        title = "What OpenRouter reports"
+        read_at = "2026-11-30T00:00:00Z"
+        is_verified = true
+        [[models]]
+        provider = "openrouter"
+        names = ["*"]
+        sources = ["mine"]
+        max_input_tokens = 1000000
+        max_output_tokens = 64000
+        cost_is_reported = true
+        rates = { input = "3", output = "15" }
+    "#;
+    std::fs::write(world.path(PRICES), prices).unwrap();
+    world.start().await;
+    world.providers.set_behaviour(Behaviour { cost: Some(0.0123), ..Behaviour::default() });
+    for stream in [false, true] {
+        let chat = json!({
+            "model": "meta-llama/llama-3.3-70b-instruct",
+            "messages": [{ "role": "user", "content": "hello" }],
+            "stream": stream,
+        });
+        let answer = world.post("/v1/chat/completions", &chat).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    assert_eq!(world.charged().await, 2 * 1_230_000);
+    world.is_whole().await;
 }
