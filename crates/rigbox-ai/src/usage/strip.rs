@@ -1,8 +1,8 @@
 //! Takes out of a stream what is in it only because we asked for it: the event of OpenAI's shape that
-//! has a usage and no choices.
+//! has a usage and no choices, and the `"usage":null` that all others have then.
 //! Invariants: every other byte comes out as it went in, in order; at most [`EVENT_MAX_BYTES`] are held
-//! back, and none longer than until their event is over or is known to be another one.
-//! Does not take out the `"usage":null` that other events have: clients read it as none.
+//! back, and none longer than until their event is over or is known to be another one, but for the few that
+//! may begin such a null.
 
 use crate::{
     json::{Holder, ITEM, Path, Scanner, Sink, Value},
@@ -20,6 +20,7 @@ pub struct Strip {
     lines: Lines,
     held: Vec<u8>,
     event: Event,
+    nulls: Nulls,
 }
 
 impl Default for Strip {
@@ -33,7 +34,7 @@ impl Strip {
     #[must_use]
     pub fn new() -> Self {
         let event = Event { scanner: Scanner::new(WORDS), seen: Seen::default(), ended: None };
-        Self { lines: Lines::new(), held: Vec::new(), event }
+        Self { lines: Lines::new(), held: Vec::new(), event, nulls: Nulls::default() }
     }
 
     /// Takes more of the stream, and appends to `out` what may go on.
@@ -48,8 +49,9 @@ impl Strip {
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.lines.finish(&mut self.event);
         if self.event.ended != Some(true) {
-            out.append(&mut self.held);
+            self.nulls.feed(&self.held, out);
         }
+        out.append(&mut self.nulls.begun);
     }
 
     fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
@@ -58,12 +60,56 @@ impl Strip {
         match self.event.ended.take() {
             // With `\r\n`, the line feed of the event before is in it, and its own one stays instead.
             Some(true) => self.held.clear(),
-            Some(false) => out.append(&mut self.held),
+            Some(false) => self.pass(out),
             None if self.event.seen.is_another || self.held.len() > EVENT_MAX_BYTES => {
                 self.event.seen.is_another = true;
-                out.append(&mut self.held);
+                self.pass(out);
             }
             None => {}
+        }
+    }
+
+    fn pass(&mut self, out: &mut Vec<u8>) {
+        self.nulls.feed(&self.held, out);
+        self.held.clear();
+    }
+}
+
+/// Takes nulls out of what passes. A quotation mark within a text of JSON has a backslash before it, so that
+/// none of this is ever what a model says.
+#[derive(Debug, Default)]
+struct Nulls {
+    /// What may begin one.
+    begun: Vec<u8>,
+}
+
+impl Nulls {
+    /// As it is written without spaces, and as Python writes it.
+    const FORMS: [&[u8]; 2] = [br#","usage":null"#, br#", "usage": null"#];
+
+    fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while let Some((first, rest)) = bytes.split_first() {
+            if self.begun.is_empty() {
+                let plain = memchr::memchr(b',', bytes).unwrap_or(bytes.len());
+                let (plain, rest) = bytes.split_at_checked(plain).unwrap_or((bytes, &[]));
+                out.extend_from_slice(plain);
+                bytes = rest;
+                if let Some((comma, rest)) = rest.split_first() {
+                    self.begun.push(*comma);
+                    bytes = rest;
+                }
+                continue;
+            }
+            self.begun.push(*first);
+            if Self::FORMS.contains(&self.begun.as_slice()) {
+                self.begun.clear();
+            } else if !Self::FORMS.iter().any(|form| form.starts_with(&self.begun)) {
+                // The last byte may begin one itself, and none before it does: they have one comma alone.
+                self.begun.pop();
+                out.append(&mut self.begun);
+                continue;
+            }
+            bytes = rest;
         }
     }
 }
@@ -136,6 +182,7 @@ mod tests {
                 r#"data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}"#,
                 r#"data: {"choices":[]}"#,
                 r#"data: {"choices":[],"usage":null,"prompt_filter_results":[]}"#,
+                r#"data: {"choices":[{"delta":{"content":",,\",\"usage\":null, usage"}}],"usage":{}}"#,
                 usage,
                 "data: [DONE]",
             ];
@@ -143,12 +190,26 @@ mod tests {
                 events.iter().map(|event| format!("{event}{end}{end}")).collect()
             };
             let kept: Vec<&str> = events.iter().copied().filter(|event| *event != usage).collect();
-            let (stream, expected) = (text(&events), text(&kept));
+            let (stream, expected) = (text(&events), text(&kept).replace(r#","usage":null"#, ""));
             for size in 1..80 {
                 assert_eq!(strip(stream.as_bytes(), size), expected, "{end:?} by {size}");
             }
         }
         assert_eq!(strip(usage.as_bytes(), 7), "");
+    }
+
+    #[test]
+    fn nulls_are_taken_out_in_both_forms_and_what_only_begins_like_one_stays() {
+        let stream =
+            "data: {\"choices\":[{}], \"usage\": null, \"a\":[,,\"usage\":nul,\"usage\":null]}\n\n";
+        for size in 1..stream.len() {
+            let expected = "data: {\"choices\":[{}], \"a\":[,,\"usage\":nul]}\n\n";
+            assert_eq!(strip(stream.as_bytes(), size), expected, "by {size}");
+        }
+        assert_eq!(
+            strip(b"data: {\"choices\":[{}],\"usage\":nul", 3),
+            "data: {\"choices\":[{}],\"usage\":nul"
+        );
     }
 
     #[test]
