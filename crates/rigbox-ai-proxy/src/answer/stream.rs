@@ -96,7 +96,7 @@ enum Change {
     /// Nothing.
     None,
     /// What we have asked for ourselves is taken out.
-    Strip(Strip),
+    Strip(Box<Strip>),
     /// All of it is said in another shape.
     Translate(Box<translate::Stream>),
 }
@@ -106,7 +106,7 @@ impl Change {
         if let Some(answering) = seen.answering.as_ref().filter(|it| it.is_stream()) {
             return Self::Translate(Box::new(answering.stream(seen.stamp.get())));
         }
-        if plan.adds_usage() { Self::Strip(Strip::new()) } else { Self::None }
+        if plan.adds_usage() { Self::Strip(Box::default()) } else { Self::None }
     }
 
     fn feed(&mut self, piece: Bytes) -> Bytes {
