@@ -80,8 +80,7 @@ impl Presence {
 
 /// A call that its caller waits for. Dropped before its end, the caller has gone.
 ///
-/// It runs where its caller does: a task of its own for each call would cost more than what the proxy does
-/// for most of them.
+/// It runs where its caller does: a task of its own would hand each call to another thread and back.
 pub(crate) struct Attended<A: Send + 'static> {
     /// None once it is over.
     call: Option<Pin<Box<dyn Future<Output = Option<A>> + Send>>>,

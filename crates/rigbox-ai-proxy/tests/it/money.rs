@@ -172,6 +172,11 @@ async fn a33_an_error_in_a_stream_and_a_cut_are_no_success_and_cost_what_was_mad
     let body = with(chat("gpt-4.1-mini"), &json!({ "stream": true }));
     let failed = world.post("/v1/chat/completions", &body).await;
     assert!(failed.text().contains("error") && !failed.text().contains("[DONE]"));
+    // Nobody but us has asked for usage.
+    assert!(!failed.text().contains("usage"), "{}", failed.text());
+    let counted = r#"provider_failures_total{provider="openai",what="in_answer"} 1"#;
+    let metrics = world.metrics().await.unwrap();
+    assert!(metrics.contains(counted), "{metrics}");
     let first = world.charged().await;
     assert!(first < MINI, "{first}");
     world.providers.set_behaviour(Behaviour { cut_after: Some(600), ..counts() });
