@@ -49,6 +49,8 @@ struct State {
 struct Circuit {
     failures: u32,
     refused_until: Option<Instant>,
+    /// When it began to refuse, last.
+    opened: Option<Instant>,
     pause: Duration,
     /// Since when a call is under way that sees whether it works again.
     tried: Option<Instant>,
@@ -77,8 +79,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Admitted {
     breaker: Breaker,
     account: AccountId,
-    /// Whether it sees for all, and for its own account, whether the provider works again.
-    tries: (bool, bool),
+    at: Instant,
 }
 
 impl Breaker {
@@ -94,7 +95,7 @@ impl Breaker {
         if let Some(known) = state.own.get_mut(&account).filter(|_| tries.1) {
             known.tried = Some(now);
         }
-        Ok(Admitted { breaker: self.clone(), account, tries })
+        Ok(Admitted { breaker: self.clone(), account, at: now })
     }
 
     /// Whether all calls are refused at the moment.
@@ -122,9 +123,9 @@ impl Admitted {
             state.failed.insert(account);
         }
         let is_for_all = verdict == Verdict::Unreachable || state.failed.len() >= ACCOUNTS;
-        state.all.fails(now, is_for_all);
+        state.all.fails((self.at, now), is_for_all);
         if state.own.len() < REMEMBERED_MAX || state.own.contains_key(&account) {
-            state.own.entry(account).or_default().fails(now, true);
+            state.own.entry(account).or_default().fails((self.at, now), true);
         }
     }
 }
@@ -132,11 +133,9 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.breaker.state();
-        if self.tries.0 {
-            state.all.tried = None;
-        }
-        if let Some(known) = state.own.get_mut(&self.account).filter(|_| self.tries.1) {
-            known.tried = None;
+        state.all.tried = state.all.tried.filter(|at| *at != self.at);
+        if let Some(known) = state.own.get_mut(&self.account) {
+            known.tried = known.tried.filter(|at| *at != self.at);
         }
     }
 }
@@ -155,11 +154,16 @@ impl Circuit {
         }
     }
 
-    fn fails(&mut self, now: Instant, opens: bool) {
+    /// A call that began at `at` has failed.
+    fn fails(&mut self, (at, now): (Instant, Instant), opens: bool) {
+        // One that began before says nothing that is not known.
+        if self.opened.is_some_and(|opened| at <= opened) {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         if opens && self.failures >= FAILURES {
             self.pause = (self.pause * 2).clamp(FIRST, MOST);
-            self.refused_until = Some(now + self.pause);
+            (self.opened, self.refused_until) = (Some(now), Some(now + self.pause));
         }
     }
 }
@@ -199,8 +203,9 @@ mod tests {
         advance(FIRST).await;
         let another = breaker.admit(account(1)).unwrap();
         assert!(breaker.admit(account(1)).is_err());
-        drop(another);
         trial.is(Verdict::Failed);
+        // Both found the same.
+        another.is(Verdict::Failed);
         let refused = breaker.admit(account(1)).unwrap_err();
         assert_eq!(refused, Broken { retry_after: FIRST * 2 });
         advance(FIRST * 2).await;
