@@ -1,4 +1,4 @@
-//! What calls of AI providers have used, added up: by step of time, by workspace, by model.
+//! What calls of AI providers have used, added up: by step of time, by workspace, by model, and by all three.
 //! Reader: control. Invariants: a sum is of the calls that ended since a moment, of one account or one
 //! workspace; lists are bounded. Writes nothing: see [`crate::ai_calls`].
 
@@ -9,6 +9,9 @@ use crate::{StoreError, engine::Engine, row::Columns};
 
 /// Most steps, workspaces or models of one answer.
 pub const USAGE_MAX_COUNT: u32 = 200;
+
+/// Most sums by step, workspace and model of one answer: a month of sixty a day.
+pub const DETAILS_MAX_COUNT: u32 = 2_000;
 
 macro_rules! sums {
     ($keys:literal, $rest:literal) => {
@@ -72,6 +75,18 @@ const WORKSPACES: &str = concat!(
      ORDER BY u.charged DESC, u.requests DESC, u.workspace_id"
 );
 
+const DETAILS: &str = concat!(
+    "SELECT u.*, w.name AS name FROM (",
+    sums!(
+        "ended_at / $3 AS step, workspace_id, provider, model, ",
+        "WHERE account_id = $1 AND ended_at >= $2 \
+         GROUP BY ended_at / $3, workspace_id, provider, model \
+         ORDER BY step DESC, charged DESC, requests DESC, workspace_id, provider, model LIMIT $4"
+    ),
+    ") u LEFT JOIN workspaces w ON w.id = u.workspace_id \
+     ORDER BY u.step DESC, u.charged DESC, u.requests DESC, u.workspace_id, u.provider, u.model"
+);
+
 const SUBJECT: &str = sums!("", "WHERE workspace_id = $1 AND ended_at >= $2 AND subject = $3");
 
 /// See the module.
@@ -123,6 +138,19 @@ pub struct UsedByModel {
     pub used: Used,
 }
 
+/// What the calls of a workspace have used of a model in a step of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedInStep {
+    /// When the step begins.
+    pub begins: Timestamp,
+    /// Which workspace.
+    pub workspace: WorkspaceId,
+    /// Its name; none where it is gone.
+    pub name: Option<String>,
+    /// Which model, and what was used.
+    pub of: UsedByModel,
+}
+
 impl CallsOf {
     fn text(&self, both: &Both) -> &'static str {
         match self {
@@ -172,7 +200,7 @@ impl AiUsage<'_> {
         of: &CallsOf,
         (since, step_seconds): (Timestamp, i64),
     ) -> Result<Vec<(Timestamp, Used)>, StoreError> {
-        let step = step_seconds.max(1).saturating_mul(1_000_000);
+        let step = micros(step_seconds);
         let rows = sqlx::query(of.text(&STEPS))
             .bind(of.id())
             .bind(since.as_micros())
@@ -199,13 +227,7 @@ impl AiUsage<'_> {
     ) -> Result<Vec<UsedByModel>, StoreError> {
         let query = sqlx::query(of.text(&MODELS)).bind(of.id()).bind(since.as_micros());
         let rows = query.bind(i64::from(USAGE_MAX_COUNT)).fetch_all(&self.engine.read).await?;
-        rows.iter()
-            .map(|row| {
-                let columns = Columns::of("ai_calls", row);
-                let (provider, model) = (columns.raw("provider")?, columns.raw("model")?);
-                Ok(UsedByModel { provider, model, used: used(row)? })
-            })
-            .collect()
+        rows.iter().map(of_model).collect()
     }
 
     /// The workspaces of an account that made calls, the dearest first.
@@ -227,6 +249,44 @@ impl AiUsage<'_> {
             })
             .collect()
     }
+
+    /// What each workspace of an account has used of each model in each step of time: the newest step
+    /// first, and within it the dearest; at most [`DETAILS_MAX_COUNT`], the newest.
+    ///
+    /// # Errors
+    /// As [`StoreError`].
+    pub async fn details(
+        &self,
+        account: AccountId,
+        (since, step_seconds): (Timestamp, i64),
+    ) -> Result<Vec<UsedInStep>, StoreError> {
+        let step = micros(step_seconds);
+        let query = sqlx::query(DETAILS).bind(account.to_string()).bind(since.as_micros());
+        let query = query.bind(step).bind(i64::from(DETAILS_MAX_COUNT));
+        let rows = query.fetch_all(&self.engine.read).await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns::of("ai_calls", row);
+                let number: i64 = columns.raw("step")?;
+                Ok(UsedInStep {
+                    begins: Timestamp::from_micros(number.saturating_mul(step)),
+                    workspace: columns.parsed("workspace_id")?,
+                    name: columns.raw("name")?,
+                    of: of_model(row)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn micros(step_seconds: i64) -> i64 {
+    step_seconds.max(1).saturating_mul(1_000_000)
+}
+
+fn of_model(row: &AnyRow) -> Result<UsedByModel, StoreError> {
+    let columns = Columns::of("ai_calls", row);
+    let (provider, model) = (columns.raw("provider")?, columns.raw("model")?);
+    Ok(UsedByModel { provider, model, used: used(row)? })
 }
 
 fn used(row: &AnyRow) -> Result<Used, StoreError> {

@@ -63,6 +63,7 @@ pub(crate) enum AiCommand {
     /// Show what AI was used, and what it has cost
     #[command(after_help = examples!(
         "rig ai usage",
+        "rig ai usage --daily",
         "rig ai usage --workspace demo --range 24h",
     ))]
     Usage(AiUsageArgs),
@@ -127,6 +128,9 @@ pub(crate) struct AiUsageArgs {
     /// How far back; 30 days of the account, or 24h of a workspace, when missing
     #[arg(long, value_name = "RANGE", value_parser = ["1h", "6h", "24h", "7d"])]
     pub(crate) range: Option<String>,
+    /// Of the account, by day, workspace and model
+    #[arg(long, conflicts_with_all = ["workspace", "range"])]
+    pub(crate) daily: bool,
 }
 
 /// `rig ai key …`

@@ -6,8 +6,8 @@ use rigbox_types::{
     Credits,
     api::{
         ai::{
-            AiKey, AiKeyChanges, AiTotals, AiUsageMetricsSummaryResponse, AiUsageModelTotal,
-            GetAiDefaultsResponse, GetAiUsageResponse, UpdateAiDefaultsRequest,
+            AiKey, AiKeyChanges, AiTotals, AiUsageDetail, AiUsageMetricsSummaryResponse,
+            AiUsageModelTotal, GetAiDefaultsResponse, GetAiUsageResponse, UpdateAiDefaultsRequest,
             UpdateAiModeRequest, UpdateWorkspaceAiConfigRequest, UpdateWorkspaceAiModeRequest,
             WorkspaceAiConfigResponse, WorkspaceAiConfigStatus, WorkspaceAiModeResponse,
             WorkspaceAiModeSource,
@@ -174,7 +174,7 @@ async fn defaults(session: &Session, args: AiDefaultsArgs) -> CommandResult {
 async fn usage(session: &Session, args: &AiUsageArgs) -> CommandResult {
     session.output.progress("reading what was used");
     let path = match (&args.workspace, &args.range) {
-        (None, None) => return usage_of_account(session).await,
+        (None, None) => return usage_of_account(session, args.daily).await,
         (None, Some(range)) => {
             Path::api("/users/me/ai-usage/metrics/summary").query("range", range)
         }
@@ -199,21 +199,35 @@ async fn usage(session: &Session, args: &AiUsageArgs) -> CommandResult {
     models(session, &all.by_model)
 }
 
-async fn usage_of_account(session: &Session) -> CommandResult {
+async fn usage_of_account(session: &Session, is_daily: bool) -> CommandResult {
     let answer: Document<GetAiUsageResponse> =
         session.client.get(Path::api("/users/me/ai-usage")).await?;
     if !session.output.is_human() {
         return session.output.document(&answer.raw);
     }
     let usage = &answer.value;
+    let none = format!("no AI was used in the last {} days", usage.window_days);
+    if is_daily {
+        return session.output.table(&details(&usage.details), &none);
+    }
     let mut table = Table::new(["WORKSPACE", "CREDITS", "CALLS", "READ", "WRITTEN"]);
     for of in &usage.by_workspace {
         let [credits, calls, read, written] = cells(&of.totals);
         table.row([(&of.workspace_name).into(), credits, calls, read, written]);
     }
-    let none = format!("no AI was used in the last {} days", usage.window_days);
     session.output.table(&table, &none)?;
     models(session, &usage.by_model)
+}
+
+fn details(details: &[AiUsageDetail]) -> Table {
+    let heads = ["DAY", "WORKSPACE", "MODEL", "CREDITS", "CALLS", "READ", "WRITTEN"];
+    let mut table = Table::new(heads);
+    for AiUsageDetail { day, workspace_name, of, .. } in details {
+        let [credits, calls, read, written] = cells(&of.totals);
+        let name = format!("{}/{}", of.provider, of.model);
+        table.row([day.into(), workspace_name.into(), name.into(), credits, calls, read, written]);
+    }
+    table
 }
 
 /// A second table, where there is something in it.

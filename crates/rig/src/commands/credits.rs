@@ -1,11 +1,14 @@
 //! `rig credits`: how many AI credits are left, and what became of the others.
 
+use std::time::Duration;
+
 use http::Method;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use rigbox_types::{
     Credits,
     api::credits::{AiCredits, CreditStatementResponse},
 };
+use tokio::time::timeout;
 
 use crate::{
     cli::CreditsArgs,
@@ -16,8 +19,8 @@ use crate::{
     session::Session,
 };
 
-/// Largest table: 10,000 entries, each with a reason of 256 characters, quoted.
-const CSV_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Longest time without a piece of a table: each takes the server one look at its database.
+const CSV_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Does what the command says.
 pub(super) async fn run(session: &Session, args: &CreditsArgs) -> CommandResult {
@@ -69,14 +72,25 @@ async fn statement(session: &Session, limit: u32) -> CommandResult {
     output.table(&table, "nothing has happened to the account's credits yet")
 }
 
-/// All of the statement, as the server lays it out.
+/// All of the statement, as the server lays it out, piece by piece.
 async fn csv(session: &Session) -> CommandResult {
-    session.output.progress("reading the account's statement");
+    let output = &session.output;
+    output.progress("reading the account's statement");
     let path = Path::api("/users/me/credits/statement").query("format", "csv");
-    let response = session.client.open(&Call::new(Method::GET, path)).await?;
-    let cut = |_| CommandError::failed("the statement is too long, or was cut off");
-    let body = Limited::new(response.into_body(), CSV_MAX_BYTES).collect().await.map_err(cut)?;
-    session.output.bytes(&body.to_bytes())
+    let mut body = session.client.open(&Call::new(Method::GET, path)).await?.into_body();
+    let cut =
+        || CommandError::failed("the statement was cut off: what is written is not all of it");
+    loop {
+        let next = timeout(CSV_SILENCE_MAX, output.during(body.frame())).await;
+        match next.map_err(|_| cut())? {
+            None => return Ok(()),
+            Some(Err(_)) => return Err(cut()),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => output.bytes(&bytes)?,
+                Err(_trailers) => {}
+            },
+        }
+    }
 }
 
 /// What is left of what there was this month.

@@ -162,3 +162,27 @@ fn a_statement_goes_into_a_file_as_the_server_lays_it_out() {
     );
     world.rig("credits --csv").is(0, table, "");
 }
+
+#[test]
+fn what_was_used_is_told_by_day_workspace_and_model() {
+    let world = World::new();
+    let totals = json!({
+        "credits": 1.5, "credits_micro": 1_500_000, "input_tokens": 20, "output_tokens": 6,
+        "requests": 2,
+    });
+    let mut detail = json!({
+        "day": "2026-11-30", "workspace_id": "ws-abcdefgh", "workspace_name": "demo",
+        "provider": "openai", "model": "gpt-5",
+    });
+    detail.as_object_mut().unwrap().extend(totals.as_object().unwrap().clone());
+    let usage = json!({ "window_days": 30, "daily": [], "by_workspace": [], "details": [detail] });
+    world.server.on("GET /api/v1/users/me/ai-usage", Reply::Json(200, usage.clone()));
+    world.rig("ai usage --daily").is(
+        0,
+        "DAY         WORKSPACE  MODEL         CREDITS  CALLS  READ  WRITTEN\n\
+         2026-11-30  demo       openai/gpt-5  1.5      2      20    6\n",
+        "",
+    );
+    let ended = world.rig("ai usage --daily --workspace demo");
+    assert_eq!(ended.code, 2, "{ended:?}");
+}

@@ -1,11 +1,11 @@
 //! What AI was used, as the API shows it.
 
-use rigbox_store::ai_usage::{CallsOf, Used, UsedByModel};
+use rigbox_store::ai_usage::{CallsOf, Used, UsedByModel, UsedInStep};
 use rigbox_types::{
     AccountId, Credits, Timestamp,
     api::{
         ai::{
-            AiTotals, AiUsageDaily, AiUsageMetricsRange, AiUsageMetricsResponse,
+            AiTotals, AiUsageDaily, AiUsageDetail, AiUsageMetricsRange, AiUsageMetricsResponse,
             AiUsageMetricsSeries, AiUsageMetricsSummaryResponse, AiUsageModelTotal,
             AiUsageWorkspaceTotal, GetAiUsageResponse, USAGE_DAYS,
         },
@@ -22,10 +22,9 @@ pub(super) async fn days(control: &Control, account: AccountId) -> ApiResult<Get
     let (usage, of) = (control.store.ai_usage(), CallsOf::Account(account));
     let since = first_day(now());
     let daily = usage.steps(&of, (since, DAY_S)).await?;
-    let daily = daily.into_iter().map(|(begins, used)| AiUsageDaily {
-        day: begins.to_string().chars().take("2026-11-29".len()).collect(),
-        totals: totals(used),
-    });
+    let daily = daily
+        .into_iter()
+        .map(|(begins, used)| AiUsageDaily { day: day(begins), totals: totals(used) });
     let by_workspace = usage.by_workspace(account, since).await?;
     let by_workspace = by_workspace.into_iter().map(|of| AiUsageWorkspaceTotal {
         workspace_name: of.name.unwrap_or_else(|| of.workspace.to_string()),
@@ -37,7 +36,22 @@ pub(super) async fn days(control: &Control, account: AccountId) -> ApiResult<Get
         daily: daily.collect(),
         by_workspace: by_workspace.collect(),
         by_model: models(usage.by_model(&of, since).await?),
+        details: usage.details(account, (since, DAY_S)).await?.into_iter().map(detail).collect(),
     })
+}
+
+fn detail(used: UsedInStep) -> AiUsageDetail {
+    AiUsageDetail {
+        day: day(used.begins),
+        workspace_name: used.name.unwrap_or_else(|| used.workspace.to_string()),
+        workspace_id: used.workspace,
+        of: model(used.of),
+    }
+}
+
+/// A day, such as `2026-11-29`.
+fn day(begins: Timestamp) -> String {
+    begins.to_string().chars().take("2026-11-29".len()).collect()
 }
 
 /// The points of a range.
@@ -93,12 +107,11 @@ pub(super) fn totals(used: Used) -> AiTotals {
 }
 
 fn models(models: Vec<UsedByModel>) -> Vec<AiUsageModelTotal> {
-    let shown = |of: UsedByModel| AiUsageModelTotal {
-        provider: of.provider,
-        model: of.model,
-        totals: totals(of.used),
-    };
-    models.into_iter().map(shown).collect()
+    models.into_iter().map(model).collect()
+}
+
+fn model(of: UsedByModel) -> AiUsageModelTotal {
+    AiUsageModelTotal { provider: of.provider, model: of.model, totals: totals(of.used) }
 }
 
 fn workspace(of: &CallsOf) -> Option<rigbox_types::WorkspaceId> {

@@ -5,14 +5,14 @@
 use rigbox_store::ledger::Entry;
 
 /// The first line.
-const HEAD: &str = "seq,at,kind,credits,balance,reason,actor,key\r\n";
+pub(super) const HEAD: &str = "seq,at,kind,credits,balance,reason,actor,key\r\n";
 
 /// What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// All of these, as they come.
-pub(super) fn table(entries: &[Entry]) -> String {
-    entries.iter().fold(HEAD.to_owned(), |mut text, entry| {
+/// A line for each of these, as they come.
+pub(super) fn rows(entries: &[Entry]) -> String {
+    entries.iter().fold(String::new(), |mut text, entry| {
         let cells = [
             entry.seq.to_string(),
             entry.at.to_string(),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
+    body::Body,
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use futures_util::{StreamExt as _, future, stream};
 use http::{HeaderMap, HeaderValue, header};
 use rigbox_store::{
     PageRequest,
-    ledger::{Change, Entry},
+    ledger::{Change, LedgerError},
 };
 use rigbox_types::{
     AccountId, Principal,
@@ -35,9 +37,6 @@ use crate::{
     validate::text::in_field,
 };
 
-/// Most entries of a table, as the document of the query says.
-const CSV_MAX_COUNT: usize = 10_000;
-
 /// Shows the caller's own.
 pub(crate) async fn account_credits_show(
     State(control): State<Arc<Control>>,
@@ -52,7 +51,7 @@ pub(crate) async fn account_statement_show(
     State(control): State<Arc<Control>>,
     about: ForAccount,
 ) -> ApiResult<Response> {
-    statement(&control, *about.account.target(), &about.params).await
+    statement(control, *about.account.target(), &about.params).await
 }
 
 /// Shows somebody's.
@@ -71,7 +70,7 @@ pub(crate) async fn user_statement_show(
     about: ForPlatform,
     Id(id): Id<AccountId>,
 ) -> ApiResult<Response> {
-    statement(&control, id, &about.params).await
+    statement(control, id, &about.params).await
 }
 
 /// Gives somebody credits, or puts them right. The request's own key is the entry's, so that a repeat
@@ -112,11 +111,14 @@ fn once() -> ApiResult<String> {
     Ok(format!("once-{}", crate::authn::hex(&bytes)))
 }
 
-async fn statement(control: &Control, account: AccountId, params: &Params) -> ApiResult<Response> {
+async fn statement(
+    control: Arc<Control>,
+    account: AccountId,
+    params: &Params,
+) -> ApiResult<Response> {
     let page = page_request(params);
     if params.text("format") == Some("csv") {
-        let csv = [(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))];
-        return Ok((csv, csv::table(&all(control, account, page).await?)).into_response());
+        return table(control, account, page).await;
     }
     let page = control.store.ledger().statement(account, &page).await?;
     let entries = page.items.into_iter().map(app::entry).collect();
@@ -124,16 +126,26 @@ async fn statement(control: &Control, account: AccountId, params: &Params) -> Ap
     Ok(Json(answer).into_response())
 }
 
-/// The entries from a page on, up to [`CSV_MAX_COUNT`].
-async fn all(control: &Control, account: AccountId, page: PageRequest) -> ApiResult<Vec<Entry>> {
-    let (mut entries, mut page) = (Vec::new(), PageRequest { limit: PAGE_MAX, ..page });
-    while entries.len() < CSV_MAX_COUNT {
-        let next = control.store.ledger().statement(account, &page).await?;
-        entries.extend(next.items);
-        match next.next_cursor {
-            Some(cursor) => page.cursor = Some(cursor),
-            None => break,
+/// All entries from a page on. They are read as they are sent, because an account may have millions: an
+/// answer that was cut off has failed, and is not to be taken for a short one.
+async fn table(
+    control: Arc<Control>,
+    account: AccountId,
+    page: PageRequest,
+) -> ApiResult<Response> {
+    let page = PageRequest { limit: PAGE_MAX, ..page };
+    let first = control.store.ledger().statement(account, &page).await?;
+    let rest = stream::try_unfold(first.next_cursor, move |cursor| {
+        let control = Arc::clone(&control);
+        async move {
+            let Some(cursor) = cursor else { return Ok(None) };
+            let page = PageRequest { limit: PAGE_MAX, cursor: Some(cursor) };
+            let next = control.store.ledger().statement(account, &page).await?;
+            Ok(Some((csv::rows(&next.items), next.next_cursor)))
         }
-    }
-    Ok(entries)
+    });
+    let begin = [csv::HEAD.to_owned(), csv::rows(&first.items)].concat();
+    let begin = stream::once(future::ready(Ok::<_, LedgerError>(begin)));
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))];
+    Ok((kind, Body::from_stream(begin.chain(rest))).into_response())
 }

@@ -5,8 +5,15 @@ use std::sync::Arc;
 use http::Method;
 use rigbox_ai::vault::{Vault, rotate};
 use rigbox_fabric::FabricError;
-use rigbox_store::{Store, SystemClock, ai_calls::Call, ledger::Posting};
-use rigbox_types::{AccountId, Credits, WorkspaceId, api::ai::AiProvider};
+use rigbox_store::{
+    Store, SystemClock,
+    ai_calls::Call,
+    ledger::{Change, Posting},
+};
+use rigbox_types::{
+    AccountId, Credits, WorkspaceId,
+    api::{ai::AiProvider, credits::CreditChangeKind},
+};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -277,6 +284,12 @@ async fn what_was_used_is_shown_to_the_account_and_inside(world: World) {
     assert!(has(&usage["daily"][0]) && has(&usage["by_workspace"][0]), "{usage}");
     assert_eq!(usage["by_workspace"][0]["workspace_name"], "a");
     assert!(has(&usage["by_model"][0]) && usage["by_model"][0]["model"] == "gpt-5", "{usage}");
+    let detail = &usage["details"][0];
+    assert!(
+        has(detail) && detail["model"] == "gpt-5" && detail["workspace_name"] == "a",
+        "{usage}"
+    );
+    assert_eq!(detail["day"], usage["daily"][0]["day"]);
     for path in ["/users/me".to_owned(), format!("/workspaces/{id}")] {
         let summary = world.api.get(&format!("{path}/ai-usage/metrics/summary?range=24h")).await;
         let summary = summary.expect(200);
@@ -321,6 +334,26 @@ async fn a_statement_is_a_table_where_that_is_asked(world: World) {
     assert_eq!(lines[0], "seq,at,kind,credits,balance,reason,actor,key");
     assert!(lines[1].contains(",top_up,1,251,\"'=HYPERLINK(\"\"x\"\"), \"\"a\"\"\","), "{text}");
     assert_eq!(lines.len(), 3);
+
+    // More than a page of it, newest first, each once.
+    let (account, store) = (id.parse().unwrap(), store(&world).await);
+    for number in 0..450 {
+        let change = Change {
+            account,
+            kind: CreditChangeKind::TopUp,
+            amount: Credits::from_micro(1).unwrap(),
+            reason: "a drop",
+            actor: "test",
+            key: &format!("drop-{number}"),
+        };
+        store.ledger().change(&change).await.unwrap();
+    }
+    let answer = ann.get("/users/me/credits/statement?format=csv").await;
+    let text = answer.text();
+    let seqs = text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap());
+    let seqs: Vec<i64> = seqs.collect();
+    assert_eq!(seqs.len(), 452, "{text}");
+    assert!(seqs.is_sorted_by(|a, b| a > b), "{seqs:?}");
 }
 
 macro_rules! on_both {

@@ -5,7 +5,7 @@ use rigbox_store::{
     accounts::Profile,
     ai::{AiKeyPlace, AiSettings, KeyChange, SealedKey},
     ai_calls::Call,
-    ai_usage::{CallsOf, Used},
+    ai_usage::{CallsOf, Used, UsedByModel, UsedInStep},
     ledger::Posting,
 };
 use rigbox_types::{
@@ -341,5 +341,21 @@ pub(crate) async fn what_calls_have_used_is_added_up(world: World) {
     let workspaces: Vec<_> =
         workspaces.into_iter().map(|of| (of.workspace, of.name, of.used)).collect();
     let name = world.store.workspaces().get(&id).await.unwrap().name.to_string();
-    assert_eq!(workspaces, [(gone, None, used(20, 1)), (id, Some(name), used(12, 2))]);
+    let named = Some(name);
+    let expected = [(gone.clone(), None, used(20, 1)), (id.clone(), named.clone(), used(12, 2))];
+    assert_eq!(workspaces, expected);
+
+    let details = usage.details(world.account, (since, 60)).await.unwrap();
+    let line = |seconds, (workspace, name), (model, micro): (&str, i64)| UsedInStep {
+        begins: at(seconds),
+        workspace,
+        name,
+        of: UsedByModel { provider: openai(), model: model.to_owned(), used: used(micro, 1) },
+    };
+    let expected = [
+        line(660, (gone, None), ("b", 20)),
+        line(660, (id.clone(), named.clone()), ("b", 7)),
+        line(600, (id, named), ("a", 5)),
+    ];
+    assert_eq!(details, expected);
 }

@@ -397,6 +397,20 @@ pub struct AiUsageModelTotal {
     pub totals: AiTotals,
 }
 
+/// What a workspace of an account used of a model on a day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AiUsageDetail {
+    /// The day (UTC), such as `2026-11-29`.
+    pub day: String,
+    /// Which workspace.
+    pub workspace_id: WorkspaceId,
+    /// Its name, or its id where it is gone.
+    pub workspace_name: String,
+    /// Which model, and what was used.
+    #[serde(flatten)]
+    pub of: AiUsageModelTotal,
+}
+
 /// `GET /users/me/ai-usage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GetAiUsageResponse {
@@ -409,6 +423,9 @@ pub struct GetAiUsageResponse {
     /// Models that answered calls, the dearest first, at most 200.
     #[serde(default)]
     pub by_model: Vec<AiUsageModelTotal>,
+    /// The same by day, workspace and model: the newest day first, and within it the dearest, at most 2,000.
+    #[serde(default)]
+    pub details: Vec<AiUsageDetail>,
 }
 
 /// `GET /users/me/ai-usage/metrics` and `GET /workspaces/{id}/ai-usage/metrics`. A step without calls has

@@ -26,7 +26,7 @@ pub(super) const STATEMENT: &[Parameter] = &[
         name: "format",
         kind: ParameterKind::OneOf(&["json", "csv"]),
         required: false,
-        about: "`csv` is a table of all entries from the cursor on, at most 10,000.",
+        about: "`csv` is a table of all entries from the cursor on.",
     },
 ];
 
