@@ -16,13 +16,19 @@ use rigbox_ai::{
     prices::ProviderName,
     route::{Operation, headers},
     translate::{self, Answering},
-    usage::{Dialect, Framing},
+    usage::{Dialect, Ending, Framing},
 };
 use rigbox_types::{Credits, Timestamp, api::ai::AiMode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{places::Share, plan::Plan, provider::Provider, refusal::Refusal, settling::Settling};
+use crate::{
+    places::Share,
+    plan::Plan,
+    provider::{Admitted, Provider, Verdict},
+    refusal::Refusal,
+    settling::Settling,
+};
 
 /// Longest error of a provider that is passed on.
 const ERROR_MAX_BYTES: usize = 64 * 1024;
@@ -36,6 +42,8 @@ const KEY_MIN_LEN: usize = 8;
 /// What a provider has said so far, and what belongs to the call.
 pub(crate) struct Seen {
     pub(crate) response: Response<Incoming>,
+    /// Where the answer is still to show whether the provider works.
+    pub(crate) admitted: Option<Admitted>,
     pub(crate) key: SecretString,
     pub(crate) mode: AiMode,
     pub(crate) place: [OwnedSemaphorePermit; 2],
@@ -94,6 +102,12 @@ fn is_stream(operation: Operation, framing: Framing) -> bool {
 /// How answers to an operation are read: as the provider writes them.
 fn dialect(plan: &Plan<'_>) -> Dialect {
     if plan.is_translated { plan.provider.dialect } else { plan.operation.dialect() }
+}
+
+/// What an answer has shown of its provider.
+fn verdict(ending: Ending) -> Verdict {
+    // An error within an answer is one, whatever its status.
+    if ending == Ending::Failed { Verdict::Failed } else { Verdict::Works }
 }
 
 /// What a call has cost, where it is known.

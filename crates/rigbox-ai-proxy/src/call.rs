@@ -126,11 +126,11 @@ impl Proxy {
         let admitted = admit(plan.provider, caller.account)?;
         let is_kept = !plan.is_stream() && caller.mode == AiMode::Managed;
         let to = Sending { plan: &plan, admitted, presence: &asked.presence, is_kept };
-        let response = self.send(to, &mut call, &outgoing).await?;
+        let (response, admitted) = self.send(to, &mut call, &outgoing).await?;
         drop((outgoing, memory));
         let stamp = Stamp { id: request_id(id), created: self.store.now() };
         let mode = caller.mode;
-        let seen = answer::Seen { response, key, mode, place, share, answering, stamp };
+        let seen = answer::Seen { response, admitted, key, mode, place, share, answering, stamp };
         answer::answer(&plan, call, seen).await
     }
 
@@ -213,13 +213,13 @@ impl Proxy {
     }
 
     /// Sends a request, again where it surely was not worked on. What comes of it is an answer of the
-    /// provider, also one that is no success.
+    /// provider, also one that is no success; whether the provider works shows in one that is.
     async fn send(
         &self,
         Sending { plan, admitted, presence, is_kept }: Sending<'_>,
         call: &mut Option<Settling>,
         outgoing: &Outgoing,
-    ) -> Result<Response<Incoming>, Refusal> {
+    ) -> Result<(Response<Incoming>, Option<Admitted>), Refusal> {
         let provider = plan.provider;
         let mut number = 1;
         loop {
@@ -248,7 +248,13 @@ impl Proxy {
                 number += 1;
                 continue;
             }
-            admitted.is(verdict);
+            let admitted = match verdict {
+                Some(verdict) => {
+                    admitted.is(verdict);
+                    None
+                }
+                None => Some(admitted),
+            };
             if let Some(call) = call {
                 if let Ok(Ok(response)) = &sent {
                     call.answered(response.status().as_u16());
@@ -259,14 +265,15 @@ impl Proxy {
                     call.settle(&Report::default());
                 }
             }
-            return sent
+            let response = sent
                 .map_err(|_| silent(provider))?
-                .map_err(|error| unreachable(provider, &error));
+                .map_err(|error| unreachable(provider, &error))?;
+            return Ok((response, admitted));
         }
     }
 
-    /// What an attempt says of the provider.
-    fn note(&self, provider: &Provider, attempt: Attempt) -> Verdict {
+    /// What an attempt says of the provider; nothing yet where an answer begins.
+    fn note(&self, provider: &Provider, attempt: Attempt) -> Option<Verdict> {
         let what = match attempt {
             Attempt::NotSent => "connect",
             Attempt::Silent => "silent",
@@ -274,14 +281,14 @@ impl Proxy {
             Attempt::Refused(500..) => "server_error",
             Attempt::Refused(401 | 403) => "key_refused",
             Attempt::Refused(_) => "refused",
-            Attempt::Answered => return Verdict::Works,
+            Attempt::Answered => return None,
         };
         self.metrics.failed(provider.name.as_str(), what);
-        match attempt {
+        Some(match attempt {
             Attempt::NotSent => Verdict::Unreachable,
             Attempt::Silent | Attempt::Refused(500..) => Verdict::Failed,
             Attempt::Refused(_) | Attempt::Answered => Verdict::Works,
-        }
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use rigbox_ai::{
     route::{
         Operation, Route, Spoken,
         headers::Payer,
-        rewrite::{Changes, OutputField, rewrite},
+        rewrite::{CallsField, Changes, OutputField, rewrite},
         slug,
     },
     translate::{self, Target, Translated},
@@ -126,6 +126,7 @@ impl<'a> Plan<'a> {
             include_usage: self.adds_usage(),
             model: (is_renamed || is_missing).then(|| self.model.clone()),
             output,
+            tool_calls: self.tool_calls(),
             no_store: self.payer == Payer::Platform && self.operation == Operation::Response,
         };
         if changes == Changes::default() {
@@ -157,6 +158,11 @@ impl<'a> Plan<'a> {
         let most = estimate.model.max_output_tokens.saturating_mul(estimate.answers);
         let is_clamped = !estimate.output_is_explicit && estimate.output_tokens < most;
         is_clamped.then(|| estimate.output_tokens.checked_div(estimate.answers).unwrap_or(1).max(1))
+    }
+
+    /// The bound of what tools of the provider do that has to be put into the request.
+    fn tool_calls(&self) -> Option<(CallsField, u64)> {
+        Some((CallsField::of(self.operation)?, self.estimate.as_ref()?.tool_calls?))
     }
 
     fn output_field(&self) -> Option<OutputField> {

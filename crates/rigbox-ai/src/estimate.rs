@@ -18,7 +18,7 @@ mod words;
 
 use std::sync::Arc;
 
-pub use request::{BODY_MAX_BYTES, Bound, Request, RequestError};
+pub use request::{BODY_MAX_BYTES, Bound, Request, RequestError, Tools};
 use rigbox_types::Credits;
 
 use crate::{
@@ -34,6 +34,10 @@ const OVERHEAD_TOKENS: u64 = 1_024;
 
 /// Tokens that a tool of the vendor's adds, whose description is not in the request.
 const VENDOR_TOOL_TOKENS: u64 = 1_024;
+
+/// Most calls of tools that a provider runs, where a request says none: few, because each of them may make
+/// the model read once more all that it can.
+const TOOL_CALLS: u64 = 3;
 
 /// Bytes of JSON that a token stands for where nobody has counted: English is four or more, code three,
 /// Chinese three bytes a character at about a token each.
@@ -54,6 +58,9 @@ pub struct Estimate {
     pub answers: u64,
     /// Whether the request itself says how much is written.
     pub output_is_explicit: bool,
+    /// The bound of what tools of the provider do that has to be put into the request, of each or of all
+    /// (see `route::rewrite`).
+    pub tool_calls: Option<u64>,
     /// Bytes of the body.
     pub body_bytes: u64,
     /// Tokens that are read where nobody has counted them: what is charged for where a provider does
@@ -169,6 +176,7 @@ impl Estimate {
             output_tokens,
             answers: request.answers,
             output_is_explicit: request.output.is_some(),
+            tool_calls: lacks_bound(request).then_some(TOOL_CALLS),
             body_bytes: request.body_bytes,
             likely_input_tokens: likely_input(request, model, input_tokens),
             hold: Credits::ZERO,
@@ -246,34 +254,48 @@ fn turns(request: &Request, model: &Model) -> Result<u64, EstimateError> {
     if let Some(error) = &request.tools.refused {
         return Err(error.clone().into());
     }
+    let is_chat = request.operation == Operation::ChatCompletion;
+    if is_chat && request.tools.searches && model.searches_max.is_none() {
+        return Err(no_price("web_search_options", model));
+    }
     let calls = match request.operation.dialect() {
         Dialect::OpenAi if request.tools.run_by_provider() => match request.tool_calls_max {
             Some(most) => most,
             // Chat completions search once before they answer.
-            None if request.operation == Operation::ChatCompletion => 0,
-            None => {
-                return Err(EstimateError::Unbounded {
-                    what: "what tools of the provider do",
-                    field: "max_tool_calls",
-                });
-            }
+            None if is_chat => 0,
+            None => TOOL_CALLS,
         },
-        Dialect::Anthropic if request.tools.run_by_provider() => {
-            let unbounded = EstimateError::Unbounded {
+        Dialect::Anthropic if request.tools.is_unbounded => {
+            return Err(EstimateError::Unbounded {
                 what: "what a tool of the provider does",
                 field: "tools[].max_uses",
-            };
-            request.tools.uses_max.ok_or(unbounded)?
-        }
-        Dialect::Gemini if request.tools.searches && model.searches_max.is_none() => {
-            return Err(EstimateError::NoPrice {
-                what: "tools[].googleSearch".to_owned(),
-                model: model.name().to_owned(),
             });
         }
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Gemini | Dialect::Brave => 0,
+        Dialect::Anthropic => {
+            let unsaid = request.tools.without_uses.saturating_mul(TOOL_CALLS);
+            request.tools.uses_max.saturating_add(unsaid)
+        }
+        Dialect::Gemini if request.tools.searches && model.searches_max.is_none() => {
+            return Err(no_price("tools[].googleSearch", model));
+        }
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Brave => 0,
     };
     Ok(calls.saturating_add(1))
+}
+
+fn no_price(what: &str, model: &Model) -> EstimateError {
+    EstimateError::NoPrice { what: what.to_owned(), model: model.name().to_owned() }
+}
+
+/// Whether a request says of a tool of the provider not how often it may be called.
+fn lacks_bound(request: &Request) -> bool {
+    match request.operation.dialect() {
+        Dialect::OpenAi if request.operation == Operation::Response => {
+            request.tools.run_by_provider() && request.tool_calls_max.is_none()
+        }
+        Dialect::Anthropic => request.tools.without_uses > 0,
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Brave => false,
+    }
 }
 
 fn input_bound(request: &Request, model: &Model) -> u64 {
@@ -381,7 +403,7 @@ fn fees(request: &Request, model: &Model, turns: u64) -> Result<Cost, EstimateEr
     let searches = match request.operation.dialect() {
         Dialect::Gemini => model.searches_max.unwrap_or(0),
         Dialect::OpenAi if request.operation == Operation::ChatCompletion => {
-            model.searches_max.unwrap_or(1)
+            model.searches_max.unwrap_or(0)
         }
         Dialect::OpenAi | Dialect::Anthropic | Dialect::Brave => calls,
     };

@@ -250,6 +250,17 @@ impl Meter {
         self.reading.is_final
     }
 
+    /// Whether something of what a model has written was seen. Costs nothing, too.
+    #[must_use]
+    pub const fn has_shown(&self) -> bool {
+        match &self.reading.reader {
+            Reader::OpenAi(reader) => reader.has_shown(),
+            Reader::Anthropic(reader) => reader.has_shown(),
+            Reader::Gemini(reader) => reader.has_shown(),
+            Reader::Brave => false,
+        }
+    }
+
     /// What is known so far, with the events that have ended.
     #[must_use]
     pub fn so_far(&self) -> Report {

@@ -35,6 +35,9 @@ const VENDORS: [&str; 3] = ["openai", "anthropic", "google"];
 const CURL: &str = "curl -sSf -H 'content-type: application/json' \"$OPENAI_BASE_URL/chat/completions\" \
      -d '{\"model\":\"gpt-4.1-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"Say hello.\"}]}'";
 
+/// Calls while control is killed.
+const CALLS: usize = 60;
+
 /// What curl ends with where the answer is an error (`--fail`).
 const CURL_REFUSED: Option<i64> = Some(22);
 
@@ -219,6 +222,8 @@ fn programs_call_models_without_a_key_and_pay_what_they_use() {
     let billed = i64::try_from(world.providers.billed().len()).unwrap();
     world.wait_used(billed * MINI);
 
+    calls_go_on_while_control_is_killed(&world);
+
     // The vendors' own SDKs, as they are.
     world.providers.set_behaviour(Behaviour::default());
     let checks: Vec<_> =
@@ -233,6 +238,30 @@ fn programs_call_models_without_a_key_and_pay_what_they_use() {
     the_key_is_nowhere(&world);
     world.rig(&["proxy", "off", "--workspace", "hello"]);
     assert_eq!(world.person(&unasked).exit_code, CURL_REFUSED);
+}
+
+/// Who pays for calls is known to their proxy: each is answered, and paid once.
+fn calls_go_on_while_control_is_killed(world: &World) {
+    let before = world.providers.billed().len();
+    let begin = format!(
+        "cat > /tmp/load <<'END'\nfor call in $(seq {CALLS}); do {CURL} || echo refused; echo; done\n\
+         echo over\nEND\nsetsid sh /tmp/load > /tmp/said 2>&1 < /dev/null &"
+    );
+    assert_eq!(world.person(&begin).exit_code, Some(0));
+    let (limit, mut kills) = (Duration::from_secs(300), 0);
+    let said = || {
+        let said = world.platform.sh(&world.workspace, "cat /tmp/said")?.stdout;
+        if !said.contains("over") {
+            world.platform.kill_role("control")?;
+            kills += 1;
+        }
+        Ok(said)
+    };
+    let said = wait::until("all calls", limit, said, |said| said.contains("over")).unwrap();
+    assert!(kills > 0 && !said.contains("refused"), "{kills} kills: {said}");
+    let billed = world.providers.billed().len();
+    assert_eq!(billed - before, CALLS);
+    world.wait_used(i64::try_from(billed).unwrap() * MINI);
 }
 
 /// In the memory of the proxy it is, so that the search finds what there is.

@@ -25,14 +25,23 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Seen, dialect, framing};
-use crate::{plan::Plan, settling::Settling};
+use super::{Seen, dialect, framing, verdict};
+use crate::{
+    plan::Plan,
+    provider::{Admitted, Verdict},
+    settling::Settling,
+};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest time between two pieces: providers send something to keep a stream alive.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// How long a stream may take in all.
 const LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// How long a caller is not told of a cut: the reset of a stream overtakes what was sent just before it.
+const UNTOLD: Duration = Duration::from_millis(500);
 
 /// Why a stream was cut.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +82,7 @@ async fn pass(
     let passing = Passing {
         first,
         provider: body,
+        admitted: seen.admitted,
         meter: Some(meter),
         change,
         cost,
@@ -80,6 +90,7 @@ async fn pass(
         timer: Box::pin(sleep_until((Instant::now() + IDLE).min(end))),
         end,
         is_over: false,
+        cut: None,
         _place: seen.place,
     };
     let mut answer = Response::new(Body::new(passing));
@@ -147,6 +158,7 @@ struct Passing {
     /// What was read of it already, and changed.
     first: Bytes,
     provider: Incoming,
+    admitted: Option<Admitted>,
     meter: Option<Meter>,
     change: Change,
     cost: Option<CostStream>,
@@ -154,14 +166,34 @@ struct Passing {
     timer: Pin<Box<Sleep>>,
     end: Instant,
     is_over: bool,
+    /// Why it was cut, once all that came before is passed on.
+    cut: Option<Cut>,
     _place: [OwnedSemaphorePermit; 2],
 }
 
+/// Who has ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ender {
+    /// The provider, as it should or with an error.
+    Answer,
+    /// The provider, in the middle.
+    Provider,
+    Caller,
+}
+
 impl Passing {
-    fn settle(&mut self) {
+    fn settle(&mut self, ender: Ender) {
         self.is_over = true;
-        let report = self.meter.take().map(Meter::finish);
-        if let (Some(mut call), Some(report)) = (self.call.take(), report) {
+        let Some(report) = self.meter.take().map(Meter::finish) else { return };
+        let shown = match ender {
+            Ender::Answer => Some(verdict(report.ending)),
+            Ender::Provider => Some(Verdict::Failed),
+            Ender::Caller => None,
+        };
+        if let (Some(admitted), Some(verdict)) = (self.admitted.take(), shown) {
+            admitted.is(verdict);
+        }
+        if let Some(mut call) = self.call.take() {
             call.settle(&report);
         }
     }
@@ -170,6 +202,10 @@ impl Passing {
     fn pass(&mut self, piece: Bytes) -> Bytes {
         if let Some(meter) = &mut self.meter {
             meter.feed(&piece);
+            // What fails from here on may be the answer's own fault.
+            if let Some(admitted) = self.admitted.take_if(|_| meter.has_shown()) {
+                admitted.is(Verdict::Works);
+            }
             if let Some(call) = self.call.as_mut().filter(|_| meter.is_final()) {
                 call.is_ending(&meter.so_far());
             }
@@ -189,27 +225,35 @@ impl Passing {
     }
 
     /// What is left to be passed on of a stream that is over.
-    fn rest(&mut self) -> Bytes {
+    fn rest(&mut self, ender: Ender) -> Bytes {
         let rest = self.change.finish();
         let rest = self.with_cost(rest);
         let mut out = Vec::from(rest);
         if let Some(cost) = self.cost.take() {
             cost.finish(&mut out);
         }
-        self.settle();
+        self.settle(ender);
         out.into()
+    }
+
+    /// The provider has broken off. What was held back comes first: it was said. A translated stream says
+    /// itself that it was cut, in words that its caller knows.
+    fn cut(&mut self, cut: Cut) -> Bytes {
+        self.cut = (!matches!(self.change, Change::Translate(_))).then_some(cut);
+        self.timer.as_mut().reset(Instant::now() + UNTOLD);
+        self.rest(Ender::Provider)
     }
 }
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        self.settle();
+        self.settle(Ender::Caller);
     }
 }
 
 impl HttpBody for Passing {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -221,14 +265,20 @@ impl HttpBody for Passing {
         }
         loop {
             if this.is_over {
-                return Poll::Ready(None);
+                if this.cut.is_some() {
+                    ready!(this.timer.as_mut().poll(context));
+                }
+                return Poll::Ready(this.cut.take().map(|cut| Err(cut.into())));
             }
-            let Poll::Ready(next) = Pin::new(&mut this.provider).poll_frame(context) else {
-                ready!(this.timer.as_mut().poll(context));
-                this.settle();
-                return Poll::Ready(Some(Err(Cut::Idle.into())));
+            let next = match Pin::new(&mut this.provider).poll_frame(context) {
+                Poll::Ready(Some(frame)) => Some(frame.map_err(Cut::Provider)),
+                Poll::Ready(None) => None,
+                Poll::Pending => {
+                    ready!(this.timer.as_mut().poll(context));
+                    Some(Err(Cut::Idle))
+                }
             };
-            match next {
+            let out = match next {
                 Some(Ok(frame)) => {
                     let until = (Instant::now() + IDLE).min(this.end);
                     this.timer.as_mut().reset(until);
@@ -236,27 +286,15 @@ impl HttpBody for Passing {
                     let Ok(piece) = frame.into_data() else { continue };
                     let mut out = this.pass(piece);
                     if this.change.is_over() {
-                        out = [out, this.rest()].concat().into();
+                        out = [out, this.rest(Ender::Answer)].concat().into();
                     }
-                    if !out.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(out))));
-                    }
+                    out
                 }
-                // A translated stream says so itself, in words that its caller knows.
-                Some(Err(_)) if matches!(this.change, Change::Translate(_)) => {
-                    let rest = this.rest();
-                    return Poll::Ready(Some(Ok(Frame::data(rest))));
-                }
-                Some(Err(error)) => {
-                    this.settle();
-                    return Poll::Ready(Some(Err(Cut::Provider(error).into())));
-                }
-                None => {
-                    let rest = this.rest();
-                    if !rest.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(rest))));
-                    }
-                }
+                Some(Err(cut)) => this.cut(cut),
+                None => this.rest(Ender::Answer),
+            };
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(out))));
             }
         }
     }

@@ -23,8 +23,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Seen, dialect, stream, tell_cost};
-use crate::{places::Memory, plan::Plan, refusal::Refusal, settling::Settling};
+use super::{Seen, dialect, stream, tell_cost, verdict};
+use crate::{places::Memory, plan::Plan, provider::Verdict, refusal::Refusal, settling::Settling};
 
 /// Longest answer: some large images.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -40,11 +40,11 @@ pub(super) async fn answer(
     let mut meter = Meter::new(dialect(plan), Framing::Json);
     let (mut memory, mut all) = (Memory::default(), BytesMut::new());
     let deadline = Instant::now() + PATIENCE;
-    let is_whole = loop {
+    let end = loop {
         let frame = match timeout_at(deadline, seen.response.body_mut().frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(None) => break true,
-            Ok(Some(Err(_))) | Err(_) => break false,
+            Ok(None) => break End::Whole,
+            Ok(Some(Err(_))) | Err(_) => break End::Cut,
         };
         // Trailers are the provider's own.
         let Ok(piece) = frame.into_data() else { continue };
@@ -57,11 +57,20 @@ pub(super) async fn answer(
             (false, None) => {
                 return Ok(stream::go_on(call, seen, (meter, all.freeze())).await);
             }
-            (false, Some(_)) => break false,
+            (false, Some(_)) => break End::TooMuch,
         }
     };
-    let cost = settle(&mut call, meter);
-    if !is_whole {
+    let report = meter.finish();
+    let shown = match end {
+        End::Whole => Some(verdict(report.ending)),
+        End::Cut => Some(Verdict::Failed),
+        End::TooMuch => None,
+    };
+    if let (Some(admitted), Some(verdict)) = (seen.admitted.take(), shown) {
+        admitted.is(verdict);
+    }
+    let cost = call.as_mut().and_then(|call| call.settle(&report));
+    if end != End::Whole {
         let message = format!("{} broke off, or answered with too much", plan.provider.name);
         return Err(Refusal::new(StatusCode::BAD_GATEWAY, "provider_cut", message));
     }
@@ -91,9 +100,14 @@ pub(super) async fn answer(
     Ok(answer)
 }
 
-fn settle(call: &mut Option<Settling>, meter: Meter) -> Option<Credits> {
-    let report = meter.finish();
-    call.as_mut()?.settle(&report)
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// Its provider broke off.
+    Cut,
+    /// There is no room for more of it.
+    TooMuch,
 }
 
 /// A body that counts as memory, and whose call as one under way, until it was passed on.

@@ -1,6 +1,7 @@
 //! What providers, callers and the proxy's own end can do to a call.
 
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use rigbox_test_providers::{Behaviour, Ended, Failure, Request as Recorded};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -84,6 +85,48 @@ async fn a_provider_that_fails_again_and_again_is_left_alone_for_a_while() {
     let body = json!({ "model": "claude-sonnet-4-5", "max_tokens": 100,
         "messages": [{ "role": "user", "content": "hello" }] });
     assert_eq!(world.post("/v1/messages", &body).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_within_answers_are_failures_unless_something_was_written_before() {
+    let world = World::new(Some(1_000)).await;
+    let streamed = json!({ "model": "openai/gpt-4.1-mini", "stream": true,
+        "messages": [{ "role": "user", "content": "hello" }] });
+    for (events, is_broken) in [(4, false), (1, true)] {
+        world.providers.set_behaviour(Behaviour { error_after: Some(events), ..counts() });
+        for _ in 0..5 {
+            let answer = world.post("/v1/chat/completions", &streamed).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            assert!(answer.text().contains("error"), "{}", answer.text());
+        }
+        let next = world.post("/v1/chat/completions", &streamed).await;
+        assert_eq!(next.status == StatusCode::SERVICE_UNAVAILABLE, is_broken, "{}", next.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_came_before_a_cut_is_passed_on() {
+    let world = World::new(Some(1_000)).await;
+    let streamed = json!({ "model": "openai/gpt-4.1-mini", "stream": true,
+        "messages": [{ "role": "user", "content": "hello" }] });
+    // Wherever in an event that is.
+    for cut in (500..800).step_by(7) {
+        world.providers.set_behaviour(Behaviour { cut_after: Some(cut), ..counts() });
+        let request = world.request(Method::POST, "/v1/chat/completions", &streamed.to_string());
+        let (mut body, mut text) = (world.send(request).await.into_body(), Vec::new());
+        let error = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => text.extend(frame.into_data().unwrap()),
+                other => break other,
+            }
+        };
+        assert!(error.is_some(), "a stream that was cut must not end as if it were whole");
+        let text = String::from_utf8(text).unwrap();
+        // Nobody but us has asked for usage: it is null in each event.
+        let events = text.matches("data: ").count();
+        let ours = events * br#","usage":null"#.len();
+        assert!(text.len() + ours >= usize::try_from(cut).unwrap(), "{cut}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

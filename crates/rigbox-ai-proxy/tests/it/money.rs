@@ -285,3 +285,31 @@ async fn what_openrouter_says_that_an_answer_has_cost_is_charged_with_a_row_for_
     assert_eq!(world.charged().await, 2 * 1_230_000);
     world.is_whole().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a20_tools_of_a_provider_are_bounded_and_cost_what_is_used() {
+    let world = World::new(Some(100_000)).await;
+    let searched = Behaviour { web_searches: 2, ..counts() };
+    world.providers.set_behaviour(searched);
+    // Two searches at a cent each are two credits.
+    let sonnet = 1_000 * 300 + 100 * 1_500 + 2_000_000;
+    let mut message = with(chat("claude-sonnet-4-5"), &json!({ "max_tokens": 1_000 }));
+    message["tools"] = json!([{ "type": "web_search_20250305", "name": "web_search" }]);
+    let answer = world.post("/v1/messages", &message).await;
+    assert_eq!(answer.cost(), Some(sonnet), "{}", answer.text());
+    let gpt = 1_000 * 25 + 100 * 200 + 2_000_000;
+    let response = json!({
+        "model": "gpt-5-mini", "input": "hello", "tools": [{ "type": "web_search" }],
+    });
+    let answer = world.post("/v1/responses", &response).await;
+    assert_eq!(answer.cost(), Some(gpt), "{}", answer.text());
+    assert_eq!(world.charged().await, sonnet + gpt);
+    // Each is told how often, and the platform's account keeps nothing.
+    let put_in = [r#""max_uses":3,"#, r#""max_tool_calls":3,"store":false,"#];
+    for (request, (body, put_in)) in
+        world.providers.requests().iter().zip([message, response].iter().zip(put_in))
+    {
+        assert_eq!(request.body_bytes, (body.to_string().len() + put_in.len()) as u64);
+    }
+    world.is_whole().await;
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{
     media::Eye,
-    request::{Bound, Request, RequestError},
+    request::{Bound, Request, RequestError, Tools},
     words::{CONFIGURING, NOT_OFFERED, STORED},
 };
 use crate::{
@@ -258,6 +258,12 @@ impl Reader {
         let tools = &mut self.request.tools;
         let starts = |begins: &[&str]| begins.iter().any(|begin| kind.starts_with(begin));
         let client = ["function", "custom", "bash", "text_editor", "computer", "memory"];
+        if starts(&["web_search_preview"]) {
+            let field = format!("tools[].type {kind:?}");
+            let why = "its price depends on the model; web_search is the same";
+            tools.refused.get_or_insert(RequestError::NotOffered { field, why });
+            return;
+        }
         if starts(&["web_search"]) {
             tools.searches = true;
         } else if starts(&["web_fetch"]) {
@@ -279,10 +285,13 @@ impl Reader {
             return;
         }
         tools.of_vendor = tools.of_vendor.saturating_add(1);
-        tools.uses_max = match (tools.uses_max, tool.uses_max) {
-            (Some(sum), Some(uses)) => Some(sum.saturating_add(uses)),
-            (None, _) | (_, None) => None,
-        };
+        match tool.uses_max {
+            Some(uses) => tools.uses_max = tools.uses_max.saturating_add(uses),
+            None if Tools::take_uses(kind) => {
+                tools.without_uses = tools.without_uses.saturating_add(1);
+            }
+            None => tools.is_unbounded = true,
+        }
     }
 
     fn gemini_tool(&mut self, name: &str) {

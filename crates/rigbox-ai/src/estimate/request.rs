@@ -89,8 +89,12 @@ pub struct Tools {
     pub file_searches: bool,
     /// Whether the provider runs code.
     pub code: bool,
-    /// Most uses of tools that the provider runs; none where one of them has no bound.
-    pub uses_max: Option<u64>,
+    /// Most uses of those tools that the provider runs of which the request says a bound.
+    pub uses_max: u64,
+    /// How many of the others take a bound.
+    pub without_uses: u64,
+    /// Whether one of the others takes none.
+    pub is_unbounded: bool,
     /// Why one of them is refused.
     pub refused: Option<RequestError>,
 }
@@ -100,6 +104,11 @@ impl Tools {
     #[must_use]
     pub const fn run_by_provider(&self) -> bool {
         self.searches || self.fetches || self.file_searches || self.code
+    }
+
+    /// Whether a tool of this type has `max_uses` at Anthropic.
+    pub(crate) fn take_uses(kind: &str) -> bool {
+        ["web_search", "web_fetch"].iter().any(|begin| kind.starts_with(begin))
     }
 }
 
@@ -180,7 +189,7 @@ impl Request {
             caches: false,
             caches_for_an_hour: false,
             tool_calls_max: None,
-            tools: Tools { uses_max: Some(0), ..Tools::default() },
+            tools: Tools::default(),
             media: Media::default(),
         }
     }

@@ -1,4 +1,5 @@
 mod refused;
+mod tools;
 
 use proptest::prelude::*;
 
@@ -196,55 +197,6 @@ fn a15_what_is_not_metered_is_refused() {
     ] {
         assert!(read(operation, body).is_ok(), "{body}");
     }
-}
-
-#[test]
-fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
-    let search = |rest: &str| {
-        let body = format!(
-            r#"{{"max_tokens":10,"tools":[{{"type":"web_search_20250305","name":"web_search"{rest}}}]}}"#
-        );
-        estimate(Operation::Message, CLAUDE, &body)
-    };
-    let error = search("").unwrap_err();
-    assert_eq!(error.field(), Some("tools[].max_uses"));
-    assert_eq!(error.hint(), "set tools[].max_uses");
-    assert!(matches!(search(r#","max_uses":101"#), Err(EstimateError::Request(_))));
-    let found = search(r#","max_uses":2"#).unwrap();
-    // All that the model reads, thrice; and two searches at $10 for a thousand.
-    assert_eq!(found.input_tokens, 3_000_000);
-    let micro = 3_000_000 * 500 + 10 * 2_500 + 2 * 1_000_000;
-    assert_eq!(found.hold.micro(), micro);
-    for (operation, model, body) in [
-        (
-            Operation::Message,
-            CLAUDE,
-            r#"{"tools":[{"type":"code_execution_20250825","max_uses":1}]}"#,
-        ),
-        (Operation::Message, CLAUDE, r#"{"tools":[{"type":"mcp_toolset"}]}"#),
-        (Operation::Response, GPT, r#"{"max_tool_calls":1,"tools":[{"type":"code_interpreter"}]}"#),
-        (Operation::Response, GPT, r#"{"tools":[{"type":"image_generation"}]}"#),
-        (Operation::Response, GPT, r#"{"tools":[{"type":"web_search"}]}"#),
-        (Operation::ChatCompletion, GPT, r#"{"web_search_options":{}}"#),
-        (Operation::Generate, GEMINI, r#"{"tools":[{"googleMaps":{}}]}"#),
-    ] {
-        assert!(estimate(operation, model, body).is_err(), "{body}");
-    }
-    let grounded =
-        estimate(Operation::Generate, GEMINI, r#"{"tools":[{"google_search":{}}]}"#).unwrap();
-    assert_eq!(grounded.input_tokens, 1_048_576);
-    assert!(
-        estimate(Operation::Message, CLAUDE, r#"{"tools":[{"name":"f","input_schema":{}}]}"#)
-            .is_ok()
-    );
-    assert!(
-        estimate(
-            Operation::Generate,
-            GEMINI,
-            r#"{"tools":[{"functionDeclarations":[{"name":"f","x":1}]}]}"#
-        )
-        .is_ok()
-    );
 }
 
 /// What of a body's bytes counts as text, and how many images there are; none for all that is read.

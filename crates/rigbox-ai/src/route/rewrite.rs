@@ -1,10 +1,13 @@
 //! Changes to a request's body that metering and routing need: usage in streams, the provider's name of
-//! a model, a bound of what is written. Everything else stays byte for byte.
+//! a model, bounds of what is written and of what tools do. Everything else stays byte for byte.
 //! Invariant: the body was read by `estimate::Request`, so that it is strict, bounded, and has each of
 //! these fields once at most.
 
 use super::Operation;
-use crate::json::{Holder, Path, Scanner, Sink, Value};
+use crate::{
+    estimate::Tools,
+    json::{Holder, ITEM, Path, Scanner, Sink, Value},
+};
 
 /// What is changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Changes {
     /// Most tokens of an answer, where the caller says none (see `Estimate::clamped`), in this field of
     /// the provider.
     pub output: Option<(OutputField, u64)>,
+    /// Most calls of the tools that the provider runs, where the caller says none.
+    pub tool_calls: Option<(CallsField, u64)>,
     /// A response of OpenAI's is not kept there, which is its default: all workspaces share the
     /// platform's account.
     pub no_store: bool,
@@ -32,6 +37,27 @@ pub enum OutputField {
     MaxOutputTokens,
     /// Gemini, within `generationConfig`.
     Gemini,
+}
+
+/// The field that bounds how often a provider calls its tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallsField {
+    /// OpenAI's `max_tool_calls`: of all of them.
+    OfAll,
+    /// Anthropic's `max_uses`: of each.
+    OfEach,
+}
+
+impl CallsField {
+    /// The provider's own for an operation; none where it has none.
+    #[must_use]
+    pub const fn of(operation: Operation) -> Option<Self> {
+        match operation {
+            Operation::Response => Some(Self::OfAll),
+            Operation::Message => Some(Self::OfEach),
+            _ => None,
+        }
+    }
 }
 
 impl OutputField {
@@ -78,6 +104,13 @@ pub fn rewrite(body: &[u8], changes: &Changes) -> Option<Vec<u8>> {
     if let Some((field, tokens)) = changes.output {
         edits.push(output_edit(&places, &mut root, field, tokens));
     }
+    match changes.tool_calls {
+        Some((CallsField::OfAll, calls)) => edits.push(calls_edit(&places, &mut root, calls)),
+        Some((CallsField::OfEach, calls)) => {
+            edits.extend(places.tools.iter_mut().map(|tool| tool.bounded(calls)));
+        }
+        None => {}
+    }
     if changes.no_store {
         let text = "false".to_owned();
         edits.push(match places.store {
@@ -112,7 +145,7 @@ fn output_edit(places: &Places, root: &mut Open, field: OutputField, tokens: u64
         OutputField::Gemini => at == "gemini",
         _ => at == name,
     };
-    if let Some((_, span)) = places.no_output.iter().find(|(at, _)| is_it(at)) {
+    if let Some((_, span)) = places.nulls.iter().find(|(at, _)| is_it(at)) {
         return Edit { span: *span, text: tokens.to_string() };
     }
     let member = format!("\"{name}\":{tokens}");
@@ -123,6 +156,14 @@ fn output_edit(places: &Places, root: &mut Open, field: OutputField, tokens: u64
             root.member(format!("\"generationConfig\":{{{member}}}"))
         }
         _ => root.member(member),
+    }
+}
+
+fn calls_edit(places: &Places, root: &mut Open, calls: u64) -> Edit {
+    let name = "max_tool_calls";
+    match places.nulls.iter().find(|(at, _)| *at == name) {
+        Some((_, span)) => Edit { span: *span, text: calls.to_string() },
+        None => root.member(format!("\"{name}\":{calls}")),
     }
 }
 
@@ -173,10 +214,32 @@ const WORDS: &[&str] = &[
     "max_completion_tokens",
     "max_output_tokens",
     "max_tokens",
+    "max_tool_calls",
+    "max_uses",
     "model",
     "store",
     "stream_options",
+    "tools",
+    "type",
 ];
+
+/// A tool.
+#[derive(Debug, Default)]
+struct Tool {
+    open: Option<Open>,
+    takes_uses: bool,
+    uses: Option<Span>,
+    has_uses: bool,
+}
+
+impl Tool {
+    fn bounded(&mut self, calls: u64) -> Edit {
+        match (self.uses, &mut self.open) {
+            (None, Some(open)) => open.member(format!("\"max_uses\":{calls}")),
+            (uses, _) => Edit { span: uses.unwrap_or_default(), text: calls.to_string() },
+        }
+    }
+}
 
 /// Where things are.
 #[derive(Debug, Default)]
@@ -190,8 +253,11 @@ struct Places {
     store: Option<Span>,
     config: Option<Open>,
     no_config: Option<Span>,
-    /// Bounds of what is written that are null.
-    no_output: Vec<(&'static str, Span)>,
+    /// Bounds that are null.
+    nulls: Vec<(&'static str, Span)>,
+    tool: Tool,
+    /// Tools that take a bound and have none.
+    tools: Vec<Tool>,
 }
 
 impl Places {
@@ -206,6 +272,7 @@ impl Places {
             [] => Some(&mut self.root),
             ["stream_options"] => Some(&mut self.options),
             ["generationConfig" | "generation_config"] => Some(&mut self.config),
+            ["tools", ITEM] => Some(&mut self.tool.open),
             _ => None,
         }
     }
@@ -244,22 +311,37 @@ impl Sink for Places {
             (["generationConfig" | "generation_config"], Value::Null) => {
                 self.no_config = Some(self.word(4));
             }
-            ([name], Value::Null) => self.no_output.push((name, self.word(4))),
+            (["tools", ITEM, "type"], Value::Text(kind, _)) => {
+                self.tool.takes_uses = Tools::take_uses(kind);
+            }
+            (["tools", ITEM, "max_uses"], Value::Null) => self.tool.uses = Some(self.word(4)),
+            (["tools", ITEM, "max_uses"], _) => self.tool.has_uses = true,
+            ([name], Value::Null) => self.nulls.push((name, self.word(4))),
             (
                 ["generationConfig" | "generation_config", "maxOutputTokens" | "max_output_tokens"],
                 Value::Null,
-            ) => self.no_output.push(("gemini", self.word(4))),
+            ) => self.nulls.push(("gemini", self.word(4))),
             _ => {}
         }
     }
 
     fn opened(&mut self, path: Path<'_>, holder: Holder) {
         self.fill(path);
+        if let ["tools", ITEM] = path {
+            self.tool = Tool::default();
+        }
         let at = self.position;
         if holder == Holder::Object
             && let Some(slot) = self.slot(path)
         {
             *slot = Some(Open { at, is_empty: true });
+        }
+    }
+
+    fn closed(&mut self, path: Path<'_>, _: Holder) {
+        if let ["tools", ITEM] = path {
+            let tool = std::mem::take(&mut self.tool);
+            self.tools.extend((tool.takes_uses && !tool.has_uses).then_some(tool));
         }
     }
 

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::{
     headers::{InvalidKey, Payer, Scheme, downstream, is_plain},
-    rewrite::{Changes, OutputField, rewrite},
+    rewrite::{CallsField, Changes, OutputField, rewrite},
     *,
 };
 use crate::estimate::Request;
@@ -356,6 +356,36 @@ fn a08_usage_is_asked_for_whatever_the_caller_says() {
 }
 
 #[test]
+fn tools_of_the_provider_are_bounded_where_the_caller_says_nothing() {
+    let changes = Changes { tool_calls: Some((CallsField::OfEach, 3)), ..Changes::default() };
+    for (body, expected) in [
+        (
+            r#"{"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#,
+            r#"{"tools":[{"max_uses":3,"type":"web_search_20250305","name":"web_search"}]}"#,
+        ),
+        (
+            r#"{"tools":[{"max_uses": null,"type":"web_fetch_20250910"},{"type":"custom"},{}]}"#,
+            r#"{"tools":[{"max_uses": 3,"type":"web_fetch_20250910"},{"type":"custom"},{}]}"#,
+        ),
+        (
+            r#"{"tools":[{"type":"web_search_20250305","max_uses":9}, {"x":1,"type":"web_search_20260209"}]}"#,
+            r#"{"tools":[{"type":"web_search_20250305","max_uses":9}, {"max_uses":3,"x":1,"type":"web_search_20260209"}]}"#,
+        ),
+        // Only where tools are.
+        (r#"{"messages":[{"type":"web_search"}]}"#, r#"{"messages":[{"type":"web_search"}]}"#),
+    ] {
+        assert_eq!(changed(body, &changes), expected, "{body}");
+    }
+    let changes = Changes { tool_calls: Some((CallsField::OfAll, 3)), ..Changes::default() };
+    for (body, expected) in [
+        (r#"{"a":1}"#, r#"{"max_tool_calls":3,"a":1}"#),
+        (r#"{"max_tool_calls":null}"#, r#"{"max_tool_calls":3}"#),
+    ] {
+        assert_eq!(changed(body, &changes), expected, "{body}");
+    }
+}
+
+#[test]
 fn a14_a_bound_is_put_where_the_provider_looks_for_it() {
     let output = |field, body: &str| {
         changed(body, &Changes { output: Some((field, 7)), ..Changes::default() })
@@ -437,12 +467,14 @@ proptest! {
             include_usage: true,
             model: Some("new".to_owned()),
             output: output.map(|field| (field, 5)),
+            tool_calls: Some((CallsField::OfAll, 3)),
             no_store: true,
         };
         let new = rewrite(body.as_bytes(), &changes).unwrap();
         let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
         expected["model"] = "new".into();
         expected["store"] = false.into();
+        expected["max_tool_calls"] = 3.into();
         if expected["stream_options"].is_null() {
             expected["stream_options"] = serde_json::json!({});
         }

@@ -157,6 +157,10 @@ impl Reader {
         self.usage_in_event = false;
     }
 
+    pub(super) const fn has_shown(&self) -> bool {
+        self.shown_bytes > 0
+    }
+
     pub(super) const fn is_final(&self) -> bool {
         self.has_usage && self.has_last
     }

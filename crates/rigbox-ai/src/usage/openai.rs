@@ -229,6 +229,10 @@ impl Reader {
         }
     }
 
+    pub(super) const fn has_shown(&self) -> bool {
+        self.shown_bytes > 0 || self.media_bytes > 0
+    }
+
     pub(super) const fn is_final(&self) -> bool {
         self.has_usage && (self.finished || self.failed)
     }

@@ -1,0 +1,60 @@
+//! Tools that a provider runs: what is held for them, and how often it may call them.
+
+use super::*;
+
+#[test]
+fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
+    let search = |rest: &str| {
+        let body = format!(
+            r#"{{"max_tokens":10,"tools":[{{"type":"web_search_20250305","name":"web_search"{rest}}}]}}"#
+        );
+        estimate(Operation::Message, CLAUDE, &body)
+    };
+    // A bound of ours has to be put in.
+    let unsaid = search("").unwrap();
+    assert_eq!((unsaid.tool_calls, unsaid.input_tokens), (Some(3), 4_000_000));
+    assert!(matches!(search(r#","max_uses":101"#), Err(EstimateError::Request(_))));
+    let found = search(r#","max_uses":2"#).unwrap();
+    // All that the model reads, thrice; and two searches at $10 for a thousand.
+    assert_eq!((found.tool_calls, found.input_tokens), (None, 3_000_000));
+    let micro = 3_000_000 * 500 + 10 * 2_500 + 2 * 1_000_000;
+    assert_eq!(found.hold.micro(), micro);
+    for (operation, model, body) in [
+        (
+            Operation::Message,
+            CLAUDE,
+            r#"{"tools":[{"type":"code_execution_20250825","max_uses":1}]}"#,
+        ),
+        (Operation::Message, CLAUDE, r#"{"tools":[{"type":"mcp_toolset"}]}"#),
+        (Operation::Response, GPT, r#"{"max_tool_calls":1,"tools":[{"type":"code_interpreter"}]}"#),
+        (Operation::Response, GPT, r#"{"tools":[{"type":"image_generation"}]}"#),
+        (Operation::Response, GPT, r#"{"tools":[{"type":"web_search_preview"}]}"#),
+        (Operation::Message, CLAUDE, r#"{"tools":[{"type":"code_execution_20250825"}]}"#),
+        (Operation::ChatCompletion, GPT, r#"{"web_search_options":{}}"#),
+        (Operation::Generate, GEMINI, r#"{"tools":[{"googleMaps":{}}]}"#),
+    ] {
+        assert!(estimate(operation, model, body).is_err(), "{body}");
+    }
+    let response = |rest: &str| {
+        let body = format!(r#"{{"tools":[{{"type":"web_search"}}]{rest}}}"#);
+        estimate(Operation::Response, GPT, &body).unwrap()
+    };
+    let (unsaid, said) = (response(""), response(r#","max_tool_calls":3"#));
+    assert_eq!((unsaid.tool_calls, said.tool_calls), (Some(3), None));
+    assert_eq!(unsaid.hold, said.hold);
+    let grounded =
+        estimate(Operation::Generate, GEMINI, r#"{"tools":[{"google_search":{}}]}"#).unwrap();
+    assert_eq!(grounded.input_tokens, 1_048_576);
+    assert!(
+        estimate(Operation::Message, CLAUDE, r#"{"tools":[{"name":"f","input_schema":{}}]}"#)
+            .is_ok()
+    );
+    assert!(
+        estimate(
+            Operation::Generate,
+            GEMINI,
+            r#"{"tools":[{"functionDeclarations":[{"name":"f","x":1}]}]}"#
+        )
+        .is_ok()
+    );
+}
