@@ -1,6 +1,8 @@
 //! The proxy as a process of its own that is killed with -9 again and again while it is called, and with
-//! it, or without it, PostgreSQL: no charge is lost and none is made twice, by what the providers know.
+//! it, or without it, PostgreSQL and whoever changes credits as control does: no charge is lost and none is
+//! made twice, by what the providers know, and no change of credits either.
 
+mod changes;
 mod load;
 
 use std::{
@@ -36,6 +38,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::changes::Changes;
 use self::load::{Dice, Done, Kind, Load, Outcome, Who};
 use crate::{
     kit::{KEY, bases, config, new_workspace, profile, registration},
@@ -131,6 +134,10 @@ struct Platform {
     who: Vec<Who>,
     start: Start,
     proxy: Option<Process>,
+    topped_up: AccountId,
+    changes: Changes,
+    /// What that one has got.
+    given: Credits,
     serves: watch::Sender<bool>,
     begun: Arc<AtomicUsize>,
     /// All that was ever charged, by the calls.
@@ -174,6 +181,10 @@ impl Platform {
             StoreUrl::Sqlite(path) => format!("sqlite:{path}"),
             StoreUrl::Postgres(address) => address.expose_secret().to_owned(),
         };
+        // No call of it is paid: what it has is what it got.
+        let topped_up = AccountId::from_random([4; 16]);
+        store.accounts().insert_user(topped_up, &profile(Some(0)), None).await.unwrap();
+        let changes = Changes::start(&store_url, topped_up);
         let start = Start { path, store: store_url, bases: bases(&providers) };
         let (serves, _) = watch::channel(false);
         let (proxy, begun, charged) = (None, Arc::default(), 0);
@@ -187,6 +198,9 @@ impl Platform {
             who,
             start,
             proxy,
+            topped_up,
+            changes,
+            given: Credits::ZERO,
             serves,
             begun,
             charged,
@@ -200,6 +214,7 @@ impl Platform {
                 if self.proxy.as_mut().is_none_or(Process::has_ended) {
                     self.proxy = Some(Process::start(&self.start));
                 }
+                self.changes.keep();
                 if self.is_serving().await {
                     return;
                 }
@@ -223,8 +238,12 @@ impl Platform {
         }
     }
 
-    /// Kills the proxy, PostgreSQL or both, and brings back what was killed.
+    /// Kills the proxy, PostgreSQL or both, with whoever changes credits or without, and brings back what
+    /// was killed.
     async fn kill(&mut self, dice: &mut Dice) {
+        if dice.below(2) == 0 {
+            self.changes.kill();
+        }
         let kills_server = self.server.is_some() && dice.below(3) > 0;
         let kills_proxy = !kills_server || dice.below(2) == 0;
         let server_first = dice.below(2) == 0;
@@ -356,6 +375,11 @@ impl Platform {
             let balance = self.store.ledger().balance(who.account).await.unwrap();
             assert_eq!(balance.held, Credits::ZERO, "{balance:?}");
         }
+        let given = self.changes.end(&self.store).await;
+        let balance = self.store.ledger().balance(self.topped_up).await.unwrap();
+        assert_eq!(balance.total(), given);
+        self.given = given;
+        self.changes.keep();
         match self.store.ledger().verify().await.unwrap() {
             Verdict::Whole(totals) => assert_eq!(totals.books["revenue"], self.charged),
             broken @ Verdict::Broken { .. } => panic!("{broken:?}"),
@@ -393,10 +417,13 @@ async fn rounds(server: Option<Server>) {
     });
     let mut dice = Dice(seed);
     let mut platform = Platform::new(server).await;
-    for round in 0..number(ROUNDS_ASKED).unwrap_or(ROUNDS) {
+    let rounds = number(ROUNDS_ASKED).unwrap_or(ROUNDS);
+    for round in 0..rounds {
         eprintln!("round {round} of seed {seed}");
         platform.round(Dice(dice.below(u64::MAX) | 1)).await;
     }
+    // Each round ends with one that this test makes itself.
+    assert!(platform.given.micro() > i64::try_from(2 * rounds).unwrap(), "{}", platform.given);
     eprintln!("{} calls", platform.begun.load(Ordering::SeqCst));
 }
 
