@@ -11,14 +11,14 @@
 //! Does not say what a model has thought: OpenAI's shape has no place for it.
 
 mod anthropic;
+mod chat;
 mod gemini;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use chat::Chunks;
 
 use super::{
     Answering, Stamp,
-    answer::{Call, Failure, Finish, UsageOut},
+    answer::{Failure, UsageOut},
 };
 use crate::{
     sse::{Events, Lines},
@@ -180,124 +180,6 @@ impl State {
         self.is_over = true;
         out.extend_from_slice(b"data: ");
         out.extend(failure.written());
-        out.extend_from_slice(b"\n\n");
-    }
-}
-
-/// Writes chunks.
-#[derive(Debug)]
-struct Chunks {
-    id: String,
-    created: u64,
-    model: String,
-    include_usage: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Chunk<'c> {
-    id: &'c str,
-    object: &'static str,
-    created: u64,
-    model: &'c str,
-    choices: &'c [ChoiceOut<'c>],
-    /// Null before the last one, where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<&'c UsageOut>>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChoiceOut<'c> {
-    index: u64,
-    delta: Delta<'c>,
-    logprobs: Option<()>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Delta<'c> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Content<'c>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[Call<'c>; 1]>,
-}
-
-/// A text, as it is written or of our own.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Content<'c> {
-    Written(&'c RawValue),
-    Made(&'static str),
-}
-
-impl Chunks {
-    fn new(answering: &Answering, stamp: Stamp<'_>) -> Self {
-        Self {
-            id: stamp.id.to_owned(),
-            created: stamp.created,
-            model: answering.model.clone(),
-            include_usage: answering.include_usage,
-        }
-    }
-
-    fn role(&self, answer: u64, out: &mut Vec<u8>) {
-        let (role, content) = (Some("assistant"), Some(Content::Made("")));
-        self.delta(answer, Delta { role, content, ..Delta::default() }, out);
-    }
-
-    fn text(&self, answer: u64, text: &RawValue, out: &mut Vec<u8>) {
-        let content = Some(Content::Written(text));
-        self.delta(answer, Delta { content, ..Delta::default() }, out);
-    }
-
-    fn made_text(&self, answer: u64, text: &'static str, out: &mut Vec<u8>) {
-        let content = Some(Content::Made(text));
-        self.delta(answer, Delta { content, ..Delta::default() }, out);
-    }
-
-    fn call(&self, answer: u64, call: Call<'_>, out: &mut Vec<u8>) {
-        self.delta(answer, Delta { tool_calls: Some([call]), ..Delta::default() }, out);
-    }
-
-    fn finish(&self, answer: u64, finish: Finish, out: &mut Vec<u8>) {
-        self.choice(answer, Delta::default(), Some(finish.as_str()), out);
-    }
-
-    /// The last chunk, where it was asked for.
-    fn usage(&self, usage: &UsageOut, out: &mut Vec<u8>) {
-        if self.include_usage {
-            self.chunk(&[], Some(usage), out);
-        }
-    }
-
-    fn delta(&self, answer: u64, delta: Delta<'_>, out: &mut Vec<u8>) {
-        self.choice(answer, delta, None, out);
-    }
-
-    fn choice(
-        &self,
-        answer: u64,
-        delta: Delta<'_>,
-        finish_reason: Option<&'static str>,
-        out: &mut Vec<u8>,
-    ) {
-        let choice = ChoiceOut { index: answer, delta, logprobs: None, finish_reason };
-        self.chunk(&[choice], None, out);
-    }
-
-    fn chunk(&self, choices: &[ChoiceOut<'_>], usage: Option<&UsageOut>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
-            id: &self.id,
-            object: "chat.completion.chunk",
-            created: self.created,
-            model: &self.model,
-            choices,
-            usage: self.include_usage.then_some(usage),
-        };
-        out.extend_from_slice(b"data: ");
-        // Writing to memory does not fail, and nothing here is a map.
-        drop(serde_json::to_writer(&mut *out, &chunk));
         out.extend_from_slice(b"\n\n");
     }
 }
