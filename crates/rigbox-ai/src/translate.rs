@@ -1,4 +1,4 @@
-//! Chats and embeddings in OpenAI's shape for providers that speak another one: the request there, the
+//! Chats, texts, responses and embeddings in OpenAI's shape for providers that speak another one: the request there, the
 //! answer and its errors back, whole or as a stream.
 //!
 //! ```text
@@ -20,10 +20,12 @@
 mod answer;
 mod anthropic;
 mod chat;
+mod completion;
 pub mod cost;
 mod embeddings;
 mod gemini;
 mod raw;
+mod response;
 mod stream;
 
 pub use answer::{ANSWER_MAX_BYTES, Answer};
@@ -76,9 +78,14 @@ pub struct Answering {
     is_by_tool: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In which of OpenAI's shapes an answer is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Chat,
+    /// A text that goes on.
+    Completion,
+    /// A response, which repeats some of its request.
+    Response(Box<response::Said>),
     /// Vectors, as numbers or in base64.
     Embedding {
         is_base64: bool,
@@ -92,6 +99,13 @@ pub struct Stamp<'s> {
     pub id: &'s str,
     /// When it was made, in seconds since 1970.
     pub created: u64,
+}
+
+impl<'s> Stamp<'s> {
+    /// What is in its id but for what that is of.
+    fn stem(self) -> &'s str {
+        self.id.split_once('-').map_or(self.id, |(_, stem)| stem)
+    }
 }
 
 impl Answering {
@@ -186,44 +200,62 @@ pub fn request(
     body: &[u8],
     target: &Target<'_>,
 ) -> Result<Translated, TranslateError> {
-    match (operation, target.dialect) {
-        (Operation::ChatCompletion, Dialect::Anthropic) => {
-            let chat = chat::Chat::read(body)?;
-            let answering = chat.answering(target);
-            let (body, is_by_tool) = anthropic::body(chat, target)?;
-            let answering = Answering { is_by_tool, ..answering };
-            let (path, operation) = (MESSAGES.to_owned(), Operation::Message);
-            Ok(Translated { operation, path, query: None, body, answering })
-        }
-        (Operation::ChatCompletion, Dialect::Gemini) => {
-            let model = path_model(target.model)?;
-            let chat = chat::Chat::read(body)?;
-            let answering = chat.answering(target);
-            let body = gemini::body(chat, target)?;
-            let (operation, called, query) = if answering.is_stream {
-                (Operation::StreamGenerate, "streamGenerateContent", Some("alt=sse"))
-            } else {
-                (Operation::Generate, "generateContent", None)
-            };
-            let path = format!("/v1beta/models/{model}:{called}");
-            Ok(Translated { operation, path, query, body, answering })
-        }
-        (Operation::Embedding, Dialect::Gemini) => {
-            let model = path_model(target.model)?;
-            let (body, answering) = embeddings::body(body, target)?;
-            let path = format!("/v1beta/models/{model}:batchEmbedContents");
-            Ok(Translated { operation: Operation::EmbedBatch, path, query: None, body, answering })
-        }
-        (operation, _) => Err(no_operation(operation, target.model)),
+    if operation == Operation::Embedding && target.dialect == Dialect::Gemini {
+        let model = path_model(target.model)?;
+        let (body, answering) = embeddings::body(body, target)?;
+        let path = format!("/v1beta/models/{model}:batchEmbedContents");
+        let operation = Operation::EmbedBatch;
+        return Ok(Translated { operation, path, query: None, body, answering });
     }
+    let send = match target.dialect {
+        Dialect::Anthropic => to_anthropic,
+        Dialect::Gemini => to_gemini,
+        Dialect::OpenAi | Dialect::Brave => return Err(no_operation(operation, target.model)),
+    };
+    let (chat, kind) = match operation {
+        Operation::ChatCompletion => (chat::Chat::read(body)?, Kind::Chat),
+        Operation::Completion => (completion::read(body)?, Kind::Completion),
+        Operation::Response => {
+            let (chat, said) = response::read(body)?;
+            (chat, Kind::Response(Box::new(said)))
+        }
+        operation => return Err(no_operation(operation, target.model)),
+    };
+    send(chat, kind, target)
+}
+
+fn to_anthropic(
+    chat: chat::Chat<'_>,
+    kind: Kind,
+    target: &Target<'_>,
+) -> Result<Translated, TranslateError> {
+    let answering = chat.answering(kind, target);
+    let (body, is_by_tool) = anthropic::body(chat, target)?;
+    let answering = Answering { is_by_tool, ..answering };
+    let (path, operation) = (MESSAGES.to_owned(), Operation::Message);
+    Ok(Translated { operation, path, query: None, body, answering })
+}
+
+fn to_gemini(
+    chat: chat::Chat<'_>,
+    kind: Kind,
+    target: &Target<'_>,
+) -> Result<Translated, TranslateError> {
+    let model = path_model(target.model)?;
+    let answering = chat.answering(kind, target);
+    let body = gemini::body(chat, target)?;
+    let (operation, called, query) = if answering.is_stream {
+        (Operation::StreamGenerate, "streamGenerateContent", Some("alt=sse"))
+    } else {
+        (Operation::Generate, "generateContent", None)
+    };
+    let path = format!("/v1beta/models/{model}:{called}");
+    Ok(Translated { operation, path, query, body, answering })
 }
 
 /// What to do instead of an operation that the provider has not.
 fn no_operation(operation: Operation, model: &str) -> TranslateError {
-    let chat = "call /v1/chat/completions with this model";
     let (path, hint) = match operation {
-        Operation::Response => ("/v1/responses", chat),
-        Operation::Completion => ("/v1/completions", chat),
         Operation::Embedding => {
             ("/v1/embeddings", "use a model for embeddings of a provider that has some")
         }

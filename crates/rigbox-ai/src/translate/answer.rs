@@ -10,7 +10,10 @@ pub(super) mod gemini;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Answering, Kind, Stamp, embeddings, raw};
+use super::{
+    Answering, Kind, Stamp, completion, embeddings, raw,
+    response::document::{self, Frame},
+};
 use crate::usage::{Dialect, Framing, Meter, Report, Standing};
 
 /// Longest answer that is translated as a whole. What models write has a megabyte at most, and the
@@ -220,20 +223,14 @@ pub(super) fn whole(answering: &Answering, status: u16, body: &[u8], stamp: Stam
     let report = meter.finish();
     // Else a list would be read as the members of an object, by their order.
     let is_object = body.trim_ascii_start().starts_with(b"{");
-    let translated = match (answering.kind, answering.dialect) {
+    let translated = match &answering.kind {
         _ if !is_object => None,
-        (Kind::Chat, Dialect::Anthropic) => {
-            let choice = anthropic::choice(body, answering.is_by_tool);
-            choice.and_then(|choice| written(answering, stamp, vec![choice], &report))
+        Kind::Embedding { is_base64 } if answering.dialect == Dialect::Gemini => {
+            embeddings::answer(body, &answering.model, *is_base64, &report)
         }
-        (Kind::Chat, Dialect::Gemini) => {
-            let choices = gemini::choices(body, stamp);
-            choices.and_then(|choices| written(answering, stamp, choices, &report))
-        }
-        (Kind::Embedding { is_base64 }, Dialect::Gemini) => {
-            embeddings::answer(body, &answering.model, is_base64, &report)
-        }
-        (Kind::Chat | Kind::Embedding { .. }, _) => None,
+        Kind::Embedding { .. } => None,
+        Kind::Chat | Kind::Completion | Kind::Response(_) => choices(answering, body, stamp)
+            .and_then(|choices| written(answering, stamp, choices, &report)),
     };
     match translated {
         Some(body) => Answer { status: 200, body },
@@ -244,12 +241,30 @@ pub(super) fn whole(answering: &Answering, status: u16, body: &[u8], stamp: Stam
     }
 }
 
+/// What the provider has answered; none where that is no answer.
+fn choices<'a>(answering: &Answering, body: &'a [u8], stamp: Stamp<'_>) -> Option<Vec<Choice<'a>>> {
+    match answering.dialect {
+        Dialect::Anthropic => Some(vec![anthropic::choice(body, answering.is_by_tool)?]),
+        Dialect::Gemini => gemini::choices(body, stamp),
+        Dialect::OpenAi | Dialect::Brave => None,
+    }
+}
+
+/// The same in the shape that was asked for.
 fn written(
     answering: &Answering,
     stamp: Stamp<'_>,
     choices: Vec<Choice<'_>>,
     report: &Report,
 ) -> Option<Vec<u8>> {
+    match &answering.kind {
+        Kind::Completion => return completion::written(answering, stamp, choices, report),
+        Kind::Response(said) => {
+            let frame = Frame::new(answering, said, stamp);
+            return document::written(&frame, stamp, choices, report);
+        }
+        Kind::Chat | Kind::Embedding { .. } => {}
+    }
     let completion = Completion {
         id: stamp.id,
         object: "chat.completion",
@@ -268,7 +283,7 @@ pub(super) struct Failure {
 }
 
 #[derive(Debug, Serialize)]
-struct FailureInner {
+pub(super) struct FailureInner {
     message: String,
     #[serde(rename = "type")]
     kind: String,
@@ -305,7 +320,27 @@ impl Failure {
         })
     }
 
-    /// As a body, or as the data of an event.
+    /// What has gone wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.error.message
+    }
+
+    /// What OpenAI calls errors like it.
+    pub(super) fn kind(&self) -> &str {
+        &self.error.kind
+    }
+
+    /// The provider's word for it, or else OpenAI's.
+    pub(super) fn code(&self) -> &str {
+        self.error.code.as_deref().unwrap_or(&self.error.kind)
+    }
+
+    /// What is in it.
+    pub(super) const fn error(&self) -> &FailureInner {
+        &self.error
+    }
+
+    /// As a body.
     pub(super) fn written(&self) -> Vec<u8> {
         raw::written(self).unwrap_or_default()
     }

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Target, TranslateError,
-    chat::{Chat, Choice, Effort, Format, Part, Sampling, Source, Tool, Turn, source},
+    chat::{Chat, Choice, Effort, Format, Names, Part, Sampling, Source, Tool, Turn, source},
     raw::{self, Object},
 };
 
@@ -157,11 +157,11 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<(Vec<u8>, bool
     let (tools, tool_choice) = if is_by_tool {
         if !chat.tools.is_empty() {
             let why = "with tools it takes a schema: use \"json_schema\"";
-            return Err(TranslateError::unsupported("response_format".to_owned(), why));
+            return Err(TranslateError::unsupported(chat.names.format.to_owned(), why));
         }
         json_tool()?
     } else {
-        (tools(&chat.tools)?, tool_choice(&chat)?)
+        (tools(&chat.tools, chat.names)?, tool_choice(&chat)?)
     };
     let format = match chat.format {
         Format::Schema(schema) => Some(OutputFormat { kind: "json_schema", schema }),
@@ -174,7 +174,7 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<(Vec<u8>, bool
         model: target.model,
         max_tokens: chat.max_tokens.unwrap_or(target.max_output),
         system: blocks(chat.system)?,
-        messages: messages(chat.turns)?,
+        messages: messages(chat.turns, chat.names)?,
         tools,
         tool_choice,
         temperature: chat.sampling.temperature,
@@ -222,8 +222,8 @@ fn effort(effort: Effort) -> Option<&'static str> {
     }
 }
 
-fn messages(turns: Vec<Turn<'_>>) -> Result<Vec<Message<'_>>, TranslateError> {
-    let mut messages: Vec<Message<'_>> = Vec::with_capacity(turns.len());
+fn messages<'b>(turns: Vec<Turn<'b>>, names: &Names) -> Result<Vec<Message<'b>>, TranslateError> {
+    let mut messages: Vec<Message<'b>> = Vec::with_capacity(turns.len());
     for turn in turns {
         let (role, mut content) = match turn {
             Turn::User(parts) => ("user", blocks(parts)?),
@@ -248,7 +248,7 @@ fn messages(turns: Vec<Turn<'_>>) -> Result<Vec<Message<'_>>, TranslateError> {
     }
     if messages.is_empty() {
         let must = "messages, of which one is a user's and not empty";
-        return Err(TranslateError::invalid("messages".to_owned(), must));
+        return Err(TranslateError::invalid(names.messages.to_owned(), must));
     }
     Ok(messages)
 }
@@ -299,12 +299,12 @@ fn cache_control(cache: Option<&RawValue>) -> Result<Option<Kind>, TranslateErro
     Ok(Some(Kind { kind: "ephemeral" }))
 }
 
-fn tools<'b>(tools: &[Tool<'b>]) -> Result<Vec<ToolOut<'b>>, TranslateError> {
+fn tools<'b>(tools: &[Tool<'b>], names: &Names) -> Result<Vec<ToolOut<'b>>, TranslateError> {
     let tool = |tool: &Tool<'b>| {
         Ok(ToolOut {
             name: Cow::Borrowed(tool.name),
             description: tool.description.map(Cow::Borrowed),
-            input_schema: schema(tool.parameters)?,
+            input_schema: schema(tool.parameters, names)?,
             strict: tool.is_strict,
         })
     };
@@ -312,11 +312,11 @@ fn tools<'b>(tools: &[Tool<'b>]) -> Result<Vec<ToolOut<'b>>, TranslateError> {
 }
 
 /// A schema with the type that it must have here, and need not have at OpenAI.
-fn schema(parameters: Option<&RawValue>) -> Result<Box<RawValue>, TranslateError> {
+fn schema(parameters: Option<&RawValue>, names: &Names) -> Result<Box<RawValue>, TranslateError> {
     let Some(parameters) = parameters else {
         return raw::of_text("{\"type\":\"object\",\"properties\":{}}".to_owned());
     };
-    let mut members = Object::read(parameters, "tools[].function.parameters".to_owned())?;
+    let mut members = Object::read(parameters, names.parameters.to_owned())?;
     if members.take("type").is_some() {
         return Ok(parameters.to_owned());
     }

@@ -8,7 +8,9 @@ mod message;
 
 use serde_json::value::RawValue;
 
-pub(super) use message::{Call, Part, Source, Turn, source};
+pub(super) use message::{
+    Call, MESSAGES_MAX, Messages, PARTS_MAX, Part, Source, Turn, arguments, signature, source,
+};
 
 use super::{
     Answering, Kind, Target, TranslateError,
@@ -21,9 +23,27 @@ const TOOLS_MAX: usize = 128;
 /// Most sequences that end an answer. OpenAI takes four, others more.
 const STOPS_MAX: usize = 16;
 
-/// A chat.
+/// What fields are called in the shape that a request has, so that a refusal names them.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) messages: &'static str,
+    pub(super) format: &'static str,
+    pub(super) effort: &'static str,
+    pub(super) parameters: &'static str,
+}
+
+/// In a chat.
+const NAMES: Names = Names {
+    messages: "messages",
+    format: "response_format",
+    effort: "reasoning_effort",
+    parameters: "tools[].function.parameters",
+};
+
+/// A chat, or what can be said as one.
 #[derive(Debug)]
 pub(super) struct Chat<'b> {
+    pub(super) names: &'static Names,
     /// The model as the caller names it.
     pub(super) model: String,
     /// Instructions, wherever they stood.
@@ -39,8 +59,8 @@ pub(super) struct Chat<'b> {
     pub(super) stop: Vec<&'b RawValue>,
     pub(super) answers: u64,
     pub(super) user: Option<&'b RawValue>,
-    is_stream: bool,
-    include_usage: bool,
+    pub(super) is_stream: bool,
+    pub(super) include_usage: bool,
 }
 
 /// How words are chosen, as it is written.
@@ -122,20 +142,16 @@ impl<'b> Chat<'b> {
         let mut object = Object::of_body(body)?;
         let model = object.need_text("model")?.into_owned();
         let messages = object.need("messages", "an array of messages")?;
-        let (system, turns) = message::read(messages)?;
-        let tools = tools(&mut object)?;
-        let choice = choice(&mut object)?;
-        if let Choice::Named(name) = &choice
-            && !tools.iter().any(|tool| raw::text(tool.name).as_deref() == Some(name))
-        {
-            let field = "tool_choice.function.name".to_owned();
-            return Err(TranslateError::invalid(field, "the name of one of the tools"));
-        }
+        let Messages { system, turns, .. } = message::read(messages)?;
+        let tools = tools(&mut object, tool)?;
+        let choice = choice(&mut object, named)?;
+        choice.check(&tools, "tool_choice.function.name")?;
         let parallel = object.take_bool("parallel_tool_calls")?;
         let user = object.take_raw_text("user")?;
         let safety_identifier = object.take_raw_text("safety_identifier")?;
         let most = object.take_count("max_tokens")?;
         let chat = Self {
+            names: &NAMES,
             model,
             system,
             turns,
@@ -143,14 +159,8 @@ impl<'b> Chat<'b> {
             choice,
             parallel,
             format: format(&mut object)?,
-            effort: effort(&mut object)?,
-            sampling: Sampling {
-                temperature: object.take_number("temperature")?,
-                top_p: object.take_number("top_p")?,
-                seed: object.take_number("seed")?,
-                frequency_penalty: object.take_number("frequency_penalty")?,
-                presence_penalty: object.take_number("presence_penalty")?,
-            },
+            effort: effort(object.take("reasoning_effort"), NAMES.effort)?,
+            sampling: Sampling::read(&mut object)?,
             max_tokens: object.take_count("max_completion_tokens")?.or(most),
             stop: stops(&mut object)?,
             answers: object.take_count("n")?.unwrap_or(1),
@@ -167,10 +177,10 @@ impl<'b> Chat<'b> {
     }
 
     /// What is needed for the answer.
-    pub(super) fn answering(&self, target: &Target<'_>) -> Answering {
+    pub(super) fn answering(&self, kind: Kind, target: &Target<'_>) -> Answering {
         Answering {
             dialect: target.dialect,
-            kind: Kind::Chat,
+            kind,
             model: self.model.clone(),
             is_stream: self.is_stream,
             include_usage: self.is_stream && self.include_usage,
@@ -184,7 +194,39 @@ impl<'b> Chat<'b> {
     }
 }
 
-fn tools<'b>(object: &mut Object<'b>) -> Result<Vec<Tool<'b>>, TranslateError> {
+impl<'b> Sampling<'b> {
+    /// Takes all of it out, for the shapes that have all of it.
+    pub(super) fn read(object: &mut Object<'b>) -> Result<Self, TranslateError> {
+        Ok(Self {
+            temperature: object.take_number("temperature")?,
+            top_p: object.take_number("top_p")?,
+            seed: object.take_number("seed")?,
+            frequency_penalty: object.take_number("frequency_penalty")?,
+            presence_penalty: object.take_number("presence_penalty")?,
+        })
+    }
+}
+
+impl Choice {
+    /// Refuses a name at `field` that no tool has.
+    pub(super) fn check(&self, tools: &[Tool<'_>], field: &str) -> Result<(), TranslateError> {
+        match self {
+            Self::Named(name)
+                if !tools.iter().any(|tool| raw::text(tool.name).as_deref() == Some(name)) =>
+            {
+                let must = "the name of one of the tools";
+                Err(TranslateError::invalid(field.to_owned(), must))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads all tools, each by `tool`.
+pub(super) fn tools<'b>(
+    object: &mut Object<'b>,
+    tool: fn(&'b RawValue, String) -> Result<Tool<'b>, TranslateError>,
+) -> Result<Vec<Tool<'b>>, TranslateError> {
     let Some(list) = object.take("tools") else { return Ok(Vec::new()) };
     let list = raw::items(list).filter(|list| list.len() <= TOOLS_MAX);
     let list = list.ok_or_else(|| {
@@ -196,28 +238,44 @@ fn tools<'b>(object: &mut Object<'b>) -> Result<Vec<Tool<'b>>, TranslateError> {
 
 fn tool(item: &RawValue, at: String) -> Result<Tool<'_>, TranslateError> {
     let mut tool = Object::read(item, at)?;
-    if tool.need_text("type")? != "function" {
-        let field = tool.field("type");
-        return Err(TranslateError::unsupported(field, "tools are functions"));
-    }
+    need_function(&mut tool)?;
     let function = tool.need("function", "an object")?;
-    let mut function = Object::read(function, tool.field("function"))?;
-    let name = function.need("name", "a text")?;
-    if !raw::is_text(name) || raw::is_empty_text(name) {
-        return Err(TranslateError::invalid(function.field("name"), "a text"));
-    }
-    let parameters = function.take("parameters");
-    if parameters.is_some_and(|schema| !schema.get().starts_with('{')) {
-        return Err(TranslateError::invalid(function.field("parameters"), "an object"));
-    }
-    let description = function.take_raw_text("description")?;
-    let is_strict = function.take_bool("strict")?.unwrap_or(false);
-    function.finish()?;
+    let function = Object::read(function, tool.field("function"))?;
     tool.finish()?;
-    Ok(Tool { name, description, parameters, is_strict })
+    Tool::read(function)
 }
 
-fn choice(object: &mut Object<'_>) -> Result<Choice, TranslateError> {
+/// Takes a type out that must be that of functions.
+pub(super) fn need_function(object: &mut Object<'_>) -> Result<(), TranslateError> {
+    if object.need_text("type")? == "function" {
+        return Ok(());
+    }
+    Err(TranslateError::unsupported(object.field("type"), "tools are functions"))
+}
+
+impl<'b> Tool<'b> {
+    /// Reads what describes a function.
+    pub(super) fn read(mut function: Object<'b>) -> Result<Self, TranslateError> {
+        let name = function.need("name", "a text")?;
+        if !raw::is_text(name) || raw::is_empty_text(name) {
+            return Err(TranslateError::invalid(function.field("name"), "a text"));
+        }
+        let parameters = function.take("parameters");
+        if parameters.is_some_and(|schema| !schema.get().starts_with('{')) {
+            return Err(TranslateError::invalid(function.field("parameters"), "an object"));
+        }
+        let description = function.take_raw_text("description")?;
+        let is_strict = function.take_bool("strict")?.unwrap_or(false);
+        function.finish()?;
+        Ok(Self { name, description, parameters, is_strict })
+    }
+}
+
+/// Reads which tools are to be called; what is no word, by `named`.
+pub(super) fn choice<'b>(
+    object: &mut Object<'b>,
+    named: fn(Object<'b>) -> Result<String, TranslateError>,
+) -> Result<Choice, TranslateError> {
     let Some(raw) = object.take("tool_choice") else { return Ok(Choice::Unsaid) };
     let must = "\"none\", \"auto\", \"required\" or a function";
     if raw::is_text(raw) {
@@ -228,50 +286,79 @@ fn choice(object: &mut Object<'_>) -> Result<Choice, TranslateError> {
             _ => Err(TranslateError::invalid("tool_choice".to_owned(), must)),
         };
     }
-    let mut named = Object::read(raw, "tool_choice".to_owned())?;
-    if named.need_text("type")? != "function" {
-        let field = "tool_choice.type".to_owned();
-        return Err(TranslateError::unsupported(field, "tools are functions"));
-    }
-    let function = named.need("function", "an object")?;
-    let mut function = Object::read(function, named.field("function"))?;
+    let mut choice = Object::read(raw, "tool_choice".to_owned())?;
+    need_function(&mut choice)?;
+    named(choice).map(Choice::Named)
+}
+
+fn named(mut choice: Object<'_>) -> Result<String, TranslateError> {
+    let function = choice.need("function", "an object")?;
+    let function = Object::read(function, choice.field("function"))?;
+    choice.finish()?;
+    self::name(function)
+}
+
+/// The name that is all that is left.
+pub(super) fn name(mut function: Object<'_>) -> Result<String, TranslateError> {
     let name = function.need_text("name")?.into_owned();
     function.finish()?;
-    named.finish()?;
-    Ok(Choice::Named(name))
+    Ok(name)
 }
 
 fn format<'b>(object: &mut Object<'b>) -> Result<Format<'b>, TranslateError> {
     let Some(raw) = object.take("response_format") else { return Ok(Format::Text) };
-    let mut format = Object::read(raw, "response_format".to_owned())?;
-    let kind = format.need_text("type")?;
-    let read = match &*kind {
-        "text" => Format::Text,
-        "json_object" => Format::Json,
-        "json_schema" => {
-            let schema = format.need("json_schema", "an object")?;
-            let mut schema = Object::read(schema, format.field("json_schema"))?;
-            // The name is for the caller, and the others always keep to the schema.
-            schema.drop_harmless(&["name", "description", "strict"]);
-            let inner = schema.need("schema", "a JSON schema")?;
-            if !inner.get().starts_with('{') {
-                return Err(TranslateError::invalid(schema.field("schema"), "a JSON schema"));
+    let format = Object::read(raw, "response_format".to_owned())?;
+    Format::read(format, |format| {
+        let schema = format.need("json_schema", "an object")?;
+        Object::read(schema, format.field("json_schema")).and_then(self::schema)
+    })
+}
+
+impl<'b> Format<'b> {
+    /// Reads a format; the schema, by `schema`.
+    pub(super) fn read(
+        mut format: Object<'b>,
+        schema: fn(&mut Object<'b>) -> Result<Self, TranslateError>,
+    ) -> Result<Self, TranslateError> {
+        let kind = format.need_text("type")?;
+        let read = match &*kind {
+            "text" => Self::Text,
+            "json_object" => Self::Json,
+            "json_schema" => schema(&mut format)?,
+            _ => {
+                let field = format.field("type");
+                let must = "\"text\", \"json_object\" or \"json_schema\"";
+                return Err(TranslateError::invalid(field, must));
             }
-            schema.finish()?;
-            Format::Schema(inner)
-        }
-        _ => {
-            let field = format.field("type");
-            let must = "\"text\", \"json_object\" or \"json_schema\"";
-            return Err(TranslateError::invalid(field, must));
-        }
-    };
-    format.finish()?;
+        };
+        format.finish()?;
+        Ok(read)
+    }
+}
+
+fn schema(mut object: Object<'_>) -> Result<Format<'_>, TranslateError> {
+    let read = take_schema(&mut object)?;
+    object.finish()?;
     Ok(read)
 }
 
-fn effort(object: &mut Object<'_>) -> Result<Option<Effort>, TranslateError> {
-    let Some(raw) = object.take("reasoning_effort") else { return Ok(None) };
+/// Takes a schema out, and what belongs to it.
+pub(super) fn take_schema<'b>(object: &mut Object<'b>) -> Result<Format<'b>, TranslateError> {
+    // The name is for the caller, and the others always keep to the schema.
+    object.drop_harmless(&["name", "description", "strict"]);
+    let schema = object.need("schema", "a JSON schema")?;
+    if !schema.get().starts_with('{') {
+        return Err(TranslateError::invalid(object.field("schema"), "a JSON schema"));
+    }
+    Ok(Format::Schema(schema))
+}
+
+/// How much is to be thought, where `field` says it.
+pub(super) fn effort(
+    raw: Option<&RawValue>,
+    field: &str,
+) -> Result<Option<Effort>, TranslateError> {
+    let Some(raw) = raw else { return Ok(None) };
     Ok(Some(match raw::text(raw).as_deref() {
         Some("none") => Effort::None,
         Some("minimal") => Effort::Minimal,
@@ -281,13 +368,14 @@ fn effort(object: &mut Object<'_>) -> Result<Option<Effort>, TranslateError> {
         Some("xhigh") => Effort::ExtraHigh,
         Some("max") => Effort::Max,
         _ => {
-            let field = "reasoning_effort".to_owned();
-            return Err(TranslateError::invalid(field, "\"low\", \"medium\" or \"high\""));
+            let must = "\"low\", \"medium\" or \"high\"";
+            return Err(TranslateError::invalid(field.to_owned(), must));
         }
     }))
 }
 
-fn stops<'b>(object: &mut Object<'b>) -> Result<Vec<&'b RawValue>, TranslateError> {
+/// Takes out what ends an answer.
+pub(super) fn stops<'b>(object: &mut Object<'b>) -> Result<Vec<&'b RawValue>, TranslateError> {
     let Some(raw) = object.take("stop") else { return Ok(Vec::new()) };
     if raw::is_text(raw) {
         return Ok(vec![raw]);
@@ -300,7 +388,8 @@ fn stops<'b>(object: &mut Object<'b>) -> Result<Vec<&'b RawValue>, TranslateErro
         .ok_or_else(|| TranslateError::invalid("stop".to_owned(), "a text or some texts"))
 }
 
-fn include_usage(object: &mut Object<'_>) -> Result<bool, TranslateError> {
+/// Takes out whether a stream is to tell what was used.
+pub(super) fn include_usage(object: &mut Object<'_>) -> Result<bool, TranslateError> {
     let Some(raw) = object.take("stream_options") else { return Ok(false) };
     let mut options = Object::read(raw, "stream_options".to_owned())?;
     let include_usage = options.take_bool("include_usage")?.unwrap_or(false);

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Target, TranslateError,
-    chat::{Call, Chat, Choice, Effort, Format, Part, Source, Tool, Turn, source},
+    chat::{Call, Chat, Choice, Effort, Format, Names, Part, Source, Tool, Turn, source},
     raw,
 };
 
@@ -159,6 +159,8 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<Vec<u8>, Trans
         return Err(TranslateError::unsupported("parallel_tool_calls".to_owned(), why));
     }
     let tool_config = tool_config(&chat)?;
+    let thinking = |effort| thinking(effort, target.model, chat.names);
+    let thinking_config = chat.effort.map(thinking).transpose()?;
     let (response_mime_type, response_json_schema) = match chat.format {
         Format::Text => (None, None),
         Format::Json => (Some("application/json"), None),
@@ -175,13 +177,13 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<Vec<u8>, Trans
         stop_sequences: chat.stop,
         response_mime_type,
         response_json_schema,
-        thinking_config: chat.effort.map(|effort| thinking(effort, target.model)).transpose()?,
+        thinking_config,
     };
     let system = parts(chat.system)?;
     let tools = tools(&chat.tools);
     raw::written(&Body {
         system_instruction: (!system.is_empty()).then_some(Content { role: None, parts: system }),
-        contents: contents(chat.turns, target.model)?,
+        contents: contents(chat.turns, target.model, chat.names)?,
         tools,
         tool_config,
         generation_config,
@@ -194,8 +196,8 @@ fn is_early(model: &str) -> bool {
 }
 
 /// The budgets are those that Gemini's own endpoint of OpenAI's shape has for these words.
-fn thinking(effort: Effort, model: &str) -> Result<Thinking, TranslateError> {
-    let refuse = |why| Err(TranslateError::unsupported("reasoning_effort".to_owned(), why));
+fn thinking(effort: Effort, model: &str, names: &Names) -> Result<Thinking, TranslateError> {
+    let refuse = |why| Err(TranslateError::unsupported(names.effort.to_owned(), why));
     let most = "the most is \"high\"";
     if is_early(model) {
         return match effort {
@@ -216,7 +218,11 @@ fn thinking(effort: Effort, model: &str) -> Result<Thinking, TranslateError> {
     }
 }
 
-fn contents<'b>(turns: Vec<Turn<'b>>, model: &str) -> Result<Vec<Content<'b>>, TranslateError> {
+fn contents<'b>(
+    turns: Vec<Turn<'b>>,
+    model: &str,
+    names: &Names,
+) -> Result<Vec<Content<'b>>, TranslateError> {
     let mut contents: Vec<Content<'b>> = Vec::with_capacity(turns.len());
     // What was called, by id: results name it here.
     let mut called: HashMap<Cow<'b, str>, Cow<'b, str>> = HashMap::new();
@@ -246,7 +252,7 @@ fn contents<'b>(turns: Vec<Turn<'b>>, model: &str) -> Result<Vec<Content<'b>>, T
     }
     if contents.is_empty() {
         let must = "messages, of which one is a user's and not empty";
-        return Err(TranslateError::invalid("messages".to_owned(), must));
+        return Err(TranslateError::invalid(names.messages.to_owned(), must));
     }
     Ok(contents)
 }

@@ -7,8 +7,9 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Visitor},
+    ser,
 };
 use serde_json::value::RawValue;
 
@@ -198,6 +199,55 @@ pub(super) fn of_text(text: String) -> Result<Box<RawValue>, TranslateError> {
 pub(super) fn written(body: &impl Serialize) -> Result<Vec<u8>, TranslateError> {
     let invalid = |_| TranslateError::invalid("the body".to_owned(), "JSON");
     serde_json::to_vec(body).map_err(invalid)
+}
+
+/// JSON of one's own, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Json(String);
+
+impl Json {
+    /// A copy.
+    pub(super) fn of(raw: &RawValue) -> Self {
+        Self(raw.get().to_owned())
+    }
+
+    /// What something is as JSON.
+    pub(super) fn written(value: &impl Serialize) -> Result<Self, TranslateError> {
+        let written = serde_json::to_string(value);
+        let invalid = |_| TranslateError::invalid("the body".to_owned(), "JSON");
+        written.map(Self).map_err(invalid)
+    }
+
+    /// A text. Writing one does not fail.
+    pub(super) fn text(text: &str) -> Self {
+        Self(serde_json::to_string(text).unwrap_or_default())
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it is a text of nothing.
+    pub(super) fn is_empty_text(&self) -> bool {
+        self.0 == "\"\""
+    }
+
+    /// Puts a text behind a text.
+    pub(super) fn push(&mut self, text: &Self) {
+        let more = text.0.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        if let (Some(more), Some('"')) = (more, self.0.pop()) {
+            self.0.push_str(more);
+        }
+        self.0.push('"');
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
 }
 
 #[derive(Debug)]

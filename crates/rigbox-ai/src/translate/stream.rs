@@ -12,14 +12,14 @@
 
 mod anthropic;
 mod chat;
+mod completion;
+mod emitter;
 mod gemini;
+mod response;
 
-use chat::Chunks;
+use emitter::Emitter;
 
-use super::{
-    Answering, Stamp,
-    answer::{Failure, UsageOut},
-};
+use super::{Answering, Stamp, answer::Failure};
 use crate::{
     sse::{Events, Lines},
     usage::{Dialect, Framing, Meter},
@@ -44,7 +44,7 @@ pub struct Stream {
 struct State {
     reader: Reader,
     meter: Meter,
-    chunks: Chunks,
+    emitter: Emitter,
     is_over: bool,
 }
 
@@ -64,8 +64,8 @@ impl Stream {
             Dialect::OpenAi | Dialect::Brave => Reader::None,
         };
         let meter = Meter::new(answering.dialect, Framing::Events);
-        let chunks = Chunks::new(answering, stamp);
-        let state = State { reader, meter, chunks, is_over: false };
+        let emitter = Emitter::new(answering, stamp);
+        let state = State { reader, meter, emitter, is_over: false };
         Self { lines: Lines::new(), event: Vec::new(), state }
     }
 
@@ -153,9 +153,14 @@ impl State {
         let step = match &mut self.reader {
             // Else a list would be read as the members of an object, by their order.
             _ if !data.starts_with(b"{") => None,
-            Reader::Anthropic(reader) => reader.event(data, &self.chunks, out),
-            Reader::Gemini(reader) => reader.event(data, &self.chunks, out),
+            Reader::Anthropic(reader) => reader.event(data, &mut self.emitter, out),
+            Reader::Gemini(reader) => reader.event(data, &mut self.emitter, out),
             Reader::None => None,
+        };
+        // Only where it is about to be told of it does a shape say that it can not tell it.
+        let step = match self.emitter.failure() {
+            Some(failure) => Some(Step::Failed(failure)),
+            None => step,
         };
         match step {
             Some(Step::On) => {}
@@ -170,17 +175,12 @@ impl State {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.is_over = true;
-        if let Some(usage) = UsageOut::of(&self.meter.so_far()) {
-            self.chunks.usage(&usage, out);
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        self.emitter.end(&self.meter.so_far(), out);
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
         self.is_over = true;
-        out.extend_from_slice(b"data: ");
-        out.extend(failure.written());
-        out.extend_from_slice(b"\n\n");
+        self.emitter.fail(failure, out);
     }
 }
 

@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 mod answers;
+mod completions;
 mod requests;
+mod responses;
 
 pub(crate) const STAMP: Stamp<'_> = Stamp { id: "chatcmpl-1", created: 1_700_000_000 };
 
@@ -24,17 +26,29 @@ pub(crate) fn answering(target: &Target<'_>, rest: &str) -> Answering {
     request(Operation::ChatCompletion, body.as_bytes(), target).unwrap().answering
 }
 
+/// What is needed for the answer of a response.
+pub(crate) fn responding(target: &Target<'_>, rest: &str) -> Answering {
+    let body = chat(&format!(r#""input":"hi",{rest}"#));
+    request(Operation::Response, body.as_bytes(), target).unwrap().answering
+}
+
+/// What is needed for the answer of a text that goes on.
+pub(crate) fn completing(target: &Target<'_>, rest: &str) -> Answering {
+    let body = chat(&format!(r#""prompt":"hi",{rest}"#));
+    request(Operation::Completion, body.as_bytes(), target).unwrap().answering
+}
+
 #[test]
 fn what_a_provider_has_not_names_the_way_out() {
-    for (operation, path, way) in [
-        (Operation::Response, "/v1/responses", "call /v1/chat/completions"),
-        (Operation::Completion, "/v1/completions", "call /v1/chat/completions"),
-        (Operation::Embedding, "/v1/embeddings", "use a model for embeddings"),
-    ] {
-        let error = request(operation, b"{}", &CLAUDE).unwrap_err();
-        assert!(error.to_string().starts_with(path), "{error}");
-        assert!(error.hint().starts_with(way), "{}", error.hint());
-        assert_eq!(error.field(), Some("model"));
+    let error = request(Operation::Embedding, b"{}", &CLAUDE).unwrap_err();
+    assert!(error.to_string().starts_with("/v1/embeddings"), "{error}");
+    assert!(error.hint().starts_with("use a model for embeddings"), "{}", error.hint());
+    assert_eq!(error.field(), Some("model"));
+    // Who speaks as the caller does is not translated for, and others have no chats.
+    for operation in [Operation::ChatCompletion, Operation::Response, Operation::Completion] {
+        let target = Target { dialect: Dialect::OpenAi, ..CLAUDE };
+        let error = request(operation, b"{}", &target).unwrap_err();
+        assert!(matches!(error, TranslateError::NoOperation { .. }), "{error}");
     }
 }
 
@@ -123,7 +137,9 @@ proptest! {
         parts in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", ",", ":", "\"model\"", "\"x\"", "\"messages\"", "\"role\"", "\"user\"",
             "\"content\"", "\"tool_calls\"", "null", "1", "\"data:image/png;base64,\"", "\\u12", "\"",
-            "{\"role\":\"user\",\"content\":\"x\"}", "\"model\":\"x\",\"messages\":[",
+            "{\"role\":\"user\",\"content\":\"x\"}", "\"model\":\"x\",\"messages\":[", "\"input\"", "\"prompt\"",
+            "\"model\":\"x\",\"input\":[", "{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",",
+            "\"arguments\":\"{}\"}", "\"tools\"", "\"text\"", "\"format\"",
         ]), 0..24),
         bytes in prop::collection::vec(any::<u8>(), 0..60),
     ) {
@@ -132,9 +148,14 @@ proptest! {
                 for operation in Operation::ALL {
                     drop(request(operation, &body, &target));
                 }
-                let answering = answering(&target, r#""n":1"#);
-                for status in [200, 204, 400, 500] {
-                    drop(answering.whole(status, &body, STAMP));
+                for answering in [
+                    answering(&target, r#""n":1"#),
+                    completing(&target, r#""n":1"#),
+                    responding(&target, r#""store":false"#),
+                ] {
+                    for status in [200, 204, 400, 500] {
+                        drop(answering.whole(status, &body, STAMP));
+                    }
                 }
             }
         }

@@ -126,10 +126,7 @@ impl<'a> Part<'a> {
     ) -> Option<Call<'a>> {
         let call = self.function_call.as_ref()?;
         let id = call.id.filter(|id| raw::is_text(id) && !raw::is_empty_text(id));
-        let made = || {
-            let stem = stamp.id.strip_prefix("chatcmpl-").unwrap_or(stamp.id);
-            Id::Made(format!("call_{stem}_{answer}_{number}"))
-        };
+        let made = || Id::Made(format!("call_{}_{answer}_{number}", stamp.stem()));
         let signature = self.thought_signature.filter(|signature| raw::is_text(signature));
         let extra = |thought_signature| Extra { google: Google { thought_signature } };
         Some(Call {

@@ -4,16 +4,17 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::{NAMES, Names};
 use crate::translate::{
     TranslateError,
     raw::{self, Object},
 };
 
 /// Most messages of a chat: half of what Anthropic takes.
-const MESSAGES_MAX: usize = 50_000;
+pub(in crate::translate) const MESSAGES_MAX: usize = 50_000;
 
 /// Most parts and calls of a message.
-const PARTS_MAX: usize = 10_000;
+pub(in crate::translate) const PARTS_MAX: usize = 10_000;
 
 /// Most parts and calls of a chat.
 const ALL_PARTS_MAX: usize = 50_000;
@@ -74,18 +75,67 @@ enum Of {
     Tool,
 }
 
-/// Instructions, and the rest of a conversation.
-type Messages<'b> = (Vec<Part<'b>>, Vec<Turn<'b>>);
+/// Instructions, and the rest of a conversation, of bounded size together.
+#[derive(Debug, Default)]
+pub(in crate::translate) struct Messages<'b> {
+    pub(in crate::translate) system: Vec<Part<'b>>,
+    pub(in crate::translate) turns: Vec<Turn<'b>>,
+    /// How many parts and calls the turns have.
+    count: usize,
+}
+
+impl<'b> Messages<'b> {
+    /// Adds instructions.
+    pub(in crate::translate) fn instruct(
+        &mut self,
+        mut parts: Vec<Part<'b>>,
+        names: &Names,
+    ) -> Result<(), TranslateError> {
+        self.system.append(&mut parts);
+        self.check(names)
+    }
+
+    /// Adds a turn.
+    pub(in crate::translate) fn push(
+        &mut self,
+        turn: Turn<'b>,
+        names: &Names,
+    ) -> Result<(), TranslateError> {
+        self.count = self.count.saturating_add(turn.count());
+        self.turns.push(turn);
+        self.check(names)
+    }
+
+    /// Adds a call to what the model has said last.
+    pub(in crate::translate) fn call(
+        &mut self,
+        call: Call<'b>,
+        names: &Names,
+    ) -> Result<(), TranslateError> {
+        if let Some(Turn::Assistant { calls, .. }) = self.turns.last_mut() {
+            calls.push(call);
+            self.count = self.count.saturating_add(1);
+            return self.check(names);
+        }
+        self.push(Turn::Assistant { parts: Vec::new(), calls: vec![call] }, names)
+    }
+
+    fn check(&self, names: &Names) -> Result<(), TranslateError> {
+        if self.count.saturating_add(self.system.len()) > ALL_PARTS_MAX {
+            let must = "messages with at most 50000 parts";
+            return Err(TranslateError::invalid(names.messages.to_owned(), must));
+        }
+        Ok(())
+    }
+}
 
 /// Reads all messages. Instructions come first at the other providers, wherever they stood.
 pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> {
     let must = "an array of 1 to 50000 messages";
-    let invalid = |must| TranslateError::invalid("messages".to_owned(), must);
     let list = raw::items(messages).filter(|list| (1..=MESSAGES_MAX).contains(&list.len()));
-    let list = list.ok_or_else(|| invalid(must))?;
-    let (mut system, mut turns) = (Vec::new(), Vec::with_capacity(list.len()));
-    let mut count: usize = 0;
-    for (index, item) in list.into_iter().enumerate() {
+    let invalid = || TranslateError::invalid(NAMES.messages.to_owned(), must);
+    let mut read = Messages::default();
+    for (index, item) in list.ok_or_else(invalid)?.into_iter().enumerate() {
         let mut message = Object::read(item, format!("messages[{index}]"))?;
         let role = message.need_text("role")?;
         // What clients send back of answers, and what nobody else has.
@@ -96,13 +146,16 @@ pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> 
             _ => message.refuse_unless("name", &[], why)?,
         }
         match &*role {
-            "system" | "developer" => system.append(&mut needed(&mut message, Of::Instructions)?),
-            "user" => turns.push(Turn::User(needed(&mut message, Of::User)?)),
-            "assistant" => turns.push(assistant(&mut message)?),
+            "system" | "developer" => {
+                read.instruct(needed(&mut message, Of::Instructions)?, &NAMES)?;
+            }
+            "user" => read.push(Turn::User(needed(&mut message, Of::User)?), &NAMES)?,
+            "assistant" => read.push(assistant(&mut message)?, &NAMES)?,
             "tool" => {
                 let call = message.need_text("tool_call_id")?;
                 let at = message.field("tool_call_id");
-                turns.push(Turn::Tool { call, at, parts: needed(&mut message, Of::Tool)? });
+                let parts = needed(&mut message, Of::Tool)?;
+                read.push(Turn::Tool { call, at, parts }, &NAMES)?;
             }
             _ => {
                 let must = "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"";
@@ -110,12 +163,8 @@ pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> 
             }
         }
         message.finish()?;
-        count = count.saturating_add(turns.last().map_or(0, Turn::count));
-        if count.saturating_add(system.len()) > ALL_PARTS_MAX {
-            return Err(invalid("messages with at most 50000 parts"));
-        }
     }
-    Ok((system, turns))
+    Ok(read)
 }
 
 fn assistant<'b>(message: &mut Object<'b>) -> Result<Turn<'b>, TranslateError> {
@@ -201,13 +250,7 @@ fn call(item: &RawValue, at: String) -> Result<Call<'_>, TranslateError> {
     let function = call.need("function", "an object")?;
     let mut function = Object::read(function, call.field("function"))?;
     let name = function.need_text("name")?;
-    let text = function.need_text("arguments")?;
-    let text = if text.trim().is_empty() { "{}".to_owned() } else { text.into_owned() };
-    let arguments = RawValue::from_string(text).ok().filter(|raw| raw.get().starts_with('{'));
-    let Some(arguments) = arguments else {
-        let must = "a JSON object, as a text";
-        return Err(TranslateError::invalid(function.field("arguments"), must));
-    };
+    let arguments = arguments(&mut function)?;
     let signature = match call.take("extra_content") {
         Some(extra) => signature(extra),
         None => None,
@@ -218,8 +261,19 @@ fn call(item: &RawValue, at: String) -> Result<Call<'_>, TranslateError> {
     Ok(Call { id, name, arguments, signature })
 }
 
+/// Takes out the arguments of a call.
+pub(in crate::translate) fn arguments(
+    call: &mut Object<'_>,
+) -> Result<Box<RawValue>, TranslateError> {
+    let text = call.need_text("arguments")?;
+    let text = if text.trim().is_empty() { "{}".to_owned() } else { text.into_owned() };
+    let arguments = RawValue::from_string(text).ok().filter(|raw| raw.get().starts_with('{'));
+    let must = "a JSON object, as a text";
+    arguments.ok_or_else(|| TranslateError::invalid(call.field("arguments"), must))
+}
+
 /// What Gemini's own endpoint of OpenAI's shape has as well: `{"google":{"thought_signature":"..."}}`.
-fn signature(extra: &RawValue) -> Option<&RawValue> {
+pub(in crate::translate) fn signature(extra: &RawValue) -> Option<&RawValue> {
     let mut extra = Object::read(extra, String::new()).ok()?;
     let mut google = Object::read(extra.take("google")?, String::new()).ok()?;
     google.take("thought_signature").filter(|raw| raw::is_text(raw))

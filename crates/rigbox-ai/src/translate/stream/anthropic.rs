@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{CALLS_MAX, Chunks, Step};
+use super::{CALLS_MAX, Emitter, Step};
 use crate::translate::{
     answer::{
         Arguments, Call, Finish, Function, Id,
@@ -72,7 +72,7 @@ impl Reader {
     pub(super) fn event(
         &mut self,
         data: &[u8],
-        chunks: &Chunks,
+        emitter: &mut Emitter,
         out: &mut Vec<u8>,
     ) -> Option<Step> {
         let event: Event<'_> = serde_json::from_slice(data).ok()?;
@@ -81,25 +81,25 @@ impl Reader {
         }
         let block = event.index.unwrap_or(0);
         match &*event.kind {
-            "message_start" => self.begin(chunks, out),
+            "message_start" => self.begin(emitter, out),
             "content_block_start" => {
                 if let Some(content) = event.content_block {
-                    self.block_begins(block, &content, (chunks, out))?;
+                    self.block_begins(block, &content, (emitter, out))?;
                 }
             }
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
-                    self.delta(block, &delta, (chunks, out));
+                    self.delta(block, &delta, (emitter, out));
                 }
             }
-            "content_block_stop" => self.block_ends(block, chunks, out),
+            "content_block_stop" => self.block_ends(block, emitter, out),
             "message_delta" => {
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
-                    self.finish(finish(Some(&reason), self.is_by_tool), chunks, out);
+                    self.finish(finish(Some(&reason), self.is_by_tool), emitter, out);
                 }
             }
             "message_stop" => {
-                self.finish(Finish::Stop, chunks, out);
+                self.finish(Finish::Stop, emitter, out);
                 return Some(Step::End);
             }
             // Pings, and what is new.
@@ -108,16 +108,16 @@ impl Reader {
         Some(Step::On)
     }
 
-    fn begin(&mut self, chunks: &Chunks, out: &mut Vec<u8>) {
+    fn begin(&mut self, emitter: &mut Emitter, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.has_role, true) {
-            chunks.role(ANSWER, out);
+            emitter.role(ANSWER, out);
         }
     }
 
-    fn finish(&mut self, finish: Finish, chunks: &Chunks, out: &mut Vec<u8>) {
+    fn finish(&mut self, finish: Finish, emitter: &mut Emitter, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.is_finished, true) {
-            self.begin(chunks, out);
-            chunks.finish(ANSWER, finish, out);
+            self.begin(emitter, out);
+            emitter.finish(ANSWER, finish, out);
         }
     }
 
@@ -125,15 +125,15 @@ impl Reader {
         &mut self,
         block: u64,
         content: &Block<'_>,
-        (chunks, out): (&Chunks, &mut Vec<u8>),
+        (emitter, out): (&mut Emitter, &mut Vec<u8>),
     ) -> Option<()> {
         if self.is_finished {
             return Some(());
         }
-        self.begin(chunks, out);
+        self.begin(emitter, out);
         let text = content.written_text().filter(|text| !raw::is_empty_text(text));
         if let Some(text) = text.filter(|_| !self.is_by_tool) {
-            chunks.text(ANSWER, text, out);
+            emitter.text(ANSWER, text, out);
         }
         let Some((id, name)) = content.call() else { return Some(()) };
         if self.calls >= CALLS_MAX {
@@ -146,7 +146,7 @@ impl Reader {
         self.open.push(open);
         if self.is_by_tool {
             if let Some(whole) = whole {
-                chunks.text(ANSWER, whole_text(whole)?.as_ref(), out);
+                emitter.text(ANSWER, &written(whole.get())?, out);
             }
             return Some(());
         }
@@ -160,25 +160,30 @@ impl Reader {
             },
             extra_content: None,
         };
-        chunks.call(ANSWER, call, out);
+        emitter.call(ANSWER, call, out);
         Some(())
     }
 
-    fn delta(&mut self, block: u64, delta: &Delta<'_>, (chunks, out): (&Chunks, &mut Vec<u8>)) {
+    fn delta(
+        &mut self,
+        block: u64,
+        delta: &Delta<'_>,
+        (emitter, out): (&mut Emitter, &mut Vec<u8>),
+    ) {
         if self.is_finished {
             return;
         }
-        self.begin(chunks, out);
-        let written = |text: &&RawValue| raw::is_text(text) && !raw::is_empty_text(text);
+        self.begin(emitter, out);
+        let is_said = |text: &&RawValue| raw::is_text(text) && !raw::is_empty_text(text);
         match delta.kind.as_deref() {
             Some("text_delta") if !self.is_by_tool => {
-                if let Some(text) = delta.text.filter(written) {
-                    chunks.text(ANSWER, text, out);
+                if let Some(text) = delta.text.filter(is_said) {
+                    emitter.text(ANSWER, text, out);
                 }
             }
             Some("input_json_delta") => {
-                if let Some(json) = delta.partial_json.filter(written) {
-                    self.arguments(block, Arguments::Written(json), (chunks, out));
+                if let Some(json) = delta.partial_json.filter(is_said) {
+                    self.arguments(block, Arguments::Written(json), (emitter, out));
                 }
             }
             // Thoughts, what they are signed with, and sources.
@@ -190,27 +195,31 @@ impl Reader {
         &mut self,
         block: u64,
         arguments: Arguments<'_>,
-        (chunks, out): (&Chunks, &mut Vec<u8>),
+        (emitter, out): (&mut Emitter, &mut Vec<u8>),
     ) {
         let Some(open) = self.open.iter_mut().find(|open| open.block == block) else { return };
         open.has_arguments = true;
         match arguments {
-            Arguments::Written(json) if self.is_by_tool => chunks.text(ANSWER, json, out),
-            Arguments::Made(_) if self.is_by_tool => chunks.made_text(ANSWER, "{}", out),
+            Arguments::Written(json) if self.is_by_tool => emitter.text(ANSWER, json, out),
+            Arguments::Made(json) if self.is_by_tool => {
+                if let Some(json) = written(json) {
+                    emitter.text(ANSWER, &json, out);
+                }
+            }
             arguments => {
                 let function = Function { name: None, arguments };
                 let index = Some(open.call);
                 let call = Call { index, id: None, kind: None, function, extra_content: None };
-                chunks.call(ANSWER, call, out);
+                emitter.call(ANSWER, call, out);
             }
         }
     }
 
     /// Arguments of nothing are an object of nothing, which only the end of the block tells.
-    fn block_ends(&mut self, block: u64, chunks: &Chunks, out: &mut Vec<u8>) {
+    fn block_ends(&mut self, block: u64, emitter: &mut Emitter, out: &mut Vec<u8>) {
         let is_bare = |open: &Open| open.block == block && !open.has_arguments;
         if !self.is_finished && self.open.iter().any(is_bare) {
-            self.arguments(block, Arguments::Made("{}"), (chunks, out));
+            self.arguments(block, Arguments::Made("{}"), (emitter, out));
         }
         self.open.retain(|open| open.block != block);
     }
@@ -221,7 +230,7 @@ fn is_empty_object(raw: &RawValue) -> bool {
     inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// A value as a text.
-fn whole_text(raw: &RawValue) -> Option<Box<RawValue>> {
-    serde_json::value::to_raw_value(raw.get()).ok()
+/// JSON as a text.
+fn written(json: &str) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(json).ok()
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::emitter::{DONE, chunk};
 use crate::translate::{
     Answering, Stamp,
     answer::{Call, Finish, UsageOut},
@@ -75,11 +76,6 @@ impl Chunks {
         self.delta(answer, Delta { content, ..Delta::default() }, out);
     }
 
-    pub(super) fn made_text(&self, answer: u64, text: &'static str, out: &mut Vec<u8>) {
-        let content = Some(Content::Made(text));
-        self.delta(answer, Delta { content, ..Delta::default() }, out);
-    }
-
     pub(super) fn call(&self, answer: u64, call: Call<'_>, out: &mut Vec<u8>) {
         self.delta(answer, Delta { tool_calls: Some([call]), ..Delta::default() }, out);
     }
@@ -88,11 +84,12 @@ impl Chunks {
         self.choice(answer, Delta::default(), Some(finish.as_str()), out);
     }
 
-    /// The last chunk, where it was asked for.
-    pub(super) fn usage(&self, usage: &UsageOut, out: &mut Vec<u8>) {
-        if self.include_usage {
+    /// The last chunk, where it was asked for, and the end.
+    pub(super) fn end(&self, usage: Option<&UsageOut>, out: &mut Vec<u8>) {
+        if let Some(usage) = usage.filter(|_| self.include_usage) {
             self.chunk(&[], Some(usage), out);
         }
+        out.extend_from_slice(DONE);
     }
 
     fn delta(&self, answer: u64, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -111,7 +108,7 @@ impl Chunks {
     }
 
     fn chunk(&self, choices: &[ChoiceOut<'_>], usage: Option<&UsageOut>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
+        let data = Chunk {
             id: &self.id,
             object: "chat.completion.chunk",
             created: self.created,
@@ -119,9 +116,6 @@ impl Chunks {
             choices,
             usage: self.include_usage.then_some(usage),
         };
-        out.extend_from_slice(b"data: ");
-        // Writing to memory does not fail, and nothing here is a map.
-        drop(serde_json::to_writer(&mut *out, &chunk));
-        out.extend_from_slice(b"\n\n");
+        chunk(&data, out);
     }
 }

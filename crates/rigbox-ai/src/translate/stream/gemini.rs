@@ -1,6 +1,6 @@
 //! Events of content of Gemini. Each is an answer of its own, which goes on where the one before ended.
 
-use super::{CALLS_MAX, Chunks, Step};
+use super::{CALLS_MAX, Emitter, Step};
 use crate::translate::{
     Stamp,
     answer::{
@@ -39,7 +39,7 @@ impl Reader {
     pub(super) fn event(
         &mut self,
         data: &[u8],
-        chunks: &Chunks,
+        emitter: &mut Emitter,
         out: &mut Vec<u8>,
     ) -> Option<Step> {
         let response: Response<'_> = serde_json::from_slice(data).ok()?;
@@ -48,11 +48,11 @@ impl Reader {
             return Some(Step::Failed(error.failure()));
         }
         for candidate in response.candidates.iter().flatten() {
-            self.candidate(candidate, chunks, out)?;
+            self.candidate(candidate, emitter, out)?;
         }
         if is_blocked {
-            let place = self.begin(0, chunks, out)?;
-            self.finish(place, Finish::ContentFilter, chunks, out);
+            let place = self.begin(0, emitter, out)?;
+            self.finish(place, Finish::ContentFilter, emitter, out);
         }
         Some(Step::On)
     }
@@ -60,11 +60,11 @@ impl Reader {
     fn candidate(
         &mut self,
         candidate: &Candidate<'_>,
-        chunks: &Chunks,
+        emitter: &mut Emitter,
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let index = candidate.index.unwrap_or(0);
-        let place = self.begin(index, chunks, out)?;
+        let place = self.begin(index, emitter, out)?;
         let answer = self.answers.get_mut(place)?;
         if answer.is_finished {
             return Some(());
@@ -72,39 +72,39 @@ impl Reader {
         let stamp = Stamp { id: &self.id, created: self.created };
         for part in candidate.parts() {
             if let Some(text) = part.said() {
-                chunks.text(index, text, out);
+                emitter.text(index, text, out);
             }
             if let Some(call) = part.call(stamp, index, answer.calls) {
                 if answer.calls >= CALLS_MAX {
                     return None;
                 }
-                chunks.call(index, Call { index: Some(answer.calls), ..call }, out);
+                emitter.call(index, Call { index: Some(answer.calls), ..call }, out);
                 answer.calls += 1;
             }
         }
         if let Some(finish) = candidate.finish(answer.calls > 0) {
-            self.finish(place, finish, chunks, out);
+            self.finish(place, finish, emitter, out);
         }
         Some(())
     }
 
     /// Where an answer is, which may begin here; none where there are too many.
-    fn begin(&mut self, index: u64, chunks: &Chunks, out: &mut Vec<u8>) -> Option<usize> {
+    fn begin(&mut self, index: u64, emitter: &mut Emitter, out: &mut Vec<u8>) -> Option<usize> {
         if let Some(place) = self.answers.iter().position(|answer| answer.index == index) {
             return Some(place);
         }
         if self.answers.len() >= ANSWERS_MAX {
             return None;
         }
-        chunks.role(index, out);
+        emitter.role(index, out);
         self.answers.push(Answer { index, calls: 0, is_finished: false });
         Some(self.answers.len() - 1)
     }
 
-    fn finish(&mut self, place: usize, finish: Finish, chunks: &Chunks, out: &mut Vec<u8>) {
+    fn finish(&mut self, place: usize, finish: Finish, emitter: &mut Emitter, out: &mut Vec<u8>) {
         if let Some(answer) = self.answers.get_mut(place).filter(|answer| !answer.is_finished) {
             answer.is_finished = true;
-            chunks.finish(answer.index, finish, out);
+            emitter.finish(answer.index, finish, out);
         }
     }
 }

@@ -277,26 +277,31 @@ fn a22_memory_is_bounded_and_nothing_is_held_back() {
     assert!(out.contains("an event of the provider is too long") && !out.contains("[DONE]"));
 }
 
+/// Bytes that are streams here and there.
+pub(super) fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..6),
+            prop::sample::select(vec![
+                "data: ", "\n\n", "\r\n", "\n", START, STOP, "data: {\"type\":", "}", ",", "[DONE]",
+                "\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"n\"}}\n\n",
+                "\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
+                "\n\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\n",
+                "\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"x\"},\"usage\":{\"output_tokens\":3}}\n\n",
+                "\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"é\"},{\"functionCall\":{\"name\":\"f\"}}]}}]}\n\n",
+                "\n\ndata: {\"candidates\":[{\"index\":3,\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}\n\n",
+                "\n\ndata: {\"error\":{\"message\":\"m\"}}\n\n",
+            ])
+            .prop_map(|part| part.as_bytes().to_vec()),
+        ],
+        0..16,
+    )
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_pieces_give_the_same(
-        parts in prop::collection::vec(
-            prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..6),
-                prop::sample::select(vec![
-                    "data: ", "\n\n", "\r\n", "\n", START, STOP, "data: {\"type\":", "}", ",", "[DONE]",
-                    "\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"n\"}}\n\n",
-                    "\n\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
-                    "\n\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\n",
-                    "\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"x\"},\"usage\":{\"output_tokens\":3}}\n\n",
-                    "\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"é\"},{\"functionCall\":{\"name\":\"f\"}}]}}]}\n\n",
-                    "\n\ndata: {\"candidates\":[{\"index\":3,\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}\n\n",
-                    "\n\ndata: {\"error\":{\"message\":\"m\"}}\n\n",
-                ])
-                .prop_map(|part| part.as_bytes().to_vec()),
-            ],
-            0..16,
-        ),
+        parts in pieces(),
         size in 1_usize..9,
     ) {
         let stream = parts.concat();
