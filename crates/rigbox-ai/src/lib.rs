@@ -10,7 +10,7 @@
 //!
 //! Invariants: what guests and providers send is hostile: memory is bounded, nothing recurses, nothing
 //! panics; money is whole picodollars until it is rounded up, once, to micro-credits; what has no price
-//! is refused, never free. Nothing of a prompt or an answer is kept.
+//! is refused, never free. Nothing of a prompt or an answer outlives its call.
 //! Does not open connections, read clocks, write to the ledger or log; what has to do with files and rows is
 //! in `vault` alone.
 

@@ -14,7 +14,8 @@
 //! Invariants: a request was read by `estimate::Request` before, so that it is strict, bounded in size
 //! and depth; texts, numbers, schemas and arguments pass as they are written; the bound of what is
 //! written is always in what is sent; usage is counted by `usage` alone; nothing of an answer is held
-//! back for longer than its event is under way; what a provider sends never panics.
+//! back for longer than its event is under way, and what is kept of one is bounded; what a provider sends
+//! never panics.
 //! Does not know prices, clocks or ids (the caller brings them), and opens no connection.
 
 mod answer;
@@ -30,6 +31,8 @@ mod stream;
 
 pub use answer::{ANSWER_MAX_BYTES, Answer};
 pub use stream::Stream;
+
+use std::borrow::Cow;
 
 use crate::{route::Operation, usage::Dialect};
 
@@ -213,10 +216,10 @@ pub fn request(
         Dialect::OpenAi | Dialect::Brave => return Err(no_operation(operation, target.model)),
     };
     let (chat, kind) = match operation {
-        Operation::ChatCompletion => (chat::Chat::read(body)?, Kind::Chat),
-        Operation::Completion => (completion::read(body)?, Kind::Completion),
+        Operation::ChatCompletion => (chat::Chat::read(body, target)?, Kind::Chat),
+        Operation::Completion => (completion::read(body, target)?, Kind::Completion),
         Operation::Response => {
-            let (chat, said) = response::read(body)?;
+            let (chat, said) = response::read(body, target)?;
             (chat, Kind::Response(Box::new(said)))
         }
         operation => return Err(no_operation(operation, target.model)),
@@ -263,6 +266,15 @@ fn no_operation(operation: Operation, model: &str) -> TranslateError {
         _ => ("this path", "call it with a model of a provider that has it"),
     };
     TranslateError::NoOperation { path, model: model.to_owned(), hint }
+}
+
+/// The model as the caller names it, or, where that was left to a default, as the provider does.
+fn named(object: &mut raw::Object<'_>, target: &Target<'_>) -> Result<String, TranslateError> {
+    match object.take("model") {
+        Some(raw) => raw::text(raw).map(Cow::into_owned),
+        None => Some(target.model.to_owned()),
+    }
+    .ok_or_else(|| TranslateError::invalid("model".to_owned(), "a text"))
 }
 
 /// A model that may be part of a path.

@@ -13,7 +13,7 @@ pub(super) use message::{
 };
 
 use super::{
-    Answering, Kind, Target, TranslateError,
+    Answering, Kind, Target, TranslateError, named,
     raw::{self, Object},
 };
 
@@ -138,13 +138,13 @@ const REFUSED: [(&str, &[&str], &str); 14] = [
 
 impl<'b> Chat<'b> {
     /// Reads a body.
-    pub(super) fn read(body: &'b [u8]) -> Result<Self, TranslateError> {
+    pub(super) fn read(body: &'b [u8], target: &Target<'_>) -> Result<Self, TranslateError> {
         let mut object = Object::of_body(body)?;
-        let model = object.need_text("model")?.into_owned();
+        let model = named(&mut object, target)?;
         let messages = object.need("messages", "an array of messages")?;
         let Messages { system, turns, .. } = message::read(messages)?;
         let tools = tools(&mut object, tool)?;
-        let choice = choice(&mut object, named)?;
+        let choice = choice(&mut object, named_function)?;
         choice.check(&tools, "tool_choice.function.name")?;
         let parallel = object.take_bool("parallel_tool_calls")?;
         let user = object.take_raw_text("user")?;
@@ -271,10 +271,10 @@ impl<'b> Tool<'b> {
     }
 }
 
-/// Reads which tools are to be called; what is no word, by `named`.
+/// Reads which tools are to be called; what is no word, by `function`.
 pub(super) fn choice<'b>(
     object: &mut Object<'b>,
-    named: fn(Object<'b>) -> Result<String, TranslateError>,
+    function: fn(Object<'b>) -> Result<String, TranslateError>,
 ) -> Result<Choice, TranslateError> {
     let Some(raw) = object.take("tool_choice") else { return Ok(Choice::Unsaid) };
     let must = "\"none\", \"auto\", \"required\" or a function";
@@ -288,10 +288,10 @@ pub(super) fn choice<'b>(
     }
     let mut choice = Object::read(raw, "tool_choice".to_owned())?;
     need_function(&mut choice)?;
-    named(choice).map(Choice::Named)
+    function(choice).map(Choice::Named)
 }
 
-fn named(mut choice: Object<'_>) -> Result<String, TranslateError> {
+fn named_function(mut choice: Object<'_>) -> Result<String, TranslateError> {
     let function = choice.need("function", "an object")?;
     let function = Object::read(function, choice.field("function"))?;
     choice.finish()?;

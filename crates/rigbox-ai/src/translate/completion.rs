@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Answering, Stamp, TranslateError,
+    Answering, Stamp, Target, TranslateError,
     answer::{Choice, UsageOut},
     chat::{self, Chat, Format, Names, Part, Sampling, Turn},
+    named,
     raw::{self, Object},
 };
 use crate::usage::Report;
@@ -32,9 +33,9 @@ const REFUSED: [(&str, &[&str], &str); 5] = [
 ];
 
 /// Reads a body.
-pub(super) fn read(body: &[u8]) -> Result<Chat<'_>, TranslateError> {
+pub(super) fn read<'b>(body: &'b [u8], target: &Target<'_>) -> Result<Chat<'b>, TranslateError> {
     let mut object = Object::of_body(body)?;
-    let model = object.need_text("model")?.into_owned();
+    let model = named(&mut object, target)?;
     let chat = Chat {
         names: &NAMES,
         model,

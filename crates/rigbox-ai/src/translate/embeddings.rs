@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Answering, Kind, Target, TranslateError,
+    Answering, Kind, Target, TranslateError, named,
     raw::{self, Object},
 };
 use crate::usage::{Report, Standing};
@@ -44,7 +44,7 @@ pub(super) fn body(
     target: &Target<'_>,
 ) -> Result<(Vec<u8>, Answering), TranslateError> {
     let mut object = Object::of_body(body)?;
-    let called = object.need_text("model")?.into_owned();
+    let called = named(&mut object, target)?;
     let must = "a text, or an array of at most 2048 texts";
     let input = object.need("input", must)?;
     let texts = if raw::is_text(input) { Some(vec![input]) } else { raw::items(input) };

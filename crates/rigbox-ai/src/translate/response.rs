@@ -20,8 +20,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    TranslateError,
+    Target, TranslateError,
     chat::{self, Chat, Choice, Format, Names, Part, Sampling, Tool},
+    named,
     raw::{self, Json, Object},
 };
 
@@ -74,9 +75,12 @@ pub(super) struct Said {
 }
 
 /// Reads a body.
-pub(super) fn read(body: &[u8]) -> Result<(Chat<'_>, Said), TranslateError> {
+pub(super) fn read<'b>(
+    body: &'b [u8],
+    target: &Target<'_>,
+) -> Result<(Chat<'b>, Said), TranslateError> {
     let mut object = Object::of_body(body)?;
-    let model = object.need_text("model")?.into_owned();
+    let model = named(&mut object, target)?;
     let instructions = object.take_raw_text("instructions")?;
     let input = object.need("input", "a text or an array of items")?;
     let messages = input::read(instructions, input)?;

@@ -4,10 +4,12 @@
 //! events ──> role ──> text and calls ──> finish ──> usage, if asked for ──> [DONE]
 //!    └── error, cut, too long or unreadable ──> error (and never [DONE])
 //! ```
+//! These are a chat's, and those of a text that goes on; for the events of a response, see `response`.
 //!
 //! Invariants: at most [`EVENT_MAX_BYTES`] are held back, and none longer than until their event is
 //! over; the same bytes give the same events however they are split; what comes after the end is not
-//! looked at; only an answer that came to its end ends with `[DONE]`.
+//! looked at; only an answer that came to its end ends as one. Of an answer, nothing is kept but what
+//! the last event of a response repeats.
 //! Does not say what a model has thought: OpenAI's shape has no place for it.
 
 mod anthropic;

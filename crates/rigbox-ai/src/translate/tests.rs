@@ -53,6 +53,29 @@ fn what_a_provider_has_not_names_the_way_out() {
 }
 
 #[test]
+fn a_model_that_is_not_named_is_a_default_and_called_as_the_provider_does() {
+    let said = r#"{"content":[],"stop_reason":"end_turn"}"#;
+    for (operation, rest) in [
+        (Operation::ChatCompletion, r#""messages":[{"role":"user","content":"hi"}]"#),
+        (Operation::Completion, r#""prompt":"hi""#),
+        (Operation::Response, r#""input":"hi""#),
+    ] {
+        for (model, called) in
+            [("", "claude-x"), (r#","model":null"#, "claude-x"), (r#","model":"m""#, "m")]
+        {
+            let body = format!("{{{rest}{model}}}");
+            let translated = request(operation, body.as_bytes(), &CLAUDE).unwrap();
+            let answer = translated.answering.whole(200, said.as_bytes(), STAMP).body;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.contains(&format!(r#""model":"{called}""#)), "{answer}");
+        }
+        let body = format!(r#"{{{rest},"model":7}}"#);
+        let error = request(operation, body.as_bytes(), &CLAUDE).unwrap_err();
+        assert_eq!(error.field(), Some("model"));
+    }
+}
+
+#[test]
 fn the_path_is_made_of_what_was_checked() {
     let body = chat(r#""messages":[{"role":"user","content":"hi"}]"#);
     let to = |target: &Target<'_>, body: &str| {
