@@ -71,7 +71,7 @@ impl<'a> Plan<'a> {
         body: &Bytes,
     ) -> Result<Self, Refusal> {
         let operation = route.operation;
-        let request = read(operation, body, caller.mode)?;
+        let mut request = read(operation, body, caller.mode)?;
         let named = route.model.clone().or_else(|| request.model.clone());
         let (provider, model) = target(tables, caller, route, named.as_deref())?;
         // Also where it is a default, or a prefix was taken off.
@@ -80,6 +80,11 @@ impl<'a> Plan<'a> {
         }
         let is_gateway = route.spoken == Spoken::Gateway;
         let is_translated = is_gateway && provider.dialect != operation.dialect();
+        if is_translated {
+            // All that a provider would run itself is refused then, with its name (see `translate`):
+            // a bound or a price of it is not asked for first.
+            request.tools = Request::without_body(operation).tools;
+        }
         let payer = match caller.mode {
             AiMode::Byok => Payer::Owner,
             AiMode::Managed => Payer::Platform,
