@@ -15,4 +15,6 @@ mod money;
 mod paths;
 #[path = "../../../rigbox-store/tests/it/postgres.rs"]
 mod postgres;
+mod sdk;
 mod subjects;
+mod translation;
