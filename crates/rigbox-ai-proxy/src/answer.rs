@@ -16,7 +16,7 @@ use rigbox_ai::{
     prices::ProviderName,
     route::{Operation, headers},
     translate::{self, Answering},
-    usage::{Dialect, Ending, Framing},
+    usage::{Dialect, Ending, Framing, Report},
 };
 use rigbox_types::{Credits, Timestamp, api::ai::AiMode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -105,9 +105,13 @@ fn dialect(plan: &Plan<'_>) -> Dialect {
 }
 
 /// What an answer has shown of its provider.
-fn verdict(ending: Ending) -> Verdict {
-    // An error within an answer is one, whatever its status.
-    if ending == Ending::Failed { Verdict::Failed } else { Verdict::Works }
+fn verdict(report: &Report) -> Verdict {
+    match report.ending {
+        Ending::Whole => Verdict::Works,
+        // An error within an answer is one, whatever its status, and counts as its status would.
+        Ending::Failed if report.is_refusal => Verdict::Works,
+        Ending::Failed | Ending::Cut => Verdict::Failed,
+    }
 }
 
 /// What a call has cost, where it is known.

@@ -184,6 +184,9 @@ pub struct Report {
     pub standing: Standing,
     /// How the answer ended.
     pub ending: Ending,
+    /// Whether the error that it ended with is about the request or too many of them: it says nothing
+    /// against the provider.
+    pub is_refusal: bool,
     /// Bytes of texts of a model that were seen, as JSON has them.
     pub shown_bytes: u64,
     /// The same of audio and images.
@@ -378,6 +381,34 @@ fn put(slot: &mut Option<u64>, value: Option<u64>) {
 }
 
 /// How an answer ended, from whether an error and the end were seen.
+/// Whether a word or number of an error is what a status from 400 to 499 is elsewhere.
+fn refuses(value: Value<'_>) -> bool {
+    const BEGINNINGS: [&str; 17] = [
+        "authentication",
+        "billing",
+        "content",
+        "context",
+        "invalid",
+        "insufficient",
+        "not_found",
+        "permission",
+        "rate_limit",
+        "request_too_large",
+        "unsupported",
+        "FAILED_PRECONDITION",
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "OUT_OF_RANGE",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+    ];
+    match value {
+        Value::Text(text, _) => BEGINNINGS.iter().any(|begin| text.starts_with(begin)),
+        Value::Number(_) => value.count().is_some_and(|code| (400..500).contains(&code)),
+        Value::Bool(_) | Value::Null => false,
+    }
+}
+
 fn ending(failed: bool, finished: bool) -> Ending {
     match (failed, finished) {
         (true, _) => Ending::Failed,

@@ -186,7 +186,7 @@ impl Passing {
         self.is_over = true;
         let Some(report) = self.meter.take().map(Meter::finish) else { return };
         let shown = match ender {
-            Ender::Answer => Some(verdict(report.ending)),
+            Ender::Answer => Some(verdict(&report)),
             Ender::Provider => Some(Verdict::Failed),
             Ender::Caller => None,
         };

@@ -62,7 +62,7 @@ pub(super) async fn answer(
     };
     let report = meter.finish();
     let shown = match end {
-        End::Whole => Some(verdict(report.ending)),
+        End::Whole => Some(verdict(&report)),
         End::Cut => Some(Verdict::Failed),
         End::TooMuch => None,
     };

@@ -21,6 +21,31 @@ const ANSWERS_MAX: u64 = 128;
 /// Most calls that tools of a provider may make in one request.
 const TOOL_CALLS_MAX: u64 = 100;
 
+/// What an item of a response's `input` may be: what was said and called before. All else is refused,
+/// as new kinds may be anything.
+const ITEMS: [&str; 17] = [
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "computer_call",
+    "computer_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "file_search_call",
+    "function_call",
+    "function_call_output",
+    // It is refused as something that is stored.
+    "item_reference",
+    "local_shell_call",
+    "local_shell_call_output",
+    "message",
+    "reasoning",
+    "shell_call",
+    "shell_call_output",
+    "web_search_call",
+];
+
+const UNKNOWN_COST: &str = "what it costs is not known";
+
 /// Longest name of whom a call is for.
 const SUBJECT_MAX_CHARS: usize = 256;
 
@@ -164,6 +189,16 @@ impl Reader {
         }
     }
 
+    /// How often tools may be called. Some take nothing for no bound at all.
+    fn tool_calls(&mut self, field: &str, path: Path<'_>, value: Value<'_>) -> Option<u64> {
+        let calls = self.number(path, value)?;
+        if !(1..=TOOL_CALLS_MAX).contains(&calls) {
+            let field = field.to_owned();
+            self.refuse(RequestError::Invalid { field, must: "from 1 to 100" });
+        }
+        Some(calls.clamp(1, TOOL_CALLS_MAX))
+    }
+
     fn answers(&mut self, path: Path<'_>, value: Value<'_>) -> u64 {
         let Some(count) = self.number(path, value) else { return 1 };
         if !(1..=ANSWERS_MAX).contains(&count) {
@@ -202,12 +237,7 @@ impl Reader {
             _ if self.is_gemini() => self.gemini_tool(name),
             "type" => self.tool.kind = value.text().map(str::to_owned),
             "max_uses" => {
-                let uses = self.number(path, value);
-                if uses.is_some_and(|uses| uses > TOOL_CALLS_MAX) {
-                    let field = "tools[].max_uses".to_owned();
-                    self.refuse(RequestError::Invalid { field, must: "at most 100" });
-                }
-                self.tool.uses_max = uses;
+                self.tool.uses_max = self.tool_calls("tools[].max_uses", path, value);
             }
             _ => {}
         }
@@ -236,10 +266,28 @@ impl Reader {
             ["context_management", ITEM, "type"]
             | ["context_management", "edits", ITEM, "type"] => self.edit(value),
             ["input", ITEM, "id"] => self.item.has_id = value != Value::Null,
-            ["input", ITEM, "type"] => self.item.has_type = value.text().is_some(),
+            ["input", ITEM, "type"] => self.item_type(value),
+            ["input", ITEM, "tools"] if value != Value::Null => self.inner_tools(),
             ["input", ITEM, "content"] => self.item.has_content = value != Value::Null,
             _ => {}
         }
+    }
+
+    /// Items that bring tools, change settings or call the model once more are not among those.
+    fn item_type(&mut self, value: Value<'_>) {
+        self.item.has_type = value.text().is_some();
+        let is_known = value.text().is_some_and(|kind| ITEMS.contains(&kind));
+        if self.request.operation == Operation::Response && value != Value::Null && !is_known {
+            let kind: String = value.text().unwrap_or_default().chars().take(64).collect();
+            let field = format!("input[].type {kind:?}");
+            self.refuse(RequestError::NotOffered { field, why: UNKNOWN_COST });
+        }
+    }
+
+    /// Tools within messages would be beside those that are bounded.
+    fn inner_tools(&mut self) {
+        let field = "input[].tools".to_owned();
+        self.refuse(RequestError::NotOffered { field, why: UNKNOWN_COST });
     }
 
     fn stored(&mut self, path: Path<'_>) {
@@ -279,7 +327,7 @@ impl Reader {
         } else {
             let error = RequestError::NotOffered {
                 field: format!("tools[].type {kind:?}"),
-                why: "what it costs is not known",
+                why: UNKNOWN_COST,
             };
             tools.refused.get_or_insert(error);
             return;
@@ -362,12 +410,7 @@ impl Sink for Reader {
                 self.request.speed = self.word(path, value).filter(|speed| speed != "standard");
             }
             ["max_tool_calls"] => {
-                let calls = self.number(path, value);
-                self.request.tool_calls_max = calls.map(|calls| calls.min(TOOL_CALLS_MAX + 1));
-                if calls.is_some_and(|calls| calls > TOOL_CALLS_MAX) {
-                    let field = path.join(".");
-                    self.refuse(RequestError::Invalid { field, must: "at most 100" });
-                }
+                self.request.tool_calls_max = self.tool_calls("max_tool_calls", path, value);
             }
             ["store"] if self.is_true(path, value) => {
                 let why = "the platform keeps nothing; use store=false";
@@ -398,6 +441,12 @@ impl Sink for Reader {
             ["tools", ITEM] => self.tool = Tool::default(),
             ["input", ITEM] => self.item = Item::default(),
             ["input", ITEM, "content"] => self.item.has_content = true,
+            ["input", ITEM, "type"] => self.item_type(Value::Bool(true)),
+            ["input", ITEM, "tools"] => self.inner_tools(),
+            ["tools", ITEM, "type" | "max_uses"] => {
+                let field = path.join(".");
+                self.refuse(RequestError::Invalid { field, must: "a single value" });
+            }
             ["tools", ITEM, "vector_store_ids"] => self.stored(path),
             // What is to be a number or a word is none.
             [

@@ -145,11 +145,27 @@ struct Config<'b> {
     thinking_config: Option<Thinking>,
 }
 
+/// The least budget of `gemini-2.5-flash-lite` that is not none; others take less.
+const BUDGET_MIN_TOKENS: u64 = 512;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Thinking {
     ThinkingBudget(u64),
     ThinkingLevel(&'static str),
+}
+
+impl Thinking {
+    /// Thoughts are part of what is written, and of what was held for it. None of the models takes all
+    /// budgets below [`BUDGET_MIN_TOKENS`].
+    fn within(self, max_output_tokens: u64) -> Self {
+        match self {
+            Self::ThinkingBudget(tokens) => {
+                Self::ThinkingBudget(tokens.min(max_output_tokens.max(BUDGET_MIN_TOKENS)))
+            }
+            level @ Self::ThinkingLevel(_) => level,
+        }
+    }
 }
 
 /// The body.
@@ -159,15 +175,17 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<Vec<u8>, Trans
         return Err(TranslateError::unsupported("parallel_tool_calls".to_owned(), why));
     }
     let tool_config = tool_config(&chat)?;
+    let max_output_tokens = chat.max_tokens.unwrap_or(target.max_output);
     let thinking = |effort| thinking(effort, target.model, chat.names);
     let thinking_config = chat.effort.map(thinking).transpose()?;
+    let thinking_config = thinking_config.map(|thinking| thinking.within(max_output_tokens));
     let (response_mime_type, response_json_schema) = match chat.format {
         Format::Text => (None, None),
         Format::Json => (Some("application/json"), None),
         Format::Schema(schema) => (Some("application/json"), Some(schema)),
     };
     let generation_config = Config {
-        max_output_tokens: chat.max_tokens.unwrap_or(target.max_output),
+        max_output_tokens,
         candidate_count: (chat.answers != 1).then_some(chat.answers),
         temperature: chat.sampling.temperature,
         top_p: chat.sampling.top_p,

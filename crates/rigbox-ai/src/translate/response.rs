@@ -28,7 +28,7 @@ use super::{
 
 /// Most bytes of a request that its answer repeats: a request counts as memory until it is sent, and
 /// this is kept for longer. Of more than that, an answer says what is said where nothing is.
-const SAID_MAX_BYTES: usize = 64 * 1024;
+const SAID_MAX_BYTES: usize = 16 * 1024;
 
 const NAMES: Names = Names {
     messages: "input",

@@ -4,7 +4,7 @@
 //! `input_tokens` contains no cached ones, `output_tokens` all thoughts; a zero that moves nothing into a cache does not undo a count;
 //! what was written does not become less.
 
-use super::{Report, Standing, Usage, count, ending, put, tier};
+use super::{Report, Standing, Usage, count, ending, put, refuses, tier};
 use crate::json::{Holder, ITEM, Path, Sink, Value};
 
 pub(super) const WORDS: &[&str] = &[
@@ -133,6 +133,7 @@ pub(super) struct Reader {
     is_fast: bool,
     shown_bytes: u64,
     failed: bool,
+    refused: bool,
     finished: bool,
     is_delta: bool,
     usage_in_event: bool,
@@ -196,6 +197,7 @@ impl Reader {
             usage,
             standing,
             ending: ending(self.failed, finished),
+            is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: 0,
             tier: if self.is_fast { Some("fast".to_owned()) } else { self.tier },
@@ -253,6 +255,7 @@ impl Sink for Reader {
                 _ => {}
             },
             ["error"] if value != Value::Null => self.failed = true,
+            ["error", "type"] => self.refused |= refuses(value),
             ["delta", "text" | "thinking" | "partial_json"] => {
                 self.shown_bytes = self.shown_bytes.saturating_add(value.text_bytes());
             }

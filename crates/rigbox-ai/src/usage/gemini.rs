@@ -2,7 +2,7 @@
 //! Invariants: counts are cumulative: the last explicit ones count, nothing is added up; the prompt
 //! contains cached tokens, candidates contain no thoughts; what the total has beyond was written too.
 
-use super::{Report, Standing, Usage, count, ending, put, tier};
+use super::{Report, Standing, Usage, count, ending, put, refuses, tier};
 use crate::json::{Holder, ITEM, Path, Sink, Value};
 
 pub(super) const WORDS: &[&str] = &[
@@ -12,6 +12,7 @@ pub(super) const WORDS: &[&str] = &[
     "candidates",
     "candidatesTokenCount",
     "candidatesTokensDetails",
+    "code",
     "content",
     "data",
     "error",
@@ -24,6 +25,7 @@ pub(super) const WORDS: &[&str] = &[
     "promptTokenCount",
     "promptTokensDetails",
     "serviceTier",
+    "status",
     "text",
     "thoughtsTokenCount",
     "tokenCount",
@@ -65,6 +67,7 @@ pub(super) struct Reader {
     shown_bytes: u64,
     media_bytes: u64,
     failed: bool,
+    refused: bool,
     finished: bool,
     searches: u64,
     searches_here: u64,
@@ -97,6 +100,7 @@ impl Reader {
             usage: Usage { web_searches: self.searches, ..self.fields.usage() },
             standing,
             ending: ending(self.failed, finished || is_whole),
+            is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
             tier: self.tier,
@@ -191,6 +195,7 @@ impl Sink for Reader {
                 self.searches_here = self.searches_here.saturating_add(1);
             }
             ["error"] if value != Value::Null => self.failed = true,
+            ["error", "code" | "status"] => self.refused |= refuses(value),
             _ => {}
         }
     }

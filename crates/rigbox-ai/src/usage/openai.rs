@@ -4,7 +4,7 @@
 //! reasoning and audio; what `total_tokens` has beyond both was written too; the last usage counts, and
 //! one of nothing does not undo one of something.
 
-use super::{Report, Standing, Usage, count, ending, put, tier};
+use super::{Report, Standing, Usage, count, ending, put, refuses, tier};
 use crate::{
     json::{Holder, ITEM, Path, Sink, Value},
     money::Cost,
@@ -17,6 +17,7 @@ pub(super) const WORDS: &[&str] = &[
     "cache_write_tokens",
     "cached_tokens",
     "choices",
+    "code",
     "completion_tokens",
     "completion_tokens_details",
     "content",
@@ -93,6 +94,7 @@ pub(super) struct Reader {
     shown_bytes: u64,
     media_bytes: u64,
     failed: bool,
+    refused: bool,
     finished: bool,
     /// Those that a whole response lists, and those that events have told of.
     listed: Calls,
@@ -257,6 +259,7 @@ impl Reader {
             usage,
             standing,
             ending: ending(self.failed, finished),
+            is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
             tier: self.tier,
@@ -292,6 +295,9 @@ impl Sink for Reader {
             ["usage", rest @ ..] if !rest.is_empty() => self.under_way.set(rest, value),
             ["service_tier"] => self.tier = tier(value).or_else(|| self.tier.take()),
             ["error"] if value != Value::Null => self.failed = true,
+            ["error", "type" | "code"] => self.refused |= refuses(value),
+            // The event of an error has it beside its type.
+            ["code"] if path.len() == 1 => self.refused |= refuses(value),
             ["type"] if path.len() == 1 => self.event = Some(Event::of(value)),
             // What ends a stream is no JSON: `[DONE]`.
             [ITEM] if value == Value::Number("DONE") => self.finished = true,

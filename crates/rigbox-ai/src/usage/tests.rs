@@ -427,3 +427,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_error_within_an_answer_says_whose_fault_it_is() {
+    for (dialect, event, is_refusal) in [
+        (Dialect::OpenAi, r#"{"error":{"type":"server_error","code":null}}"#, false),
+        (Dialect::OpenAi, r#"{"error":{"type":"invalid_request_error","code":null}}"#, true),
+        (Dialect::OpenAi, r#"{"error":{"message":"m","code":429}}"#, true),
+        (Dialect::OpenAi, r#"{"error":{"message":"m","code":502}}"#, false),
+        (Dialect::OpenAi, r#"{"type":"error","code":"rate_limit_exceeded"}"#, true),
+        (
+            Dialect::OpenAi,
+            r#"{"type":"response.failed","response":{"error":{"code":"server_error"}}}"#,
+            false,
+        ),
+        (
+            Dialect::OpenAi,
+            r#"{"type":"response.failed","response":{"error":{"code":"invalid_prompt"}}}"#,
+            true,
+        ),
+        (Dialect::Anthropic, r#"{"type":"error","error":{"type":"overloaded_error"}}"#, false),
+        (Dialect::Anthropic, r#"{"type":"error","error":{"type":"rate_limit_error"}}"#, true),
+        (Dialect::Gemini, r#"{"error":{"code":503,"status":"UNAVAILABLE"}}"#, false),
+        (Dialect::Gemini, r#"{"error":{"status":"RESOURCE_EXHAUSTED"}}"#, true),
+    ] {
+        let report = report(dialect, Framing::Events, &events(&[event]));
+        assert_eq!((report.ending, report.is_refusal), (Ending::Failed, is_refusal), "{event}");
+    }
+}

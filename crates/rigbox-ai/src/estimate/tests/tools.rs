@@ -58,3 +58,51 @@ fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
         .is_ok()
     );
 }
+
+#[test]
+fn tools_are_nowhere_but_where_they_are_bounded() {
+    let input = |item: &str| {
+        let body = format!(r#"{{"max_output_tokens":16,"input":[{item}]}}"#);
+        estimate(Operation::Response, GPT, &body)
+    };
+    for item in [
+        r#"{"type":"additional_tools","role":"developer","tools":[{"type":"image_generation"}]}"#,
+        r#"{"type":"tool_search_output","tools":[{"type":"mcp"}]}"#,
+        r#"{"type":"message","role":"user","content":"a","tools":[{"type":"web_search"}]}"#,
+        r#"{"type":"message","t\u006fols":{"type":"web_search"}}"#,
+        r#"{"type":"message","type":"\u0061dditional_tools"}"#,
+        r#"{"type":["additional_tools"]}"#,
+        r#"{"type":7}"#,
+        r#"{"type":"compaction_trigger"}"#,
+        r#"{"type":"configuration_update"}"#,
+        r#"{"type":"item_reference","id":"i"}"#,
+    ] {
+        assert!(matches!(input(item), Err(EstimateError::Request(_))), "{item}");
+    }
+    let error = input(r#"{"type":"compaction_trigger"}"#).unwrap_err();
+    assert_eq!(error.field(), Some("input[].type \"compaction_trigger\""));
+    for item in [
+        r#"{"role":"user","content":"a","tools":null}"#,
+        r#"{"type":null,"role":"user","content":"a"}"#,
+        r#"{"type":"message","role":"user","content":"a"}"#,
+        r#"{"type":"function_call_output","call_id":"c","output":"{\"tools\":[1]}"}"#,
+        r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"e"}"#,
+    ] {
+        assert!(input(item).is_ok(), "{item}: {:?}", input(item));
+    }
+    assert!(read(Operation::Embedding, r#"{"input":["a"]}"#).is_ok());
+}
+
+#[test]
+fn a_bound_of_tools_is_one_number_from_1_on() {
+    for (operation, body) in [
+        (Operation::Response, r#"{"max_tool_calls":0}"#),
+        (Operation::Response, r#"{"max_tool_calls":101}"#),
+        (Operation::Message, r#"{"tools":[{"type":"web_search_20250305","max_uses":0}]}"#),
+        (Operation::Message, r#"{"tools":[{"type":"web_search_20250305","max_uses":{}}]}"#),
+        (Operation::Message, r#"{"tools":[{"type":"web_search_20250305","max_uses":[3]}]}"#),
+        (Operation::Message, r#"{"tools":[{"type":["web_search_20250305"]}]}"#),
+    ] {
+        assert!(read(operation, body).is_err(), "{body}");
+    }
+}

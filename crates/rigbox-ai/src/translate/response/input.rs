@@ -52,6 +52,8 @@ fn item<'b>(mut item: Object<'b>, messages: &mut Messages<'b>) -> Result<(), Tra
         Some("message") => message(&mut item, messages)?,
         Some("function_call") => messages.call(call(&mut item)?, &NAMES)?,
         Some("function_call_output") => {
+            // Whose it is, is known by the call.
+            item.drop_harmless(&["name", "namespace"]);
             let call = item.need_text("call_id")?;
             let at = item.field("call_id");
             let output = item.need("output", "a text or an array of parts")?;

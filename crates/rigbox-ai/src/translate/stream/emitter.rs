@@ -100,8 +100,14 @@ impl Emitter {
 /// Writes an event that has data alone.
 pub(super) fn chunk(data: &impl Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
+    let begin = out.len();
     // Writing to memory does not fail, and nothing here is a map.
     drop(serde_json::to_writer(&mut *out, data));
+    // What is repeated of a request may have lines, and an event's data has none. They stand between
+    // values alone: within a text a line feed is written as two characters.
+    for byte in out.iter_mut().skip(begin).filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
     out.extend_from_slice(b"\n\n");
 }
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Most bytes of an answer that are kept, as JSON has them. What models write has a megabyte at most.
-const KEPT_MAX_BYTES: usize = 4 * 1024 * 1024;
+const KEPT_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]

@@ -230,7 +230,14 @@ fn what_only_one_of_them_has_is_sent_there_alone() {
     assert!(off.ends_with(r#""thinking":{"type":"disabled"}}"#), "{off}");
     let early = Target { model: "gemini-2.5-pro", ..GEMINI };
     for (effort, budget) in [("none", 0), ("minimal", 1024), ("medium", 8192), ("high", 24576)] {
-        let sent = body(&early, &format!(r#"{USER},"reasoning_effort":"{effort}""#)).unwrap();
+        let said = format!(r#"{USER},"max_tokens":50000,"reasoning_effort":"{effort}""#);
+        let sent = body(&early, &said).unwrap();
+        assert!(sent.contains(&format!(r#""thinkingConfig":{{"thinkingBudget":{budget}}}"#)));
+    }
+    // Not more than is held, where the model takes that little.
+    for (most, budget) in [(16, 512), (2_000, 2_000)] {
+        let said = format!(r#"{USER},"max_tokens":{most},"reasoning_effort":"high""#);
+        let sent = body(&early, &said).unwrap();
         assert!(sent.contains(&format!(r#""thinkingConfig":{{"thinkingBudget":{budget}}}"#)));
     }
 }

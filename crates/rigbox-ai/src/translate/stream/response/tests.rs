@@ -380,3 +380,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn lines_of_a_request_tear_no_event() {
+    let written = concat!(
+        "\"stream\":true,\n\"metadata\": {\r\n \"k\":\n\n \"v\\n\" },\n\"tools\": [\n{\"type\":\"function\",",
+        "\"name\":\"f\",\"parameters\": {\n\n \"type\": \"object\"\r}}\n]"
+    );
+    let stream = events(&[START, &over("end_turn"), STOP]);
+    let out = by(&CLAUDE, written, stream.as_bytes(), stream.len());
+    let mut told = 0;
+    for event in out.split_terminator("\n\n") {
+        let data = event.lines().nth(1).unwrap().strip_prefix("data: ").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        if let Some(response) = data.get("response") {
+            assert_eq!(response["metadata"]["k"], "v\n");
+            assert_eq!(response["tools"][0]["parameters"]["type"], "object");
+            told += 1;
+        }
+        assert_eq!(event.lines().count(), 2, "{event}");
+    }
+    assert_eq!(told, 3, "{out}");
+}
