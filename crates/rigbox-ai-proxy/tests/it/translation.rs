@@ -119,7 +119,7 @@ async fn what_a_response_of_another_provider_can_not_have_is_refused_and_costs_n
         ("/v1/responses", json!({ "tools": [{ "type": "web_search" }] }), "tools[0].type"),
         ("/v1/responses", json!({ "tools": [{ "type": "mcp" }] }), "tools[0].type"),
         ("/v1/responses", json!({ "web_search_options": {} }), "web_search_options"),
-        ("/v1/responses", json!({ "input": [{ "type": "compaction" }] }), "input[0].type"),
+        ("/v1/responses", json!({ "input": [{ "type": "web_search_call" }] }), "input[0].type"),
         ("/v1/completions", json!({ "prompt": ["a", "b"] }), "prompt"),
         ("/v1/completions", json!({ "suffix": "x" }), "suffix"),
         ("/v1/completions", json!({ "echo": true }), "echo"),
