@@ -136,6 +136,17 @@ impl Share {
         Ok(())
     }
 
+    /// The same where nobody can wait; whether there is room.
+    pub(crate) fn grow_at_once(&self, memory: &mut Memory, bytes: usize) -> bool {
+        while memory.0.len().saturating_mul(STEP_BYTES) < bytes {
+            let own = Arc::clone(&self.own.memory).try_acquire_owned();
+            let all = Arc::clone(&self.all).try_acquire_owned();
+            let (Ok(own), Ok(all)) = (own, all) else { return false };
+            memory.0.push([own, all]);
+        }
+        true
+    }
+
     /// Reads the body of a request whole.
     pub(crate) async fn read(&self, body: Body) -> Result<(Bytes, Memory), Refusal> {
         let reading = timeout(BODY_TIMEOUT, self.read_all(body)).await;
@@ -159,5 +170,25 @@ impl Share {
             all.extend_from_slice(&piece);
         }
         Ok((all.freeze(), memory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_at_once_has_its_accounts_bound_and_is_given_back() {
+        let places = Places::new();
+        let (share, another) = (
+            places.share(AccountId::from_random([1; 16])),
+            places.share(AccountId::from_random([2; 16])),
+        );
+        let (mut kept, mut more) = (Memory::default(), Memory::default());
+        assert!(share.grow_at_once(&mut kept, SHARE_MAX_BYTES));
+        assert!(!share.grow_at_once(&mut more, 1));
+        assert!(another.grow_at_once(&mut more, 1));
+        drop(kept);
+        assert!(share.grow_at_once(&mut more, 2 * STEP_BYTES));
     }
 }

@@ -1,5 +1,6 @@
 //! Answers that come piece by piece: each piece goes on as it came, and is read on the way.
-//! Invariants: nothing is held back but what we asked for ourselves; who does not read holds up its own
+//! Invariants: nothing is held back but what we asked for ourselves, and what a shape repeats at its end
+//! counts as memory; who does not read holds up its own
 //! provider and nobody else; what a stream has cost is written down before the piece is passed on that
 //! makes it known; when the stream ends, for whatever reason, its call is settled once; a stream that was
 //! cut ends as one that was cut.
@@ -27,6 +28,7 @@ use tokio::{
 
 use super::{Seen, dialect, framing, verdict};
 use crate::{
+    places::{Memory, Share},
     plan::Plan,
     provider::{Admitted, Verdict},
     settling::Settling,
@@ -91,6 +93,8 @@ async fn pass(
         end,
         is_over: false,
         cut: None,
+        share: seen.share,
+        memory: Memory::default(),
         _place: seen.place,
     };
     let mut answer = Response::new(Body::new(passing));
@@ -168,6 +172,9 @@ struct Passing {
     is_over: bool,
     /// Why it was cut, once all that came before is passed on.
     cut: Option<Cut>,
+    share: Share,
+    /// For what is kept of a translated answer.
+    memory: Memory,
     _place: [OwnedSemaphorePermit; 2],
 }
 
@@ -210,7 +217,14 @@ impl Passing {
                 call.is_ending(&meter.so_far());
             }
         }
-        let piece = self.change.feed(piece);
+        let mut piece = self.change.feed(piece);
+        if let Change::Translate(stream) = &mut self.change
+            && !self.share.grow_at_once(&mut self.memory, stream.kept_bytes())
+        {
+            let mut out = Vec::from(piece);
+            stream.fail_for_room(&mut out);
+            piece = out.into();
+        }
         self.with_cost(piece)
     }
 

@@ -86,6 +86,20 @@ impl Stream {
         self.state.is_over
     }
 
+    /// Bytes of the answer that are kept until its end, some thousands more or less.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.state.emitter.kept_bytes()
+    }
+
+    /// There is no room for what it keeps: it fails.
+    pub fn fail_for_room(&mut self, out: &mut Vec<u8>) {
+        if !self.state.is_over {
+            let why = "the calls of this account have too much in memory at once; try again";
+            self.state.fail(&Failure::ours(why), out);
+        }
+    }
+
     /// The stream of the provider is over, for whatever reason.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         let mut under_way = UnderWay { event: &mut self.event, state: &mut self.state, out };

@@ -88,6 +88,14 @@ impl Emitter {
         }
     }
 
+    /// Bytes of what it was told that it keeps.
+    pub(super) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Chat(_) | Self::Completion(_) => 0,
+            Self::Response(events) => events.kept_bytes(),
+        }
+    }
+
     /// Why what it was told can not be written in its shape.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {

@@ -104,6 +104,11 @@ impl Events {
         }
     }
 
+    /// Bytes of the answer that are kept.
+    pub(super) const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
     /// Why what it was told can not be written.
     pub(super) const fn failure(&self) -> Option<&'static str> {
         self.failure

@@ -308,6 +308,23 @@ fn a_call_that_goes_on_after_its_end_is_an_error() {
 }
 
 #[test]
+fn a22_what_is_kept_is_told_and_fails_where_there_is_no_room() {
+    let delta = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"0123456789"}}"#;
+    let (mut translating, mut out) =
+        (responding(&CLAUDE, r#""stream":true"#).stream(STAMP), Vec::new());
+    assert_eq!(translating.kept_bytes(), 0);
+    translating.feed(events(&[START, delta, delta]).as_bytes(), &mut out);
+    assert!((20..200).contains(&translating.kept_bytes()), "{}", translating.kept_bytes());
+    translating.fail_for_room(&mut out);
+    assert!(translating.is_over());
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.contains("event: response.failed\n") && out.contains("too much in memory"),
+        "{out}"
+    );
+}
+
+#[test]
 fn a22_what_is_kept_is_bounded() {
     let mut translating = responding(&CLAUDE, r#""stream":true"#).stream(STAMP);
     let piece = "x".repeat(64 * 1024);
