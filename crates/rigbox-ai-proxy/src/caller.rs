@@ -61,6 +61,14 @@ pub(crate) fn key(
     }
 }
 
+/// Whether the platform calls a provider with a key of its own, where it is to pay.
+pub(crate) fn check_offered(caller: &AiCaller, provider: &Provider) -> Result<(), Refusal> {
+    match caller.mode {
+        AiMode::Managed => managed(provider).map(drop),
+        AiMode::Byok => Ok(()),
+    }
+}
+
 fn managed(provider: &Provider) -> Result<SecretString, Refusal> {
     if provider.scheme == rigbox_ai::route::headers::Scheme::Open {
         return Ok(SecretString::default());

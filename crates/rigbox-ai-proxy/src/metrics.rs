@@ -69,10 +69,15 @@ impl Metrics {
         (under_way, waiting): (usize, usize),
     ) -> String {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::new();
-        let mut line = |name: &str, labels: &str, value: u64| {
+        // Lines of a name stand together.
+        let mut lines = BTreeMap::<&str, String>::new();
+        let mut line = |name: &'static str, labels: &str, value: u64| {
+            let of = lines.entry(name).or_insert_with(|| {
+                let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+                format!("# TYPE rigbox_ai_{name} {kind}\n")
+            });
             // A string takes everything.
-            writeln!(text, "rigbox_ai_{name}{labels} {value}").ok();
+            writeln!(of, "rigbox_ai_{name}{labels} {value}").ok();
         };
         for ([provider, mode, basis], sums) in &counts.calls {
             let labels = format!("{{provider=\"{provider}\",mode=\"{mode}\",basis=\"{basis}\"}}");
@@ -94,6 +99,6 @@ impl Metrics {
         }
         line("calls_under_way", "", u64::try_from(under_way).unwrap_or(u64::MAX));
         line("calls_to_be_posted", "", u64::try_from(waiting).unwrap_or(u64::MAX));
-        text
+        lines.into_values().collect()
     }
 }

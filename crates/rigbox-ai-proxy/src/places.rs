@@ -14,7 +14,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use rigbox_ai::estimate::BODY_MAX_BYTES;
-use rigbox_types::AccountId;
+use rigbox_types::{
+    AccountId,
+    guest::refusal::{UNDER_WAY_WAIT_S, under_way},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -116,7 +119,8 @@ impl Share {
                 "an account may have {SHARE_MAX_CALLS} calls under way, and this one has; try again"
             );
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
-                .after(Duration::from_secs(1))
+                .with(under_way(SHARE_MAX_CALLS))
+                .after(Duration::from_secs(UNDER_WAY_WAIT_S))
         })
     }
 

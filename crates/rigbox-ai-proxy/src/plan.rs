@@ -23,6 +23,7 @@ use rigbox_types::{Timestamp, api::ai::AiMode};
 use serde::Deserialize;
 
 use crate::{
+    caller,
     provider::{Provider, Providers},
     refusal::Refusal,
 };
@@ -74,6 +75,8 @@ impl<'a> Plan<'a> {
         let mut request = read(operation, body, caller.mode)?;
         let named = route.model.clone().or_else(|| request.model.clone());
         let (provider, model) = target(tables, caller, route, named.as_deref())?;
+        // Before its prices: there are none of who is not asked.
+        caller::check_offered(caller, provider)?;
         // Also where it is a default, or a prefix was taken off.
         if operation.is_priced() {
             check_name(&model)?;
@@ -258,7 +261,7 @@ fn target<'a>(
                 None => default_model(tables, caller)?,
             };
             let named = tables.aliases.get(&named).cloned().unwrap_or(named);
-            by_slug(tables, &named)
+            by_slug(tables, caller, &named)
         }
     }
 }
@@ -270,12 +273,19 @@ fn default_model(tables: &Tables<'_>, caller: &AiCaller) -> Result<String, Refus
     });
     own.or_else(|| tables.aliases.get(DEFAULT_ALIAS).cloned()).ok_or_else(|| {
         Refusal::invalid(
-            "model must be there: the workspace has no default model (`rig ai defaults --model …`)",
+            "model must be there: the workspace has none by default (`rig ai defaults --model …`), and \
+             the platform has no alias \"rigbox/default\" (ai.aliases)",
         )
     })
 }
 
-fn by_slug<'a>(tables: &Tables<'a>, named: &str) -> Result<(&'a Provider, String), Refusal> {
+fn by_slug<'a>(
+    tables: &Tables<'a>,
+    caller: &AiCaller,
+    named: &str,
+) -> Result<(&'a Provider, String), Refusal> {
+    /// What aliases begin with, so that they are nobody's model.
+    const ALIAS: &str = "rigbox/";
     let direct: Vec<ProviderName> = tables
         .providers
         .keys()
@@ -296,12 +306,19 @@ fn by_slug<'a>(tables: &Tables<'a>, named: &str) -> Result<(&'a Provider, String
     if slug.model.is_empty() {
         return Err(Refusal::invalid("model must name a model behind its provider"));
     }
-    let provider = tables.providers.get(&slug.provider).ok_or_else(|| {
+    // What is nobody else's is OpenRouter's, where it is there.
+    let provider = tables.providers.get(&slug.provider).filter(|provider| {
+        let is_asked = || caller::check_offered(caller, provider).is_ok();
+        direct.contains(&provider.name) || (!named.starts_with(ALIAS) && is_asked())
+    });
+    let provider = provider.ok_or_else(|| {
         let names: Vec<_> = direct.iter().map(ProviderName::as_str).collect();
-        let message = format!(
-            "model {named:?} is of no provider that is configured here; slugs begin with one of: {}",
-            names.join(", ")
-        );
+        let slugs = format!("slugs begin with one of: {}", names.join(", "));
+        let message = if named.starts_with(ALIAS) {
+            format!("{named:?} stands for no model here: its operator sets ai.aliases; {slugs}")
+        } else {
+            format!("model {named:?} is of no provider that is configured here; {slugs}")
+        };
         Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message)
     })?;
     Ok((provider, slug.model))

@@ -129,8 +129,8 @@ fn exhausted(short: &Short, operation: Operation, tokens: Option<u64>) -> Refusa
         (None, _) => String::new(),
     };
     let message = format!(
-        "this call may cost {needed} credits, and of the {balance} there are {held} are held for calls \
-         under way: {fits} would have fitted{way_out}"
+        "this call may cost {needed} credits; the balance is {balance}, of which {held} are held for \
+         calls under way: {fits} would have fitted{way_out}"
     );
     Refusal::new(StatusCode::PAYMENT_REQUIRED, "credits_exhausted", message).with(json!({
         "balance_micro": balance.micro(),

@@ -123,6 +123,11 @@ impl Settling {
             self.parts.metrics.failed(&self.beginning.provider, "in_answer");
         }
         let end = self.end(report);
+        if end.charge > self.beginning.held && self.estimate.is_some() {
+            let Beginning { provider, model, held, .. } = &self.beginning;
+            tracing::warn!(%provider, %model, %held, charge = %end.charge, "beyond its hold");
+            self.parts.metrics.failed(provider, "beyond_hold");
+        }
         self.settle_as(&end);
         self.estimate.is_some().then_some(end.charge)
     }
@@ -170,9 +175,9 @@ impl Settling {
             let Beginning { provider, model, .. } = &self.beginning;
             tracing::warn!(%provider, %model, "an answer had a service tier without a price");
         }
-        if bill.is_beyond_hold {
+        if bill.is_not_believed {
             let Beginning { provider, model, .. } = &self.beginning;
-            tracing::warn!(%provider, %model, "an answer was to cost more than twice its hold");
+            tracing::warn!(%provider, %model, "an answer was to cost more than can be true");
         }
         End {
             charge: bill.credits,

@@ -6,7 +6,7 @@
 //! | what the provider says it has cost, where its row trusts it | that |
 //! | some or nothing, as the answer was cut or does not tell | an estimate (see below), marked as one |
 //! | an error of the provider before anything was shown | nothing |
-//! | more than can be true: above twice what was held | what was held, marked as an estimate |
+//! | more than can be true: above twice what was held, and more than any model reads or writes at once | what was held, marked as an estimate |
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are, at the price that
 //! was held (a cache may have been written); it writes, for each answer that was asked for, the
@@ -33,8 +33,12 @@ use crate::{
 /// models of the table are known for.
 const TOKENS_PER_SECOND: u64 = 300;
 
-/// How many times what was held may be charged: a provider that adds tokens of its own is believed so far.
+/// How many times what was held may be charged, whatever else is believed.
 const HOLDS_MAX: i64 = 2;
+
+/// Tokens that a provider is believed to have read and written for one call, beyond what was held for it:
+/// twice what any model of the table reads. It charges the platform for them, whatever the request was.
+const BELIEVED_TOKENS: u64 = 2_097_152;
 
 /// How often a request is sent at most.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -92,7 +96,7 @@ pub struct Bill {
     /// Whether the answer named a service tier without a price, and has the dearest one.
     pub tier_is_unknown: bool,
     /// Whether the provider reported more than can be true, and what was held is charged instead.
-    pub is_beyond_hold: bool,
+    pub is_not_believed: bool,
 }
 
 /// How long a call was open, and whether its answer was shown while it was written.
@@ -116,7 +120,7 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
             lines: Vec::new(),
             usage: Usage::default(),
             tier_is_unknown: false,
-            is_beyond_hold: false,
+            is_not_believed: false,
         };
     }
     let told = report.cost.filter(|_| estimate.model.cost_is_reported);
@@ -135,11 +139,11 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
     let tier_is_unknown = told.is_none() && !is_known;
     let add = |sum: Cost, line: &Line| sum.plus(line.price.times(line.count));
     let sum = told.or_else(|| lines.iter().try_fold(Cost::ZERO, add));
-    let most = estimate.hold.micro().saturating_mul(HOLDS_MAX);
+    let most = believed(estimate, rates.as_ref());
     let credits = sum.and_then(|cost| Some((cost, cost.credits()?)));
     match credits.filter(|(_, credits)| credits.micro() <= most) {
         Some((cost, credits)) => {
-            Bill { credits, cost, basis, lines, usage, tier_is_unknown, is_beyond_hold: false }
+            Bill { credits, cost, basis, lines, usage, tier_is_unknown, is_not_believed: false }
         }
         None => Bill {
             credits: estimate.hold,
@@ -148,9 +152,17 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
             lines: Vec::new(),
             usage,
             tier_is_unknown,
-            is_beyond_hold: true,
+            is_not_believed: true,
         },
     }
+}
+
+/// Most that a provider is believed, in micro-credits.
+fn believed(estimate: &Estimate, rates: Option<&Rates>) -> i64 {
+    let rate = rates.and_then(|rates| Class::ALL.into_iter().map(|class| rates.of(class)).max());
+    let tokens = rate.and_then(|rate| rate.times(BELIEVED_TOKENS).credits());
+    let holds = estimate.hold.micro().saturating_mul(HOLDS_MAX);
+    tokens.map_or(holds, |tokens| tokens.micro().max(holds))
 }
 
 /// What was likely used, where nobody says all of it. See the module.

@@ -72,7 +72,8 @@ impl Credits {
         // Whole and millionths are each exact in a double: the bounds are below 2^53.
         let (whole, rest) = (self.0 / MICRO, self.0 % MICRO);
         let double = |part: i64| i32::try_from(part).map_or(0.0, f64::from);
-        double(whole) + double(rest) / 1e6
+        // Divided once, so that 5.565 is what is nearest to it.
+        (double(whole) * 1e6 + double(rest)) / 1e6
     }
 
     /// Whole credits that these begin, for counts: 0.2 is one.

@@ -313,3 +313,23 @@ async fn a20_tools_of_a_provider_are_bounded_and_cost_what_is_used() {
     }
     world.is_whole().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a04_what_a_provider_reports_is_charged_also_beyond_the_hold() {
+    let reported = Behaviour {
+        input: Some(3),
+        cache_write_5m: 12_304,
+        output: Some(550),
+        ..Behaviour::default()
+    };
+    let world = world(reported).await;
+    let message = with(chat("claude-3-7-sonnet-20250219"), &json!({ "max_tokens": 1_024 }));
+    let answer = world.post("/v1/messages", &message).await;
+    assert_eq!(answer.cost(), Some(5_439_900), "{}", answer.text());
+    assert_eq!(world.charged().await, 5_439_900);
+    let counted = r#"provider_failures_total{provider="anthropic",what="beyond_hold"} 1"#;
+    let metrics = world.metrics().await.unwrap();
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(metrics.contains("# TYPE rigbox_ai_calls_total counter\n"), "{metrics}");
+    world.is_whole().await;
+}

@@ -167,3 +167,18 @@ async fn a17_what_has_no_price_is_refused_and_a_slug_leads_to_its_provider() {
         assert_eq!(world.providers.requests().last().unwrap().path, path);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_for_no_model_is_refused_with_what_does() {
+    let world = World::new(Some(1_000)).await;
+    let answer = world.post("/v1/chat/completions", &json!({ "model": "rigbox/none" })).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("ai.aliases") && message.contains("anthropic"), "{message}");
+    for user in [json!(7), json!(["a"]), json!({ "id": "a" })] {
+        let body = json!({ "model": "openai/gpt-4.1-mini", "user": user, "messages": [] });
+        let answer = world.post("/v1/chat/completions", &body).await;
+        assert_eq!(answer.json()["error"]["details"]["field"], "user", "{}", answer.text());
+    }
+    assert!(world.providers.requests().is_empty());
+}

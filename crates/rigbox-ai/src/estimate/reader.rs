@@ -194,7 +194,7 @@ impl Reader {
         let calls = self.number(path, value)?;
         if !(1..=TOOL_CALLS_MAX).contains(&calls) {
             let field = field.to_owned();
-            self.refuse(RequestError::Invalid { field, must: "from 1 to 100" });
+            self.refuse(RequestError::Invalid { field, must: "a whole number from 1 to 100" });
         }
         Some(calls.clamp(1, TOOL_CALLS_MAX))
     }
@@ -203,7 +203,7 @@ impl Reader {
         let Some(count) = self.number(path, value) else { return 1 };
         if !(1..=ANSWERS_MAX).contains(&count) {
             let field = path.join(".");
-            self.refuse(RequestError::Invalid { field, must: "from 1 to 128" });
+            self.refuse(RequestError::Invalid { field, must: "a whole number from 1 to 128" });
         }
         count.max(1)
     }
@@ -375,7 +375,9 @@ impl Sink for Reader {
         match path {
             ["model"] => self.request.model = self.word(path, value),
             ["user"] => {
-                let user = value.text().map(str::trim).filter(|user| !user.is_empty());
+                // One that is no text would pass by whatever bounds a subject.
+                let user = self.word(path, value);
+                let user = user.as_deref().map(str::trim).filter(|user| !user.is_empty());
                 self.request.user = user.map(|user| user.chars().take(SUBJECT_MAX_CHARS).collect());
             }
             ["stream"] => self.request.is_stream = self.is_true(path, value),
@@ -461,6 +463,7 @@ impl Sink for Reader {
                 | "serviceTier"
                 | "speed"
                 | "store"
+                | "user"
                 | "max_tool_calls",
             ] => {
                 let field = path.join(".");

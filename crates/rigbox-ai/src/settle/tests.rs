@@ -395,11 +395,11 @@ fn more_than_can_be_true_is_charged_as_held() {
     let answer = r#"{"usage":{"prompt_tokens":1000000000,"completion_tokens":1000000000}}"#;
     let bill = settle(&held, &report(Dialect::OpenAi, Framing::Json, answer), streamed(0));
     assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
-    assert!(bill.is_beyond_hold && bill.lines.is_empty());
+    assert!(bill.is_not_believed && bill.lines.is_empty());
 }
 
 #[test]
-fn a_broken_provider_charges_no_more_than_was_held() {
+fn what_a_provider_reports_is_charged_also_beyond_the_hold_but_not_what_no_model_can_do() {
     let rows = "cost_is_reported = true\nrates = { input = \"1\", output = \"2\" }";
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
     let held = Estimate::of(&request, &model(rows).unwrap()).unwrap();
@@ -413,14 +413,15 @@ fn a_broken_provider_charges_no_more_than_was_held() {
     let told = |usd: &str| {
         settled(&format!(r#"{{"usage":{{"prompt_tokens":0,"completion_tokens":1,"cost":{usd}}}}}"#))
     };
-    for (bill, basis, micro) in
-        [(used(3_026), Basis::Reported, 605_200), (told("0.006052"), Basis::ProviderCost, 605_200)]
-    {
-        assert_eq!((bill.basis, bill.credits.micro(), bill.is_beyond_hold), (basis, micro, false));
+    for (bill, basis, micro) in [
+        (used(2_097_152), Basis::Reported, 419_430_400),
+        (told("4.1"), Basis::ProviderCost, 410_000_000),
+    ] {
+        assert_eq!((bill.basis, bill.credits.micro(), bill.is_not_believed), (basis, micro, false));
     }
-    for bill in [used(3_027), told("0.0060521"), told("1000")] {
+    for bill in [used(2_097_153), told("4.2"), told("1000")] {
         assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
-        assert!(bill.is_beyond_hold && bill.lines.is_empty());
+        assert!(bill.is_not_believed && bill.lines.is_empty());
         assert!(bill.usage.output > 0);
     }
 }

@@ -335,9 +335,10 @@ fn tool_choice<'b>(chat: &Chat<'b>) -> Result<Option<ToolChoice<'b>>, TranslateE
         }))
     };
     match &chat.choice {
-        Choice::Required if chat.tools.is_empty() => {
-            Err(TranslateError::invalid("tools".to_owned(), "there where one is required"))
-        }
+        Choice::Required if chat.tools.is_empty() => Err(TranslateError::invalid(
+            "tools".to_owned(),
+            "an array with the tool that is to be called",
+        )),
         Choice::Unsaid | Choice::None | Choice::Auto if chat.tools.is_empty() => Ok(None),
         Choice::Unsaid if !disable_parallel_tool_use => Ok(None),
         Choice::Unsaid | Choice::Auto => choice("auto", None),

@@ -349,7 +349,7 @@ fn tool_config(chat: &Chat<'_>) -> Result<Option<ToolConfig>, TranslateError> {
     let is_strict = chat.tools.iter().any(|tool| tool.is_strict);
     let (mode, names) = match &chat.choice {
         Choice::Required if chat.tools.is_empty() => {
-            let must = "there where one is required";
+            let must = "an array with the tool that is to be called";
             return Err(TranslateError::invalid("tools".to_owned(), must));
         }
         Choice::Unsaid | Choice::None | Choice::Auto if chat.tools.is_empty() => return Ok(None),

@@ -99,7 +99,7 @@ fn exhausted(short: &Exhausted) -> ApiError {
     let Exhausted { balance, held, needed } = short;
     let free = balance.minus(*held).unwrap_or(*balance).max(Credits::ZERO);
     let message = format!(
-        "{needed} credits are needed, and of the {balance} there are {held} are held for calls under \
+        "{needed} credits are needed; the balance is {balance}, of which {held} are held for calls under \
          way: at most {free} would have fitted"
     );
     ApiError::new(ErrorCode::CreditsExhausted, message).with(json!({

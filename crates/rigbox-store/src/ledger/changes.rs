@@ -23,7 +23,7 @@ pub struct Change<'a> {
     pub account: AccountId,
     /// What is done.
     pub kind: CreditChangeKind,
-    /// How many; below zero only in an adjustment, and then at most as many as there are.
+    /// How many; below zero only in an adjustment, and then at most as many as there are and no call holds.
     pub amount: Credits,
     /// Why, for people.
     pub reason: &'a str,
@@ -68,7 +68,8 @@ impl Ledger<'_> {
         let own = if taken.is_positive() {
             let Balance { held, .. } = book.balance();
             let balance = book.balance().total();
-            if taken > balance {
+            // What calls hold is promised to them.
+            if balance.minus(held).is_none_or(|free| taken > free) {
                 return Err(Exhausted { balance, held, needed: taken }.into());
             }
             book.taken_from(Side::Lasting, taken)

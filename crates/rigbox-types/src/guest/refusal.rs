@@ -17,6 +17,20 @@ pub enum Shape {
     Google,
 }
 
+/// How long who has too many calls under way waits before another one, in seconds.
+pub const UNDER_WAY_WAIT_S: u64 = 1;
+
+/// What a refusal says to programs where as many calls are under way as there may be.
+#[must_use]
+pub fn under_way(limit: usize) -> Value {
+    json!({
+        "class": "under_way",
+        "limit": limit,
+        "window_s": UNDER_WAY_WAIT_S,
+        "retry_after_s": UNDER_WAY_WAIT_S,
+    })
+}
+
 impl Shape {
     /// The shape of a path, whether or not something is there.
     #[must_use]

@@ -48,9 +48,10 @@ impl<'a> Block<'a> {
 pub(super) fn choice(body: &[u8], is_by_tool: bool) -> Option<Choice<'_>> {
     let message: Message<'_> = serde_json::from_slice(body).ok()?;
     let finish = finish(message.stop_reason.as_deref(), is_by_tool);
-    if is_by_tool {
-        let input = message.content.iter().find(|block| block.kind == "tool_use");
-        let input = input.and_then(|block| block.input).map(RawValue::get);
+    let tool = message.content.iter().find(|block| block.kind == "tool_use");
+    // Without a call, what was said is the answer: it is paid for.
+    if let Some(tool) = tool.filter(|_| is_by_tool) {
+        let input = tool.input.map(RawValue::get);
         let content = input.and_then(|input| serde_json::value::to_raw_value(input).ok());
         return Some(Choice { index: 0, content, calls: Vec::new(), finish });
     }

@@ -132,7 +132,7 @@ impl Reader {
         }
         self.begin(emitter, out);
         let text = content.written_text().filter(|text| !raw::is_empty_text(text));
-        if let Some(text) = text.filter(|_| !self.is_by_tool) {
+        if let Some(text) = text.filter(|_| self.tells_text()) {
             emitter.text(ANSWER, text, out);
         }
         let Some((id, name)) = content.call() else { return Some(()) };
@@ -164,6 +164,11 @@ impl Reader {
         Some(())
     }
 
+    /// Where the answer is what a tool is called with, that alone is told, unless none is called.
+    fn tells_text(&self) -> bool {
+        !self.is_by_tool || self.calls == 0
+    }
+
     fn delta(
         &mut self,
         block: u64,
@@ -176,7 +181,7 @@ impl Reader {
         self.begin(emitter, out);
         let is_said = |text: &&RawValue| raw::is_text(text) && !raw::is_empty_text(text);
         match delta.kind.as_deref() {
-            Some("text_delta") if !self.is_by_tool => {
+            Some("text_delta") if self.tells_text() => {
                 if let Some(text) = delta.text.filter(is_said) {
                     emitter.text(ANSWER, text, out);
                 }

@@ -3,7 +3,10 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use rigbox_types::guest::refusal::Shape;
+use rigbox_types::guest::refusal::{Shape, UNDER_WAY_WAIT_S, under_way};
+use serde_json::Value;
+
+use super::calls::{MAX_CALLS, MAX_CALLS_OF_HOST};
 
 /// A refusal before it is put into words of anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +61,27 @@ impl Refusal {
         Self { status, code, message }
     }
 
+    /// Whose limit it is, for programs.
+    fn details(self) -> Option<Value> {
+        let limit = match self {
+            Self::TOO_MANY_CALLS => MAX_CALLS,
+            Self::TOO_MANY_ON_HOST => MAX_CALLS_OF_HOST,
+            _ => return None,
+        };
+        Some(under_way(limit))
+    }
+
     /// The answer.
     pub(super) fn answer(self, shape: Shape) -> Response<Body> {
-        let document = shape.document(self.status.as_u16(), self.code, self.message, None);
+        let details = self.details();
+        let document =
+            shape.document(self.status.as_u16(), self.code, self.message, details.as_ref());
         let mut answer = Response::new(Body::from(document.to_string()));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(UNDER_WAY_WAIT_S));
         }
         if self.status == StatusCode::REQUEST_TIMEOUT {
             // The rest of the body would be taken for the next request.

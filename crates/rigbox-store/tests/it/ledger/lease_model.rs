@@ -129,7 +129,9 @@ async fn play(world: &World, account: AccountId, steps: &[Step]) {
                 };
                 let is_right = *amount > 0 || kind == CreditChangeKind::Adjustment;
                 let done = change(store, account, (kind, micro(*amount), &name(*key))).await;
-                let expected = is_right && *amount != 0 && leased.model.change(*key, *amount);
+                let held = leased.held();
+                let expected =
+                    is_right && *amount != 0 && leased.model.change((*key, *amount), held);
                 assert_eq!(done.is_ok(), expected, "{step:?}");
             }
             Step::Limit(most) => {

@@ -107,11 +107,12 @@ impl Model {
         self.calls.insert(id, Call::Settled);
     }
 
-    pub(super) fn change(&mut self, key: u8, amount: i64) -> bool {
+    /// What calls hold is not taken.
+    pub(super) fn change(&mut self, (key, amount): (u8, i64), held: i64) -> bool {
         if self.keys.contains_key(&key) {
             return self.keys[&key] == amount;
         }
-        if amount == 0 || (amount < 0 && -amount > self.total()) {
+        if amount == 0 || (amount < 0 && -amount > self.total() - held) {
             return false;
         }
         self.keys.insert(key, amount);
@@ -182,12 +183,21 @@ async fn play(world: &World, account: AccountId, steps: &[Step]) {
             Step::TopUp(key, amount) => {
                 let what = (CreditChangeKind::TopUp, micro(amount), name(key));
                 let done = change(store, account, (what.0, what.1, &what.2)).await;
-                assert_eq!(done.is_ok(), amount > 0 && model.change(key, amount), "{step:?}");
+                assert_eq!(
+                    done.is_ok(),
+                    amount > 0 && model.change((key, amount), model.held()),
+                    "{step:?}"
+                );
             }
             Step::Adjust(key, amount) => {
                 let what = (CreditChangeKind::Adjustment, micro(amount), name(key));
                 let done = change(store, account, (what.0, what.1, &what.2)).await;
-                assert_eq!(done.is_ok(), amount != 0 && model.change(key, amount), "{step:?}");
+                let held = model.held();
+                assert_eq!(
+                    done.is_ok(),
+                    amount != 0 && model.change((key, amount), held),
+                    "{step:?}"
+                );
             }
             Step::Limit(most) => {
                 limit(store, account, most).await;

@@ -315,6 +315,7 @@ async fn a13_calls_beyond_the_places_are_told_to_wait() {
     ] {
         let answer = said(&world, &closing(&post(path, "{}"))).await;
         assert!(answer.starts_with("HTTP/1.1 429") && answer.contains(word), "{answer}");
+        assert!(answer.contains(r#""class":"under_way","limit":64,"#), "{answer}");
         assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
     }
     drop(open);
