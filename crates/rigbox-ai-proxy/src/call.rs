@@ -105,7 +105,10 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let route = route::route(&head.method, &asked.path, head.uri.query())?;
         if route.spoken == Spoken::Gateway && route.operation == Operation::ModelList {
-            return Ok(models::list(self, &caller));
+            return match &route.model {
+                None => Ok(models::list(self, &caller)),
+                Some(model) => models::one(self, &caller, model),
+            };
         }
         let share = self.places.share(caller.account);
         let place = [place, share.call()?];

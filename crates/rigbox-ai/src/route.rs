@@ -253,6 +253,9 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
     Ok(Route { spoken, operation, model, path: upstream.to_owned(), query })
 }
 
+/// What the path of one model begins with.
+const MODEL: &str = "/v1/models/";
+
 /// Who speaks, to do what, with which model, and the path at the provider.
 type Place<'p> = (Spoken, Operation, Option<String>, &'p str);
 
@@ -265,6 +268,11 @@ fn locate(path: &str) -> Option<Place<'_>> {
         };
         return Some((spoken, operation, None, path));
     }
+    if let Some(model) = path.strip_prefix(MODEL) {
+        let is_slug = model.split('/').all(is_plain);
+        return is_slug
+            .then(|| (Spoken::Gateway, Operation::ModelList, Some(model.to_owned()), path));
+    }
     let (prefix, _) = path.strip_prefix('/')?.split_once('/')?;
     let rest = path.get(prefix.len() + 1..)?;
     let native =
@@ -272,9 +280,10 @@ fn locate(path: &str) -> Option<Place<'_>> {
     match prefix {
         "anthropic" | "openai" => {
             let dialect = if prefix == "openai" { Dialect::OpenAi } else { Dialect::Anthropic };
-            let is_models = rest == "/v1/models";
-            let operation = listed(rest).filter(|it| it.dialect() == dialect || is_models)?;
-            native(operation, None)
+            if rest == "/v1/models" || rest.strip_prefix(MODEL).is_some_and(is_plain) {
+                return native(Operation::ModelList, None);
+            }
+            native(listed(rest).filter(|operation| operation.dialect() == dialect)?, None)
         }
         "google" => {
             let (operation, model) = gemini(rest)?;
@@ -302,11 +311,20 @@ fn gemini(path: &str) -> Option<(Operation, Option<String>)> {
     if rest == "models" {
         return Some((Operation::ModelList, None));
     }
-    let (model, called) = rest.strip_prefix("models/")?.split_once(':')?;
+    let Some((model, called)) = rest.strip_prefix("models/")?.split_once(':') else {
+        return rest.strip_prefix("models/").filter(|model| is_plain(model)).map(|_| {
+            // What is told of a model costs nothing.
+            (Operation::ModelList, None)
+        });
+    };
     let (_, operation) = GEMINI.iter().find(|(listed, _)| *listed == called)?;
+    is_plain(model).then(|| (*operation, Some(model.to_owned())))
+}
+
+/// Whether a part of a path is a name, and leads nowhere else.
+fn is_plain(model: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let is_plain = !model.is_empty() && !model.starts_with('.') && model.bytes().all(plain);
-    is_plain.then(|| (*operation, Some(model.to_owned())))
+    !model.is_empty() && !model.starts_with('.') && model.bytes().all(plain)
 }
 
 /// A model as the gateway names it, by who has it.

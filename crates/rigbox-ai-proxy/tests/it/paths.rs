@@ -182,3 +182,17 @@ async fn what_stands_for_no_model_is_refused_with_what_does() {
     }
     assert!(world.providers.requests().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_model_is_told_of_by_its_name() {
+    let world = World::new(Some(1_000)).await;
+    for name in ["openai/gpt-4.1-mini", "gpt-4.1-mini"] {
+        let request = world.request(Method::GET, &format!("/v1/models/{name}"), "");
+        let answer = world.ask(request).await;
+        assert_eq!(answer.json()["id"], "openai/gpt-4.1-mini", "{}", answer.text());
+    }
+    let request = world.request(Method::GET, "/v1/models/openai/gpt-0", "");
+    let answer = world.ask(request).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.json()["error"]["code"], "model_not_found");
+}
