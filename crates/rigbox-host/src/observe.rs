@@ -1,11 +1,12 @@
 //! What the host says of one workspace: a pure function of record, assignment and reality.
 //! Invariant: an answer to an assignment never shows what an older one brought (a restart that has
-//! not happened yet is not `running`). Does not derive what users read (see `types::state`).
+//! not happened yet is not `running`), and whoever waits for its generation finds what it wants in the
+//! guest. Does not derive what users read (see `types::state`).
 
-use rigbox_types::{Desired, Failure, Observed, host::Assignment};
+use rigbox_types::{Desired, Failure, Generation, Observed, host::Assignment};
 
 use crate::{
-    plan::{Reality, VmState},
+    plan::{Guest, Reality, VmState},
     record::{DiskState, Record},
     trouble::Verdict,
 };
@@ -22,6 +23,35 @@ pub fn observe(record: &Record, assignment: &Assignment, reality: &Reality) -> O
         Desired::Deleted => Observed::Deleting,
         Desired::Running => towards_running(record, assignment, reality),
         Desired::Stopped | Desired::Suspended => towards_rest(record),
+    }
+}
+
+/// The generation that is reported with it; `told` is the last one that the guest knew. What a guest that
+/// runs was not told yet is not done; what was asked about the life of the workspace is, or it would not
+/// be seen to run.
+#[must_use]
+pub fn acted_on(
+    assignment: &Assignment,
+    observed: Observed,
+    (guest, told): (Guest, Generation),
+) -> Generation {
+    match (observed, guest) {
+        (Observed::Running, Guest::Untold | Guest::Telling) => told
+            .max(assignment.restart_generation)
+            .max(assignment.retry_generation)
+            .min(assignment.generation),
+        (Observed::Running, Guest::Told)
+        | (
+            Observed::Absent
+            | Observed::Preparing
+            | Observed::Booting
+            | Observed::Stopping
+            | Observed::Stopped
+            | Observed::Suspended
+            | Observed::Deleting
+            | Observed::Failed,
+            _,
+        ) => assignment.generation,
     }
 }
 

@@ -31,8 +31,8 @@ use crate::{
     clock,
     host::Host,
     metrics::count,
-    observe::{failure, observe},
-    plan::plan,
+    observe::{acted_on, failure, observe},
+    plan::{Guest, plan},
     record::{Ending, Record},
     table::{View, Wanted},
     task::blocking,
@@ -278,19 +278,24 @@ impl Workspace {
         }
     }
 
-    fn report(&self) {
-        let Some(assignment) = &self.assignment else { return self.publish(self.at_rest()) };
-        let reality = self.reality(assignment);
-        let observed = observe(&self.record, assignment, &reality);
+    fn report(&mut self) {
+        let Some(assignment) = self.assignment.clone() else { return self.publish(self.at_rest()) };
+        let reality = self.reality(&assignment);
+        let observed = observe(&self.record, &assignment, &reality);
         let running = observed == Observed::Running;
+        let guest = (reality.guest, self.live.told_generation);
+        let generation = acted_on(&assignment, observed, guest);
+        if running && reality.guest == Guest::Told {
+            self.live.told_generation = generation;
+        }
         let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref()).filter(|_| running);
         if !self.is_orphan {
             self.host.reports.submit(Observation {
                 workspace: self.record.workspace.clone(),
-                generation: assignment.generation,
+                generation,
                 observed,
                 sequence: rigbox_types::host::Sequence::default(),
-                failure: failure(&self.record, assignment, observed),
+                failure: failure(&self.record, &assignment, observed),
                 ready_at: told.map(|told| told.ready_at),
                 setup: self.live.setup.clone(),
                 ssh_host_key: told.and_then(|told| told.ssh_host_key.clone()),

@@ -21,6 +21,7 @@ use rigbox_types::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::told;
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
@@ -58,7 +59,7 @@ pub(super) async fn defaults_update(
     let UpdateAiDefaultsRequest { default_mode, default_model, default_provider, enabled, .. } =
         request;
     // Held until the keys are in the database: no rotation ends meanwhile.
-    let (keys, _sealing) = sealed(control, &place, request.api_keys.changed())?;
+    let (keys, sealing) = sealed(control, &place, request.api_keys.changed())?;
     let edit = move |defaults: &mut AiDefaults| {
         defaults.mode = default_mode.or_keep_optional(defaults.mode);
         defaults.model = default_model.or_keep_optional(defaults.model.take());
@@ -66,6 +67,8 @@ pub(super) async fn defaults_update(
         defaults.enabled = enabled.or_keep_optional(defaults.enabled);
     };
     let after = control.store.ai().account_change(place.account, &keys, edit).await?;
+    drop(sealing);
+    told::of_account(control, place.account).await?;
     shown_defaults(control, place.account, after).await
 }
 
@@ -96,7 +99,7 @@ pub(super) async fn config_update(
         after.choice.provider = request.provider.clone().or_keep_optional(after.choice.provider);
         keys.push((after.provider().unwrap_or_default(), request.api_key.clone()));
     }
-    let (keys, _sealing) = sealed(control, &place, keys)?;
+    let (keys, sealing) = sealed(control, &place, keys)?;
     let edit = move |settings: &mut AiSettings| {
         let choice = &mut settings.choice;
         choice.mode = request.mode.or_keep_optional(choice.mode);
@@ -107,6 +110,8 @@ pub(super) async fn config_update(
         Ok::<_, StoreError>(keys)
     };
     let kept = control.store.ai().workspace_change(id.target(), edit).await?;
+    drop(sealing);
+    told::of_workspace(control, id.target()).await?;
     Ok(shown_config(row, &kept, (keys_for(control, row).await?, with_keys)))
 }
 
@@ -128,7 +133,9 @@ pub(super) async fn mode_update(
         settings.choice.mode = mode.or_keep_optional(settings.choice.mode);
         Ok::<_, StoreError>(Vec::new())
     };
-    Ok(shown_mode(&control.store.ai().workspace_change(id.target(), edit).await?.settings))
+    let kept = control.store.ai().workspace_change(id.target(), edit).await?;
+    told::of_workspace(control, id.target()).await?;
+    Ok(shown_mode(&kept.settings))
 }
 
 /// The keys that count for a workspace: its own, then those of the account.

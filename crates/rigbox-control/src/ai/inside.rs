@@ -16,7 +16,7 @@ use rigbox_types::{
 };
 use serde::Deserialize;
 
-use super::{app, environment, usage};
+use super::{app, environment, told, usage};
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
@@ -72,6 +72,9 @@ pub(crate) async fn ai_update(
     control.audit.received(entry(AuditStage::Received, None)).await?;
     let switched = switch(control, row, id, enabled).await;
     control.audit.completed(entry(AuditStage::Completed, switched.as_ref().err()));
+    if switched.is_ok() {
+        told::of_workspace(control, id.target()).await?;
+    }
     shown(control, row, &switched?).await
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod http;
 mod inside;
 pub(crate) mod place;
 pub(crate) mod placement;
+mod told;
 mod watch;
 
 pub(crate) use host_keys::OtherHostKeys;
+pub(crate) use told::until_told;

@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use rigbox_store::{
-    feed::Wake,
-    ssh_keys::{SshKey, SshKeyRow},
-    workspaces::WorkspaceRow,
-};
+use rigbox_store::ssh_keys::{SshKey, SshKeyRow};
 use rigbox_types::{
     AccountId, SshKeyId,
     api::{
@@ -19,13 +15,13 @@ use rigbox_types::{
     },
     limits::SSH_KEYS_MAX_COUNT,
 };
-use tokio::time::timeout;
 
 use super::key;
 use crate::{
     control::Control,
     error::{ApiError, ApiResult},
     guest::agent::check_running,
+    hosts::until_told,
     http::{
         access::{ForAccount, ForWorkspace, Id},
         body::Document,
@@ -39,8 +35,6 @@ use crate::{
 
 /// How long a host may take to tell a guest its keys.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
-/// A wake-up is a hint: after this long without one the row is read anyway.
-const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 /// When to come again after a guest was not told in time.
 const SYNC_RETRY_S: u32 = 5;
 
@@ -109,40 +103,15 @@ pub(crate) async fn workspace_ssh_keys_sync(
     let keys = entries(&control, about.row.account).await?;
     // Read after the keys: its generation is told to the guest with at least these.
     let row = control.workspace(&about.row.id).await?;
-    let told = timeout(SYNC_TIMEOUT, until_told(&control, &row)).await;
-    told.unwrap_or_else(|_| {
-        Err(ApiError::unavailable("the workspace was not told its keys in time", SYNC_RETRY_S))
-    })?;
+    let late = until_told(&control, std::slice::from_ref(&row), SYNC_TIMEOUT).await?;
+    // Nobody waits for one that does not run any more.
+    check_running(control.workspace(&row.id).await?.status(), "be told its SSH keys")?;
+    if !late.is_empty() {
+        let message = "the workspace was not told its keys in time";
+        return Err(ApiError::unavailable(message, SYNC_RETRY_S));
+    }
     let synced = u64::try_from(keys.len()).unwrap_or(u64::MAX);
     Ok(Json(SyncSshKeysResponse { synced, keys }))
-}
-
-/// Waits until the host has acted on the generation of `row`.
-async fn until_told(control: &Control, row: &WorkspaceRow) -> ApiResult<()> {
-    let mut wakes = control.store.feed().subscribe();
-    loop {
-        let now = control.workspace(&row.id).await?;
-        check_running(now.status(), "be told its SSH keys")?;
-        if now.seen.generation >= row.generation {
-            return Ok(());
-        }
-        let woken = async {
-            while let Some(wake) = wakes.next().await {
-                match wake {
-                    Wake::Workspace { workspace, .. } if workspace != row.id => {}
-                    Wake::Workspace { .. } | Wake::Everything => return,
-                    Wake::App(_)
-                    | Wake::ApiKey(_)
-                    | Wake::Session(_)
-                    | Wake::Access(_)
-                    | Wake::Throttle(_)
-                    | Wake::Certificates => {}
-                }
-            }
-        };
-        // Whether it was a wake-up or the time, the row is read again.
-        drop(timeout(LOOK_ANYWAY, woken).await);
-    }
 }
 
 async fn entries(control: &Control, account: AccountId) -> ApiResult<Vec<SshKeyEntry>> {

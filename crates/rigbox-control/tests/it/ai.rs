@@ -1,6 +1,9 @@
 //! AI over the API: who decides what, with which keys, what guests are told, and what was used.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::Method;
 use rigbox_ai::vault::{Vault, rotate};
@@ -11,11 +14,12 @@ use rigbox_store::{
     ledger::{Change, Posting},
 };
 use rigbox_types::{
-    AccountId, Credits, WorkspaceId,
+    AccountId, Credits, Observed, WorkspaceId,
     api::{ai::AiProvider, credits::CreditChangeKind},
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     client::Client,
@@ -167,6 +171,7 @@ async fn a_member_changes_settings_and_never_keys(world: World) {
 
 async fn a_switch_reaches_the_guest_while_it_runs(world: World) {
     let id = world.running("a").await;
+    world.host.obey(&id, &world.end);
     let path = format!("/workspaces/{id}/ai-config");
     told(&world, &id, None).await;
     world.api.json("PUT", &path, json!({ "enabled": true })).await.expect(200);
@@ -187,8 +192,54 @@ async fn a_switch_reaches_the_guest_while_it_runs(world: World) {
     assert!(!inside.to_string().contains(KEY), "{inside}");
 }
 
+async fn a_switch_is_answered_when_the_guest_knows_it(world: World) {
+    let (world, id) = (&world, world.running("a").await);
+    let put =
+        |path: String, body| async move { world.api.json("PUT", &path, body).await.expect(200) };
+    let inside = async { switch(world, &id, true).await.unwrap() };
+    answered_late(world, &id, inside).await;
+    let own = format!("/workspaces/{id}/ai-config");
+    answered_late(world, &id, put(own.clone(), json!({ "enabled": false }))).await;
+    answered_late(world, &id, put(own.clone(), json!({ "enabled": null }))).await;
+    let defaults = "/users/me/ai-defaults".to_owned();
+    answered_late(world, &id, put(defaults, json!({ "enabled": false }))).await;
+    let mode = format!("/workspaces/{id}/mode");
+    answered_late(world, &id, put(mode, json!({ "mode": "byok" }))).await;
+    // A guest that is never told keeps nobody waiting for long.
+    let began = Instant::now();
+    put(own.clone(), json!({ "enabled": true })).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // Nor does one that does not run.
+    world.host.see(&id, Observed::Running).await;
+    world.api.post(&format!("/workspaces/{id}/stop")).await.expect(200);
+    world.host.stop(&id).await;
+    let began = Instant::now();
+    put(own, json!({ "enabled": false })).await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+/// Checks that `change` has no answer before the guest was told of it, and one then.
+async fn answered_late(world: &World, id: &str, change: impl Future<Output = Value>) {
+    let mut change = std::pin::pin!(change);
+    let workspace: WorkspaceId = id.parse().unwrap();
+    let before = world.host.known.borrow().assignments[&workspace].generation;
+    let is_new = |known: &crate::host::Known| known.assignments[&workspace].generation > before;
+    tokio::select! {
+        biased;
+        _ = change.as_mut() => panic!("the guest does not know it yet"),
+        _ = world.host.knows(is_new) => {}
+    }
+    let early = timeout(Duration::from_millis(300), change.as_mut()).await;
+    assert!(early.is_err(), "the guest does not know it yet");
+    let sees = async { world.host.see(id, Observed::Running).await };
+    let began = Instant::now();
+    tokio::join!(change, sees);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
 async fn code_in_a_workspace_switches_what_its_owner_has_left_open(world: World) {
     let id = world.running("a").await;
+    world.host.obey(&id, &world.end);
     let path = format!("/workspaces/{id}/ai-config");
     let on = switch(&world, &id, true).await.unwrap();
     assert_eq!((&on["enabled"], &on["enabled_by"]), (&json!(true), &json!("guest")));
@@ -223,6 +274,7 @@ async fn code_in_a_workspace_switches_what_its_owner_has_left_open(world: World)
 
 async fn a_workspace_that_switches_all_the_time_is_refused(world: World) {
     let id = world.running("a").await;
+    world.host.obey(&id, &world.end);
     let mut switched = 0;
     let refused = loop {
         match switch(&world, &id, switched % 2 == 0).await {
@@ -385,6 +437,9 @@ on_both! {
     a_switch_reaches_the_guest_while_it_runs:
         a_switch_reaches_the_guest_on_sqlite
         a_switch_reaches_the_guest_on_postgres,
+    a_switch_is_answered_when_the_guest_knows_it:
+        a_switch_is_answered_late_on_sqlite
+        a_switch_is_answered_late_on_postgres,
     code_in_a_workspace_switches_what_its_owner_has_left_open:
         code_in_a_workspace_switches_on_sqlite
         code_in_a_workspace_switches_on_postgres,

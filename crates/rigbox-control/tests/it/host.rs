@@ -199,6 +199,20 @@ impl Host {
         }
     }
 
+    /// Tells the guest of a workspace that runs whatever it is to know, as soon as that is known.
+    pub(crate) fn obey(&self, workspace: &str, shutdown: &CancellationToken) {
+        let (host, shutdown) = (self.clone(), shutdown.clone());
+        let (workspace, mut known) = (workspace.to_owned(), self.known.clone());
+        task::spawn("test.obey", async move {
+            let obey = async {
+                while known.changed().await.is_ok() {
+                    host.see(&workspace, Observed::Running).await;
+                }
+            };
+            shutdown.run_until_cancelled(obey).await;
+        });
+    }
+
     /// Brings a workspace that should not run to where it does not.
     pub(crate) async fn stop(&self, workspace: &str) {
         self.assigned(workspace, Desired::Stopped).await;

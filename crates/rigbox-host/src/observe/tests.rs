@@ -54,3 +54,22 @@ fn a_failure_is_shown_while_it_is_tried_again_and_when_it_is_given_up() {
     record.trouble = Some(trouble);
     assert_eq!(observe(&record, &assignment, &reality()), Observed::Failed);
 }
+
+#[test]
+fn what_a_running_guest_was_not_told_is_not_done() {
+    let mut assignment = assignment(Desired::Running);
+    (assignment.generation, assignment.retry_generation) = (Generation(9), Generation(4));
+    let check = |observed, guest, told, expected| {
+        let acted = acted_on(&assignment, observed, (guest, Generation(told)));
+        assert_eq!(acted, Generation(expected), "{observed:?} {guest:?} {told}");
+    };
+    check(Observed::Running, Guest::Told, 0, 9);
+    for guest in [Guest::Untold, Guest::Telling] {
+        check(Observed::Running, guest, 8, 8);
+        // What was asked about its life is.
+        check(Observed::Running, guest, 0, 4);
+        // A control with an older database.
+        check(Observed::Running, guest, 12, 9);
+        check(Observed::Booting, guest, 8, 9);
+    }
+}

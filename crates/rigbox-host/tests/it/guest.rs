@@ -4,6 +4,7 @@
 use std::{
     io::BufRead as _,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -24,6 +25,8 @@ use tokio::{
 /// Environment variables of a workspace that its guest listens to.
 pub(crate) const DEAF: &str = "TEST_DEAF";
 pub(crate) const CRASH: &str = "TEST_CRASH";
+/// For how long it is told, in milliseconds.
+pub(crate) const SLOW: &str = "TEST_SLOW";
 /// What it says that its SSH server is known by: at once, or when the set-up has been answered.
 pub(crate) const HOST_KEY: &str = "TEST_HOST_KEY";
 pub(crate) const LATE_HOST_KEY: &str = "TEST_LATE_HOST_KEY";
@@ -79,6 +82,9 @@ async fn hello(State(guest): State<Guest>) -> Json<Hello> {
 async fn setup(State(guest): State<Guest>, Json(request): Json<SetupRequest>) -> Json<SetupReport> {
     if request.guest.env.contains_key(CRASH) {
         std::process::exit(1);
+    }
+    if let Some(slow) = request.guest.env.get(SLOW) {
+        tokio::time::sleep(Duration::from_millis(slow.parse().unwrap())).await;
     }
     eprintln!("told: {}", serde_json::to_string(&request.guest.env).unwrap());
     let at_once = request.guest.env.get(HOST_KEY).cloned();

@@ -25,7 +25,7 @@ pub struct Sequence {
 pub struct Observation {
     /// Which workspace.
     pub workspace: WorkspaceId,
-    /// The generation that the host has acted on.
+    /// The generation that the host has acted on: of a guest that runs, the one that it was told.
     pub generation: Generation,
     /// What it sees.
     pub observed: Observed,

@@ -1,0 +1,42 @@
+//! Waits for guests to know what was decided, so that the next command in a workspace finds it.
+//! Invariant: a guest or a host that does not answer delays an answer for [`PATIENCE`] and changes nothing
+//! of it: what was decided is kept, and is told later.
+
+use std::time::Duration;
+
+use rigbox_store::{
+    PageRequest, StoreError,
+    workspaces::{Owner, WorkspaceRow},
+};
+use rigbox_types::{AccountId, WorkspaceId, limits::PAGE_MAX};
+
+use crate::{control::Control, error::ApiResult, hosts::until_told};
+
+/// How long an answer waits. A guest with a processor of its own knows in a tenth of a second; one that is
+/// emulated takes ten times as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for the guest of a workspace, if it runs.
+pub(super) async fn of_workspace(control: &Control, id: &WorkspaceId) -> ApiResult<()> {
+    match control.store.workspaces().get(id).await {
+        // Gone since: nobody is to be told.
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        read => wait(control, &[read?]).await,
+    }
+}
+
+/// Waits for the guests of an account that run: of its newest workspaces, where it has very many.
+pub(super) async fn of_account(control: &Control, account: AccountId) -> ApiResult<()> {
+    let page = PageRequest { limit: PAGE_MAX, cursor: None };
+    let page = control.store.workspaces().list(Owner::Account(account), &page).await?;
+    wait(control, &page.items).await
+}
+
+async fn wait(control: &Control, rows: &[WorkspaceRow]) -> ApiResult<()> {
+    let late = until_told(control, rows, PATIENCE).await?;
+    if !late.is_empty() {
+        let workspaces = late.iter().map(WorkspaceId::as_str).collect::<Vec<_>>().join(" ");
+        tracing::info!(workspaces, "guests do not know yet what was decided about AI");
+    }
+    Ok(())
+}
