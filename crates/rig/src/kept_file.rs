@@ -49,7 +49,7 @@ impl File {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    let folder = folder_of(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let former = fs::metadata(path).ok();
     let mode = former.as_ref().map_or(0o600, |former| former.permissions().mode() & 0o777);
@@ -73,9 +73,25 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+/// The folder that a file is in; of a name alone, this one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_alone_is_in_this_folder() {
+        for (path, folder) in [(".env", "."), ("a/.env", "a"), ("/.env", "/"), ("/", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+    }
 
     #[test]
     fn a_link_stays_a_link_and_a_new_file_is_private() {

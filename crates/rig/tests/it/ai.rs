@@ -122,6 +122,7 @@ fn inside_it_prints_what_a_shell_evaluates() {
     );
     world.run(inside(&world, "proxy env"), None).is(0, exports, "");
 
+    world.run(inside(&world, "proxy dotenv"), None).is(0, "wrote .env\n", "");
     fs::write(world.path(".env"), "MINE=1\n").unwrap();
     world.run(inside(&world, "proxy dotenv"), None).is(0, "wrote .env\n", "");
     let written = fs::read_to_string(world.path(".env")).unwrap();
