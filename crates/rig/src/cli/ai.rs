@@ -3,20 +3,20 @@
 use clap::{Args, Subcommand, ValueEnum};
 use rigbox_types::api::ai::{AiInject, AiMode, AiProvider};
 
-use super::{Target, examples};
+use super::examples;
 
 /// `rig proxy …`
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum ProxyCommand {
     /// Switch AI on; in the workspace, print what leads programs of this shell to it
     #[command(after_help = examples!("rig proxy on --workspace demo", "eval \"$(rig proxy on)\""))]
-    On(ProxyTarget),
+    On(AiTarget),
     /// Switch AI off; in the workspace, print what takes it from this shell
     #[command(after_help = examples!("rig proxy off --workspace demo", "eval \"$(rig proxy off)\""))]
-    Off(ProxyTarget),
+    Off(AiTarget),
     /// Show whether AI is on, who has decided that, and who pays
-    #[command(after_help = examples!("rig proxy status --workspace demo", "rig proxy status"))]
-    Status(ProxyTarget),
+    #[command(after_help = examples!("rig proxy status demo", "rig proxy status"))]
+    Status(AiTarget),
     /// Print what leads programs of a shell to AI; in a workspace only
     #[command(after_help = examples!("eval \"$(rig proxy env)\""))]
     Env,
@@ -25,12 +25,28 @@ pub(crate) enum ProxyCommand {
     Dotenv,
 }
 
-/// The workspace of a proxy command.
+/// A workspace, as a word or behind an option; none is the only one, or in a workspace that one.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ProxyTarget {
-    /// Workspace, by name or id; in a workspace, that one
-    #[arg(long, short = 'w', value_name = "WORKSPACE")]
-    pub(crate) workspace: Option<String>,
+pub(crate) struct AiTarget {
+    /// Workspace, by name or id; may be left out where there is one
+    #[arg(value_name = "WORKSPACE")]
+    workspace: Option<String>,
+    /// Workspace, by name or id (instead of the word)
+    #[arg(
+        id = "workspace_option",
+        long = "workspace",
+        short = 'w',
+        value_name = "WORKSPACE",
+        conflicts_with = "workspace"
+    )]
+    option: Option<String>,
+}
+
+impl AiTarget {
+    /// What was typed.
+    pub(crate) fn typed(&self) -> Option<&str> {
+        self.option.as_deref().or(self.workspace.as_deref())
+    }
 }
 
 /// `rig ai …`
@@ -38,7 +54,7 @@ pub(crate) struct ProxyTarget {
 pub(crate) enum AiCommand {
     /// Show what holds for a workspace
     #[command(after_help = examples!("rig ai show demo", "rig ai show demo --output json"))]
-    Show(Target),
+    Show(AiTarget),
     /// Change what holds for a workspace, from its next call on; what is not given stays
     #[command(after_help = examples!(
         "rig ai set demo --provider openai --model openai/gpt-5",
@@ -79,7 +95,7 @@ pub(crate) enum AiCommand {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AiSetArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: AiTarget,
     /// Provider whose key counts
     #[arg(long, value_enum, value_name = "PROVIDER")]
     pub(crate) provider: Option<ProviderWord>,

@@ -22,8 +22,8 @@ pub(crate) use account::{
     SetupScriptChange, SetupScriptCommand, SshConfigArgs, SshKeyCommand, TemplateCommand,
 };
 pub(crate) use ai::{
-    AiCommand, AiDefaultsArgs, AiKeyArgs, AiKeyCommand, AiModeArgs, AiSetArgs, AiUsageArgs,
-    ModeWord, ProxyCommand, ProxyTarget,
+    AiCommand, AiDefaultsArgs, AiKeyArgs, AiKeyCommand, AiModeArgs, AiSetArgs, AiTarget,
+    AiUsageArgs, ModeWord, ProxyCommand,
 };
 pub(crate) use app::{
     AppCommand, AppListArgs, AppLogsArgs, AppMetricsArgs, AppNewArgs, AppRemoveArgs, AppRenameArgs,

@@ -19,11 +19,14 @@ use rigbox_types::{
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use super::{proxy, workspace::find_workspace};
+use super::{
+    proxy,
+    workspace::{find_workspace, workspace_of},
+};
 use crate::{
     cli::{
-        AiCommand, AiDefaultsArgs, AiKeyArgs, AiKeyCommand, AiModeArgs, AiSetArgs, AiUsageArgs,
-        ModeWord, Target,
+        AiCommand, AiDefaultsArgs, AiKeyArgs, AiKeyCommand, AiModeArgs, AiSetArgs, AiTarget,
+        AiUsageArgs, ModeWord,
     },
     client::{Call, Document, Path},
     clock,
@@ -54,8 +57,8 @@ pub(super) async fn run(session: &Session, command: AiCommand) -> CommandResult 
     }
 }
 
-async fn show(session: &Session, target: &Target) -> CommandResult {
-    let vm = find_workspace(session, target.typed()).await?;
+async fn show(session: &Session, target: &AiTarget) -> CommandResult {
+    let vm = workspace_of(session, target.typed()).await?;
     let path = workspace_path(&vm.id).then("/ai-config");
     let answer: Document<WorkspaceAiConfigResponse> = session.client.get(path).await?;
     if !session.output.is_human() {
@@ -82,7 +85,7 @@ async fn show(session: &Session, target: &Target) -> CommandResult {
 }
 
 async fn set(session: &Session, args: AiSetArgs) -> CommandResult {
-    let vm = find_workspace(session, args.target.typed()).await?;
+    let vm = workspace_of(session, args.target.typed()).await?;
     let request = UpdateWorkspaceAiConfigRequest {
         provider: args.provider.map_or(Change::Keep, |word| Change::Set(word.into())),
         model: model(args.model),

@@ -32,7 +32,7 @@ use crate::{
     cli::{self, Cli, Command, CompletionsArgs, TemplateCommand, WorkspaceCommand},
     error::{CommandError, CommandResult},
     inside::{self, Mark},
-    output::Output,
+    output::{Format, Output},
     session::{App, chosen_format},
 };
 
@@ -46,6 +46,7 @@ pub(crate) async fn run(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> C
 
 async fn begin(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandResult {
     output.configure(chosen_format(&cli.global).unwrap_or_default(), cli.global.verbose);
+    check_format(&cli)?;
     if let Command::Completions(args) = &cli.command {
         let command = mark.map_or_else(Cli::command, |_| cli::inside::visible());
         return completions(output, args, command);
@@ -67,6 +68,18 @@ async fn begin(cli: Cli, mark: Option<&Mark>, output: &Rc<Output>) -> CommandRes
             .borrow_mut()
             .take()
             .unwrap_or_else(|| CommandError::interrupted("interrupted"))),
+    }
+}
+
+/// A table for other programs is a format by itself.
+fn check_format(cli: &Cli) -> CommandResult {
+    let is_table = matches!(&cli.command, Command::Credits(args) if args.csv);
+    match chosen_format(&cli.global).unwrap_or_default() {
+        Format::Json | Format::Yaml if is_table => {
+            let message = "--csv writes a table and --output documents: say one of the two";
+            Err(CommandError::usage(message).hint("rig credits --csv"))
+        }
+        Format::Json | Format::Yaml | Format::Human => Ok(()),
     }
 }
 

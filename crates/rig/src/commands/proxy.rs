@@ -10,7 +10,7 @@ use rigbox_types::api::{
 
 use super::workspace::workspace_of;
 use crate::{
-    cli::{ProxyCommand, ProxyTarget},
+    cli::{AiTarget, ProxyCommand},
     client::{Call, Document},
     error::{CommandError, CommandResult},
     output::Fields,
@@ -31,8 +31,8 @@ pub(super) async fn run(session: &Session, command: &ProxyCommand) -> CommandRes
     }
 }
 
-async fn switch(session: &Session, target: &ProxyTarget, enabled: bool) -> CommandResult {
-    let vm = workspace_of(session, target.workspace.as_deref()).await?;
+async fn switch(session: &Session, target: &AiTarget, enabled: bool) -> CommandResult {
+    let vm = workspace_of(session, target.typed()).await?;
     let request = UpdateWorkspaceAiConfigRequest {
         enabled: Change::Set(enabled),
         ..UpdateWorkspaceAiConfigRequest::default()
@@ -46,8 +46,8 @@ async fn switch(session: &Session, target: &ProxyTarget, enabled: bool) -> Comma
     session.output.line(format!("AI is {word} in {}, from its next call on", vm.name))
 }
 
-async fn status(session: &Session, target: &ProxyTarget) -> CommandResult {
-    let vm = workspace_of(session, target.workspace.as_deref()).await?;
+async fn status(session: &Session, target: &AiTarget) -> CommandResult {
+    let vm = workspace_of(session, target.typed()).await?;
     let path = workspace_path(&vm.id).then("/ai-config");
     let answer: Document<WorkspaceAiConfigResponse> = session.client.get(path).await?;
     if !session.output.is_human() {

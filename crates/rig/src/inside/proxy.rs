@@ -13,7 +13,7 @@ use rigbox_types::{
 
 use super::Place;
 use crate::{
-    cli::{ProxyCommand, ProxyTarget},
+    cli::{AiTarget, ProxyCommand},
     client::{Call, Document, Path},
     commands::proxy_enabled,
     error::{CommandError, CommandResult},
@@ -93,10 +93,10 @@ fn status(answer: &Document<InsideAiResponse>, output: &Output) -> CommandResult
 }
 
 /// A workspace that is named must be this one.
-fn check(place: &Place, target: &ProxyTarget) -> CommandResult {
+fn check(place: &Place, target: &AiTarget) -> CommandResult {
     let own = &place.identity.value;
     let is_own = |typed: &str| typed == own.name.as_str() || typed == own.workspace_id.as_str();
-    match target.workspace.as_deref() {
+    match target.typed() {
         Some(typed) if !is_own(typed) => Err(CommandError::failed(format!(
             "this is inside the workspace {}, which has a say in no other",
             own.name

@@ -49,6 +49,12 @@ fn an_owner_switches_ai_and_sees_what_holds() {
     assert_eq!(world.server.first("PUT").json(), json!({ "enabled": true }));
     let shown = world.rig("proxy status -w demo").stdout;
     assert!(shown.contains("on (by its owner)") && shown.contains("byok"), "{shown}");
+    // A workspace may be a word or an option, or left out where there is one.
+    for line in ["proxy status demo", "proxy status"] {
+        assert_eq!(world.rig(line).stdout, shown, "{line}");
+    }
+    world.rig("proxy on demo").is(0, "AI is on in demo, from its next call on\n", "");
+    assert_eq!(world.rig("ai show").stdout, world.rig("ai show -w demo").stdout);
     let shown = world.rig("ai show demo");
     assert!(shown.stdout.contains("google …wxyz (the account)"), "{shown:?}");
     assert!(shown.stderr.contains("rig ai key set openai"), "{shown:?}");
@@ -162,6 +168,10 @@ fn a_statement_goes_into_a_file_as_the_server_lays_it_out() {
         ),
     );
     world.rig("credits --csv").is(0, table, "");
+    for line in ["credits --csv --output json", "-o yaml credits --csv", "credits --csv --json"] {
+        let refused = world.rig(line);
+        assert_eq!((refused.code, refused.stdout.contains(table)), (2, false), "{refused:?}");
+    }
 }
 
 #[test]
