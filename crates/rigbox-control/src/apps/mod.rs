@@ -11,6 +11,7 @@ pub(crate) mod expose;
 mod guest;
 pub(crate) mod health;
 pub(crate) mod http;
+pub(crate) mod inside;
 pub(crate) mod links;
 pub(crate) mod logs;
 pub(crate) mod metrics;

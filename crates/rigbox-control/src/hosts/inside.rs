@@ -19,6 +19,7 @@ use rigbox_types::{
 
 use crate::{
     ai::inside as ai,
+    apps::inside as apps,
     control::Control,
     error::{ApiError, ApiResult},
     http::entry::not_this_method,
@@ -47,7 +48,7 @@ pub(super) async fn answer(
     let is_switch = question.path == "rig/v1/ai" && question.method == Method::PUT;
     let right = if is_switch { Right::GuestWrite } else { Right::GuestRead };
     let (proof, row) = identify(control, host, (workspace, right)).await?;
-    let known = ["rig/v1/whoami", "rig/v1/status", "rig/v1/ai", "rig/v1/usage"];
+    let known = ["rig/v1/whoami", "rig/v1/status", "rig/v1/ai", "rig/v1/usage", "rig/v1/apps"];
     if known.contains(&question.path.as_str()) && !is_read && !is_switch {
         return Err(not_this_method());
     }
@@ -62,6 +63,10 @@ pub(super) async fn answer(
         "rig/v1/usage" => {
             let query = question.query.as_deref();
             Ok(Json(ai::usage_show(control, proof.target(), query).await?).into_response())
+        }
+        "rig/v1/apps" => {
+            let query = question.query.as_deref();
+            Ok(Json(apps::apps_list(control, &proof, query).await?).into_response())
         }
         _ => Err(ApiError::not_found("path")),
     }

@@ -130,8 +130,26 @@ async fn code_in_a_workspace_learns_about_that_workspace_only() {
     let status = ask(&world.host, &id, "rig/v1/status").await.unwrap();
     assert_eq!(status["status"], "running");
     assert!(status.get("env_vars").is_none());
+    let none = ask(&world.host, &id, "rig/v1/apps").await.unwrap();
+    assert_eq!(none, json!({ "apps": [], "next_cursor": null }));
+    let foreign = world.create("b").await;
+    for (name, workspace) in [("one", &id), ("other", &foreign), ("two", &id)] {
+        let body = json!({ "name": name, "workspace_id": workspace });
+        world.api.json("POST", "/apps", body).await.expect(201);
+    }
+    let own = ask(&world.host, &id, "rig/v1/apps").await.unwrap();
+    let mut listed = world.api.get("/apps").await.expect(200);
+    listed["apps"].as_array_mut().unwrap().retain(|app| app["workspace_id"] == id.as_str());
+    assert_eq!(own, listed);
+    let path = format!("rig/v1/apps?cursor={}", own["apps"][0]["id"].as_str().unwrap());
+    assert_eq!(ask(&world.host, &id, &path).await.unwrap()["apps"], json!([own["apps"][1]]));
+    for query in ["cursor=app-00000000", "cursor=x", "page=2"] {
+        let refused = ask(&world.host, &id, &format!("rig/v1/apps?{query}")).await.unwrap_err();
+        assert_eq!(refused.refusal().unwrap().status, 400, "{query}");
+    }
     for (host, id, path) in [
         (&other, id.as_str(), "rig/v1/whoami"),
+        (&other, id.as_str(), "rig/v1/apps"),
         (&world.host, "ws-00000000", "rig/v1/whoami"),
         (&world.host, "x", "rig/v1/whoami"),
         (&world.host, id.as_str(), "rig/v1/secrets"),
