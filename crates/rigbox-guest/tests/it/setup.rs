@@ -151,6 +151,36 @@ async fn what_leads_to_ai_is_there_as_long_as_it_is_on() {
 }
 
 #[tokio::test]
+async fn services_are_led_to_ai_and_get_no_key() {
+    const FILE: &str = "/etc/rigbox/ai.env";
+    let world = World::vsock().await;
+    let mut on = request("ws-aaaaaaaa");
+    on.guest.proxy_env = Some(rigbox_types::guest::ai::through_gateway());
+    let own = world.guest_path("/etc/systemd/user/service.d/10-rigbox.conf");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    fs::write(&own, "# mine\n").unwrap();
+    world.agent.setup(&on).await.unwrap();
+    let file = world.read(FILE);
+    assert!(file.contains("\nOPENAI_BASE_URL=\"http://172.16.0.1:9090/v1\"\n"), "{file}");
+    assert_eq!(mode(&world.guest_path(FILE)), 0o644);
+    let lines = world.read("/etc/systemd/system/service.d/10-rigbox.conf");
+    assert!(lines.ends_with("[Service]\nEnvironmentFile=-/etc/rigbox/ai.env\n"), "{lines}");
+    assert!(world.guest_path("/etc/systemd/system/user@.service.d/10-rigbox.conf").exists());
+    assert_eq!(fs::read_to_string(&own).unwrap(), "# mine\n");
+    // systemd would read it as root for whichever user a service runs as.
+    let key = ("OPENAI_API_KEY".to_owned(), "sk-proj-0123456789abcdef".to_owned());
+    on.guest.proxy_env = Some(BTreeMap::from([key]));
+    world.agent.setup(&on).await.unwrap();
+    assert!(!world.guest_path(FILE).exists());
+    assert!(world.read("/home/developer/.rigbox/proxy.env").contains("sk-proj-"));
+    on.guest.proxy_env = Some(rigbox_types::guest::ai::through_gateway());
+    world.agent.setup(&on).await.unwrap();
+    world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
+    assert!(!world.guest_path(FILE).exists());
+    done(&world).await;
+}
+
+#[tokio::test]
 async fn a_change_of_the_environment_is_there_at_once_and_what_the_user_added_stays() {
     let world = World::vsock().await;
     world.agent.setup(&request("ws-aaaaaaaa")).await.unwrap();
@@ -259,6 +289,7 @@ async fn units_are_those_of_the_list() {
         let mut names: Vec<_> = fs::read_dir(world.guest_path(folder))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".service"))
             .collect();
         names.sort();
         names

@@ -12,7 +12,7 @@ use std::{
 use rigbox_types::{RegionName, Timestamp, WorkspaceId, WorkspaceName, host::GuestSetup};
 use serde::Serialize;
 
-use super::{Problems, trust};
+use super::{Problems, services, trust};
 use crate::agent::{
     environment,
     root::{Root, read_text, write_told, write_whole},
@@ -27,9 +27,10 @@ const PROFILE: &str = "/etc/profile.d/rigbox.sh";
 const BASHRC: &str = "/etc/bash.bashrc";
 
 /// Loads the environment of whoever opens the shell. `-O`: only their own files, so that no user
-/// runs what another has written.
+/// runs what another has written; root's is everybody's.
 const PROFILE_TEXT: &str = "\
 # Made by Rigbox: loads the environment of the workspace.
+if [ -r /etc/rigbox/ai.env ]; then set -a; . /etc/rigbox/ai.env; set +a; fi
 for rigbox_env in \"$HOME/.rigbox/.env\" \"$HOME/.rigbox/proxy.env\"; do
   if [ -O \"$rigbox_env\" ] && [ -r \"$rigbox_env\" ]; then set -a; . \"$rigbox_env\"; set +a; fi
 done
@@ -76,6 +77,8 @@ pub(super) fn write(
     problems.note("the environment", with_rights_of(user, || env(root, user, &setup.env)));
     let proxy = with_rights_of(user, || proxy_env(root, user, setup.proxy_env.as_ref()));
     problems.note("the environment of AI", proxy);
+    let of_services = services::write(root, setup.proxy_env.as_ref());
+    problems.note("the environment of AI for services", of_services);
     let keys = with_rights_of(user, || authorized_keys(root, user, &setup.authorized_keys));
     problems.note("authorized_keys", keys);
     problems.all.extend(trust::write(root, user, setup.ssh.as_ref()));

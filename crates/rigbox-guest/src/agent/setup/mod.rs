@@ -11,6 +11,7 @@
 mod files;
 mod identity;
 mod scripts;
+mod services;
 mod state;
 mod trust;
 mod units;
