@@ -212,6 +212,10 @@ fn programs_call_models_without_a_key_and_pay_what_they_use() {
     assert_eq!(said.exit_code, Some(0), "{} {}", said.stdout, said.stderr);
     assert_eq!(world.providers.billed().len(), 1);
     world.wait_used(MINI);
+    // Plain services of systemd find it as well.
+    let service = world.person("sudo systemd-run --wait --pipe --quiet env");
+    let found = service.stdout.contains("OPENAI_BASE_URL=http://172.16.0.1:9090/v1\n");
+    assert!(found, "{} {}", service.stdout, service.stderr);
 
     // A role that is killed is back, and no charge is lost or doubled.
     for role in ["control", "ai-proxy"] {
