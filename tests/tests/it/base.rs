@@ -54,6 +54,18 @@ fn base_is_a_whole_debian_with_its_own_identity() {
         "42",
     );
     check("su - developer -c 'rig whoami'", &hello);
+    // Whatever is started once a switch is answered is led to AI, whoever it runs as.
+    let config = format!("/workspaces/{hello}/ai-config");
+    let on = client.call("PUT", &config, Some(&json!({ "enabled": true }))).unwrap();
+    assert_eq!(on.status, 200, "{}", on.text);
+    for script in [
+        "printenv OPENAI_BASE_URL",
+        "su - developer -c 'printenv OPENAI_BASE_URL'",
+        "su - root -c 'printenv OPENAI_BASE_URL'",
+        "systemd-run -q --pipe -p User=nobody printenv OPENAI_BASE_URL",
+    ] {
+        check(script, "http://172.16.0.1:9090/v1");
+    }
     check("test -s /etc/machine-id && ls /etc/ssh/ssh_host_ed25519_key", "ssh_host_ed25519_key");
     // No secret of the platform inside.
     let key = platform.key().unwrap();
