@@ -72,7 +72,7 @@ impl Client {
         headers: &[&str],
     ) -> Result<Answer> {
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "-i", "--max-time", "300", "-X", method]);
+        curl.args(["-sS", "-i", "--max-time", "580", "-X", method]);
         if let Some(key) = &self.key {
             curl.args(["-H", &format!("Authorization: Bearer {key}")]);
         }

@@ -34,7 +34,7 @@ pub const START_LIMIT: Duration = Duration::from_secs(240);
 pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a command in a workspace may take: less than a call of the API by [`Client`].
-const EXEC_LIMIT: Duration = Duration::from_secs(280);
+const EXEC_LIMIT: Duration = Duration::from_secs(560);
 
 /// A running platform.
 pub struct Platform {
