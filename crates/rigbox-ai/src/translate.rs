@@ -1,5 +1,5 @@
-//! Chats, texts, responses and embeddings in OpenAI's shape for providers that speak another one: the request there, the
-//! answer and its errors back, whole or as a stream.
+//! Chats, texts, responses and embeddings in OpenAI's shape for providers that speak another one: the
+//! request there, the answer and its errors back, whole or as a stream.
 //!
 //! ```text
 //! request ── request() ──> Translated { path, body } ──> provider

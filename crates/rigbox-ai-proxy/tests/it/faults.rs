@@ -110,7 +110,7 @@ async fn all_that_came_before_a_cut_is_passed_on() {
     let streamed = json!({ "model": "openai/gpt-4.1-mini", "stream": true,
         "messages": [{ "role": "user", "content": "hello" }] });
     // Wherever in an event that is.
-    for cut in (500..800).step_by(7) {
+    for cut in (500..800).step_by(29) {
         world.providers.set_behaviour(Behaviour { cut_after: Some(cut), ..counts() });
         let request = world.request(Method::POST, "/v1/chat/completions", &streamed.to_string());
         let (mut body, mut text) = (world.send(request).await.into_body(), Vec::new());
