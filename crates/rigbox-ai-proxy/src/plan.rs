@@ -190,7 +190,7 @@ fn read(operation: Operation, body: &Bytes, mode: AiMode) -> Result<Request, Ref
     struct Lenient {
         model: Option<String>,
         stream: Option<bool>,
-        user: Option<String>,
+        user: Option<serde_json::Value>,
     }
     if matches!(operation, Operation::ModelList | Operation::WebSearch) {
         return Ok(Request::without_body(operation));
@@ -209,7 +209,7 @@ fn read(operation: Operation, body: &Bytes, mode: AiMode) -> Result<Request, Ref
             Ok(Request {
                 model: lenient.model,
                 is_stream: lenient.stream.unwrap_or(false),
-                user: lenient.user,
+                user: lenient.user.and_then(|user| user.as_str().map(str::to_owned)),
                 // It is the provider's to say what is wrong with the rest.
                 asks_for_usage: true,
                 ..Request::without_body(operation)
@@ -296,7 +296,9 @@ fn by_slug<'a>(
     if !named.contains('/') {
         let has = |name: &&ProviderName| {
             let row = tables.prices.model(name, named, tables.now);
+            let is_asked = |provider| caller::check_offered(caller, provider).is_ok();
             row.is_ok_and(|row| !row.is_fallback)
+                && tables.providers.get(*name).is_some_and(is_asked)
         };
         if let Some(name) = direct.iter().find(has) {
             return Ok((configured(tables, name)?, named.to_owned()));

@@ -223,7 +223,6 @@ impl Purse {
                     if last.is_some_and(|last| last.elapsed() < GATHER_MAX) {
                         tokio::time::sleep(gather).await;
                     }
-                    last = Some(Instant::now());
                 }
                 () = tokio::time::sleep(IDLE / 4) => {}
                 () = shutdown.cancelled() => break,
@@ -232,6 +231,7 @@ impl Purse {
             if !self.post_all(IDLE).await {
                 tokio::time::sleep(RETRY).await;
             }
+            last = Some(Instant::now());
             gather = began.elapsed().saturating_mul(GATHER_TIMES).clamp(GATHER, GATHER_MAX);
         }
     }

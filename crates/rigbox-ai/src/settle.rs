@@ -6,14 +6,14 @@
 //! | what the provider says it has cost, where its row trusts it | that |
 //! | some or nothing, as the answer was cut or does not tell | an estimate (see below), marked as one |
 //! | an error of the provider before anything was shown | nothing |
-//! | more than can be true: above twice what was held, and more than any model reads or writes at once | what was held, marked as an estimate |
+//! | more than can be true: above twice what was held, and, where it was reported, more than any model reads or writes at once | what was held, marked as an estimate |
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are, at the price that
 //! was held (a cache may have been written); it writes, for each answer that was asked for, the
 //! most of: what was reported, what the shown bytes likely are, and, where something may be written that
 //! is not shown, what can have been written in the time. Bytes of audio and images count as such, at the
 //! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
-//! that it may. It is no more than the bound of the request. So a
+//! that it may. What is added to what was reported is no more than the bound of the request. So a
 //! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
 //! not pay for what can not have been made: charging the whole hold would be neither.
 //!
@@ -33,7 +33,7 @@ use crate::{
 /// models of the table are known for.
 const TOKENS_PER_SECOND: u64 = 300;
 
-/// How many times what was held may be charged, whatever else is believed.
+/// How many times what was held may be charged, whoever says so.
 const HOLDS_MAX: i64 = 2;
 
 /// Tokens that a provider is believed to have read and written for one call, beyond what was held for it:
@@ -139,7 +139,11 @@ pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
     let tier_is_unknown = told.is_none() && !is_known;
     let add = |sum: Cost, line: &Line| sum.plus(line.price.times(line.count));
     let sum = told.or_else(|| lines.iter().try_fold(Cost::ZERO, add));
-    let most = believed(estimate, rates.as_ref());
+    let most = match basis {
+        // Nobody bills the platform for what we think.
+        Basis::Estimated => estimate.hold.micro().saturating_mul(HOLDS_MAX),
+        _ => believed(estimate, rates.as_ref()),
+    };
     let credits = sum.and_then(|cost| Some((cost, cost.credits()?)));
     match credits.filter(|(_, credits)| credits.micro() <= most) {
         Some((cost, credits)) => {

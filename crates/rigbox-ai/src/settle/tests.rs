@@ -399,6 +399,16 @@ fn more_than_can_be_true_is_charged_as_held() {
 }
 
 #[test]
+fn what_is_estimated_is_not_more_than_twice_the_hold() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":800000,"output_tokens":1}}}"#;
+    let cut = report(Dialect::Anthropic, Framing::Events, &events(&[start]));
+    let held = message(OPUS);
+    let bill = settle(&held, &cut, streamed(0));
+    assert_eq!((bill.basis, bill.credits), (Basis::Estimated, held.hold));
+}
+
+#[test]
 fn what_a_provider_reports_is_charged_also_beyond_the_hold_but_not_what_no_model_can_do() {
     let rows = "cost_is_reported = true\nrates = { input = \"1\", output = \"2\" }";
     let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();

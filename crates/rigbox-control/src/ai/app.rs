@@ -68,7 +68,7 @@ pub(super) async fn defaults_update(
     };
     let after = control.store.ai().account_change(place.account, &keys, edit).await?;
     drop(sealing);
-    told::of_account(control, place.account).await?;
+    told::of_account(control, place.account).await;
     shown_defaults(control, place.account, after).await
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn config_update(
     };
     let kept = control.store.ai().workspace_change(id.target(), edit).await?;
     drop(sealing);
-    told::of_workspace(control, id.target()).await?;
+    told::of_workspace(control, id.target()).await;
     Ok(shown_config(row, &kept, (keys_for(control, row).await?, with_keys)))
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn mode_update(
         Ok::<_, StoreError>(Vec::new())
     };
     let kept = control.store.ai().workspace_change(id.target(), edit).await?;
-    told::of_workspace(control, id.target()).await?;
+    told::of_workspace(control, id.target()).await;
     Ok(shown_mode(&kept.settings))
 }
 

@@ -73,7 +73,7 @@ pub(crate) async fn ai_update(
     let switched = switch(control, row, id, enabled).await;
     control.audit.completed(entry(AuditStage::Completed, switched.as_ref().err()));
     if switched.is_ok() {
-        told::of_workspace(control, id.target()).await?;
+        told::of_workspace(control, id.target()).await;
     }
     shown(control, row, &switched?).await
 }

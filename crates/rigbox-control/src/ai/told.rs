@@ -10,33 +10,43 @@ use rigbox_store::{
 };
 use rigbox_types::{AccountId, WorkspaceId, limits::PAGE_MAX};
 
-use crate::{control::Control, error::ApiResult, hosts::until_told};
+use crate::{control::Control, hosts::until_told};
 
 /// How long an answer waits. A guest with a processor of its own knows in a tenth of a second; one that is
 /// emulated takes ten times as long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waits for the guest of a workspace, if it runs.
-pub(super) async fn of_workspace(control: &Control, id: &WorkspaceId) -> ApiResult<()> {
+pub(super) async fn of_workspace(control: &Control, id: &WorkspaceId) {
     match control.store.workspaces().get(id).await {
         // Gone since: nobody is to be told.
-        Err(StoreError::NotFound { .. }) => Ok(()),
-        read => wait(control, &[read?]).await,
+        Err(StoreError::NotFound { .. }) => {}
+        Ok(row) => wait(control, &[row]).await,
+        Err(error) => unseen(&error),
     }
 }
 
 /// Waits for the guests of an account that run: of its newest workspaces, where it has very many.
-pub(super) async fn of_account(control: &Control, account: AccountId) -> ApiResult<()> {
+pub(super) async fn of_account(control: &Control, account: AccountId) {
     let page = PageRequest { limit: PAGE_MAX, cursor: None };
-    let page = control.store.workspaces().list(Owner::Account(account), &page).await?;
-    wait(control, &page.items).await
+    match control.store.workspaces().list(Owner::Account(account), &page).await {
+        Ok(page) => wait(control, &page.items).await,
+        Err(error) => unseen(&error),
+    }
 }
 
-async fn wait(control: &Control, rows: &[WorkspaceRow]) -> ApiResult<()> {
-    let late = until_told(control, rows, PATIENCE).await?;
-    if !late.is_empty() {
-        let workspaces = late.iter().map(WorkspaceId::as_str).collect::<Vec<_>>().join(" ");
-        tracing::info!(workspaces, "guests do not know yet what was decided about AI");
+async fn wait(control: &Control, rows: &[WorkspaceRow]) {
+    match until_told(control, rows, PATIENCE).await {
+        Ok(late) if late.is_empty() => {}
+        Ok(late) => {
+            let workspaces = late.iter().map(WorkspaceId::as_str).collect::<Vec<_>>().join(" ");
+            tracing::info!(workspaces, "guests do not know yet what was decided about AI");
+        }
+        Err(error) => unseen(&error),
     }
-    Ok(())
+}
+
+/// What was decided is kept all the same: it is no failure of who decided it.
+fn unseen(error: &StoreError) {
+    tracing::warn!(%error, "whether guests know what was decided about AI cannot be seen");
 }

@@ -99,8 +99,9 @@ fn exhausted(short: &Exhausted) -> ApiError {
     let Exhausted { balance, held, needed } = short;
     let free = balance.minus(*held).unwrap_or(*balance).max(Credits::ZERO);
     let message = format!(
-        "{needed} credits are needed; the balance is {balance}, of which {held} are held for calls under \
-         way: at most {free} would have fitted"
+        "{needed} credits are needed; the balance is {balance}, of which {held} are set aside for \
+         calls under way and to come: at most {free} would have fitted; what no call needs is given back \
+         some seconds after the account's last one"
     );
     ApiError::new(ErrorCode::CreditsExhausted, message).with(json!({
         "balance_micro": balance.micro(),

@@ -43,6 +43,9 @@ struct Delta<'a> {
     stop_reason: Option<Cow<'a, str>>,
 }
 
+/// Most of what is said that waits until it is known whether a tool is called.
+const TEXT_MAX_BYTES: usize = 256 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Reader {
     is_by_tool: bool,
@@ -52,6 +55,9 @@ pub(super) struct Reader {
     calls: usize,
     /// Those under way.
     open: Vec<Open>,
+    /// Texts that wait, of at most [`TEXT_MAX_BYTES`], and how many bytes have waited.
+    texts: Vec<Box<RawValue>>,
+    text_bytes: usize,
 }
 
 /// A call under way.
@@ -65,7 +71,15 @@ struct Open {
 
 impl Reader {
     pub(super) fn new(is_by_tool: bool) -> Self {
-        Self { is_by_tool, has_role: false, is_finished: false, calls: 0, open: Vec::new() }
+        Self {
+            is_by_tool,
+            has_role: false,
+            is_finished: false,
+            calls: 0,
+            open: Vec::new(),
+            texts: Vec::new(),
+            text_bytes: 0,
+        }
     }
 
     /// What an event becomes; none where it can not be read.
@@ -117,6 +131,9 @@ impl Reader {
     fn finish(&mut self, finish: Finish, emitter: &mut Emitter, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.is_finished, true) {
             self.begin(emitter, out);
+            if self.calls == 0 {
+                self.tell_texts(emitter, out);
+            }
             emitter.finish(ANSWER, finish, out);
         }
     }
@@ -132,8 +149,8 @@ impl Reader {
         }
         self.begin(emitter, out);
         let text = content.written_text().filter(|text| !raw::is_empty_text(text));
-        if let Some(text) = text.filter(|_| self.tells_text()) {
-            emitter.text(ANSWER, text, out);
+        if let Some(text) = text {
+            self.text(text, emitter, out);
         }
         let Some((id, name)) = content.call() else { return Some(()) };
         if self.calls >= CALLS_MAX {
@@ -164,9 +181,25 @@ impl Reader {
         Some(())
     }
 
-    /// Where the answer is what a tool is called with, that alone is told, unless none is called.
-    fn tells_text(&self) -> bool {
-        !self.is_by_tool || self.calls == 0
+    /// Where the answer is what a tool is called with, that alone is told: what is said besides waits until
+    /// it is known that none is called, or is too much to wait.
+    fn text(&mut self, text: &RawValue, emitter: &mut Emitter, out: &mut Vec<u8>) {
+        if !self.is_by_tool {
+            return emitter.text(ANSWER, text, out);
+        }
+        if self.calls == 0 {
+            self.text_bytes = self.text_bytes.saturating_add(text.get().len());
+            self.texts.push(text.to_owned());
+        }
+        if self.text_bytes > TEXT_MAX_BYTES {
+            self.tell_texts(emitter, out);
+        }
+    }
+
+    fn tell_texts(&mut self, emitter: &mut Emitter, out: &mut Vec<u8>) {
+        for text in std::mem::take(&mut self.texts) {
+            emitter.text(ANSWER, &text, out);
+        }
     }
 
     fn delta(
@@ -181,9 +214,9 @@ impl Reader {
         self.begin(emitter, out);
         let is_said = |text: &&RawValue| raw::is_text(text) && !raw::is_empty_text(text);
         match delta.kind.as_deref() {
-            Some("text_delta") if self.tells_text() => {
+            Some("text_delta") => {
                 if let Some(text) = delta.text.filter(is_said) {
-                    emitter.text(ANSWER, text, out);
+                    self.text(text, emitter, out);
                 }
             }
             Some("input_json_delta") => {

@@ -123,6 +123,34 @@ fn calls_come_in_parts_with_index_and_id() {
 }
 
 #[test]
+fn what_is_said_beside_the_tool_of_a_json_answer_is_told_where_none_is_called() {
+    let rest = r#""stream":true,"response_format":{"type":"json_object"}"#;
+    let said = |text: &str| {
+        format!(
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#
+        )
+    };
+    let (one, other) = (said("Su"), said("re"));
+    let alone = translated(&CLAUDE, rest, &[START, &one, &other, STOP]);
+    let first = delta(r#""role":"assistant","content":"""#);
+    let texts = [delta(r#""content":"Su""#), delta(r#""content":"re""#)];
+    let expected = chunks(&[&first, &texts[0], &texts[1], &end("stop")], false) + DONE;
+    assert_eq!(alone, expected);
+    let tool = r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"j","input":{}}}"#;
+    let json = r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"7"}}"#;
+    let called = translated(&CLAUDE, rest, &[START, &one, tool, json, &other, STOP]);
+    let expected = chunks(&[&first, &delta(r#""content":"7""#), &end("stop")], false) + DONE;
+    assert_eq!(called, expected);
+    // It does not wait for ever.
+    let long = said(&"x".repeat(64 * 1024));
+    let (mut translating, mut out) = (answering(&CLAUDE, rest).stream(STAMP), Vec::new());
+    for _ in 0..5 {
+        translating.feed(events(&[&long]).as_bytes(), &mut out);
+    }
+    assert!(out.len() > 4 * 64 * 1024, "{}", out.len());
+}
+
+#[test]
 fn the_input_of_the_tool_for_json_is_streamed_as_content() {
     let rest = r#""stream":true,"response_format":{"type":"json_object"}"#;
     let begin = r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"json_answer","input":{}}}"#;

@@ -23,25 +23,28 @@ macro_rules! of_image {
 }
 
 /// Lines for systemd, as the base image has them.
-const LINES: [(&str, &str); 3] = [
+const LINES: [(&str, &str); 4] = [
     of_image!("/etc/systemd/system/service.d/10-rigbox.conf"),
+    of_image!("/etc/systemd/system/rigbox-svc-.service.d/10-rigbox.conf"),
     of_image!("/etc/systemd/system/user@.service.d/10-rigbox.conf"),
     of_image!("/etc/systemd/user/service.d/10-rigbox.conf"),
 ];
 
-/// Writes them.
+/// Writes them: the variables first, so that those of an AI that is off are gone whatever else fails.
 pub(super) fn write(root: &Root, proxy_env: Option<&BTreeMap<String, String>>) -> io::Result<()> {
+    let variables = keyless(proxy_env);
+    if variables.is_empty() {
+        remove_if_there(&root.path(FILE))?;
+    } else {
+        root.write_told(FILE, environment::render(&variables).as_bytes(), 0o644)?;
+    }
     for (path, text) in LINES {
         // Whoever has changed one has meant it.
         if !root.exists(path) {
             root.write_told(path, text.as_bytes(), 0o644)?;
         }
     }
-    let variables = keyless(proxy_env);
-    if variables.is_empty() {
-        return remove_if_there(&root.path(FILE));
-    }
-    root.write_told(FILE, environment::render(&variables).as_bytes(), 0o644).map(drop)
+    Ok(())
 }
 
 /// What anybody may read: what leads to the gateway, as we know it. Keys are something else.
