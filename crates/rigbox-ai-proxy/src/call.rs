@@ -160,9 +160,8 @@ impl Proxy {
         let under_way = match &subject {
             Some(subject) => {
                 let of = (caller.account, subject.as_str());
-                let admitted =
-                    self.subjects.admit((&self.store, &self.purse), of, (&limits, worst));
-                Some(admitted.await?)
+                let with = (id, &limits, worst);
+                Some(self.subjects.admit((&self.store, &self.purse), of, with).await?)
             }
             None => None,
         };

@@ -13,8 +13,8 @@
 //! that cannot be read refuses the call; without a subject none is read.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,7 +24,11 @@ use rigbox_types::{AccountId, Credits, Timestamp};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::{purse::Purse, refusal::Refusal};
+use crate::{
+    journal::{CallId, request_id},
+    purse::Purse,
+    refusal::Refusal,
+};
 
 const SUBJECT: &str = "x-rigbox-subject";
 const BUDGET: &str = "x-rigbox-subject-budget";
@@ -99,10 +103,6 @@ impl Limits {
         }
         Ok(Self { budget, rates })
     }
-
-    fn is_empty(&self) -> bool {
-        self.budget.is_none() && self.rates.is_empty()
-    }
 }
 
 fn malformed(message: &str) -> Refusal {
@@ -159,10 +159,13 @@ fn whole(text: &str) -> Option<u64> {
 /// What calls under way hold for subjects, and whose turn it is to begin one.
 #[derive(Clone)]
 pub(crate) struct Subjects {
-    held: Arc<Mutex<HashMap<(AccountId, String), Held>>>,
+    held: Arc<Mutex<HashMap<Key, Vec<Held>>>>,
     /// To ask the database what was used, which reads many rows: others need it, too.
     turns: Arc<Semaphore>,
 }
+
+/// A subject of an account.
+type Key = (AccountId, String);
 
 impl Default for Subjects {
     fn default() -> Self {
@@ -172,28 +175,26 @@ impl Default for Subjects {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// What a call under way holds; those of a subject are in the order in which they came.
+#[derive(Debug, Clone, Copy)]
 struct Held {
+    id: CallId,
     micro: i64,
-    calls: u64,
 }
 
 /// A call of a subject that is under way; it counts until it is dropped.
 pub(crate) struct UnderWay {
     subjects: Subjects,
-    key: (AccountId, String),
-    micro: i64,
-    /// What those held who were before it.
-    before: Held,
+    key: Key,
+    id: CallId,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut held = self.subjects.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = held.get_mut(&self.key) {
-            entry.micro = entry.micro.saturating_sub(self.micro);
-            entry.calls = entry.calls.saturating_sub(1);
-            if entry.calls == 0 {
+        let mut held = self.subjects.held();
+        if let Some(calls) = held.get_mut(&self.key) {
+            calls.retain(|call| call.id != self.id);
+            if calls.is_empty() {
                 held.remove(&self.key);
             }
         }
@@ -213,14 +214,10 @@ impl Subjects {
         &self,
         (store, purse): (&Store, &Purse),
         (account, subject): (AccountId, &str),
-        (limits, hold): (&Limits, Credits),
+        (id, limits, hold): (CallId, &Limits, Credits),
     ) -> Result<UnderWay, Refusal> {
         // Before it is looked at what others hold: of two at once the second sees the first.
-        let key = (account, subject.to_owned());
-        let under_way = self.enter(&key, hold);
-        if limits.is_empty() {
-            return Ok(under_way);
-        }
+        let under_way = self.enter((account, subject.to_owned()), id, hold);
         for (limit, is_budget) in limits
             .budget
             .iter()
@@ -241,16 +238,17 @@ impl Subjects {
         Ok(under_way)
     }
 
-    fn enter(&self, key: &(AccountId, String), hold: Credits) -> UnderWay {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = held.entry(key.clone()).or_default();
-        let before = *entry;
-        entry.micro = entry.micro.saturating_add(hold.micro());
-        entry.calls = entry.calls.saturating_add(1);
-        UnderWay { subjects: self.clone(), key: key.clone(), micro: hold.micro(), before }
+    fn enter(&self, key: Key, id: CallId, hold: Credits) -> UnderWay {
+        let call = Held { id, micro: hold.micro() };
+        self.held().entry(key.clone()).or_default().push(call);
+        UnderWay { subjects: self.clone(), key, id }
     }
 
-    /// What was used within a window, without the call that asks.
+    fn held(&self) -> MutexGuard<'_, HashMap<Key, Vec<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was used within a window, without the call that asks and those that came after it.
     async fn used(
         &self,
         (store, purse): (&Store, &Purse),
@@ -259,29 +257,34 @@ impl Subjects {
     ) -> Result<Used, Refusal> {
         let (account, subject) = &under_way.key;
         let since = before(now, limit.window);
-        // In the order in which a call goes from one to the next: it may be in two of them for a moment and
-        // count twice, but it is never in none.
-        let held = {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.get(&under_way.key).copied().unwrap_or_default()
+        // In the order in which a call goes from one to the next, so that it is never in none; it may be in
+        // two of them meanwhile, and counts where it was seen to have cost something first, and once.
+        let mut held: BTreeMap<_, _> = {
+            let calls = self.held();
+            let calls = calls.get(&under_way.key).map_or(&[][..], Vec::as_slice);
+            let earlier = calls.iter().take_while(|call| call.id != under_way.id);
+            earlier.map(|call| (request_id(call.id), call.micro)).collect()
         };
-        let unposted = purse.unposted(*account, subject);
+        let mut unposted = purse.unposted(*account, subject);
+        let known: Vec<_> = {
+            let unposted = unposted.iter().map(|call| call.request_id.clone());
+            unposted.chain(held.keys().cloned()).collect()
+        };
         let _turn = self.turns.acquire().await;
-        let spent = store.ai_calls().spent(*account, subject, since).await;
+        let spent = store.ai_calls().spent(*account, subject, (since, &known)).await;
         let spent = spent.map_err(|error| Refusal::internal("what a subject has used", &error))?;
-        let within: Vec<_> = unposted.iter().filter(|call| call.began_at > since).collect();
-        // Those before it, as far as they are still there.
-        let before = under_way.before;
-        let others = Held {
-            micro: before.micro.min(held.micro.saturating_sub(under_way.micro)),
-            calls: before.calls.min(held.calls.saturating_sub(1)),
-        };
-        let owed: i64 = within.iter().map(|call| call.charge.micro()).sum();
-        let count = u64::try_from(within.len()).unwrap_or(u64::MAX);
+        for call in &unposted {
+            held.remove(&call.request_id);
+        }
+        unposted.retain(|call| call.began_at > since);
+        let costs = unposted.iter().map(|call| call.charge.micro()).chain(held.into_values());
+        let counts = costs.fold((spent.charged.micro(), spent.requests), |(micro, calls), cost| {
+            (micro.saturating_add(cost), calls.saturating_add(1))
+        });
         Ok(Used {
-            micro: spent.charged.micro().saturating_add(owed).saturating_add(others.micro),
-            calls: spent.requests.saturating_add(count).saturating_add(others.calls),
-            oldest: spent.oldest.or_else(|| within.first().map(|call| call.began_at)),
+            micro: counts.0,
+            calls: counts.1,
+            oldest: spent.oldest.or_else(|| unposted.first().map(|call| call.began_at)),
         })
     }
 
@@ -289,7 +292,7 @@ impl Subjects {
     async fn wait(
         &self,
         store: &Store,
-        (account, subject): &(AccountId, String),
+        (account, subject): &Key,
         (limit, used, now): (&Limit, &Used, Timestamp),
     ) -> Result<Duration, Refusal> {
         let since = before(now, limit.window);

@@ -51,9 +51,18 @@ const INSERT: &str = "INSERT INTO ai_calls (request_id, account_id, workspace_id
 
 const FORGET: &str = "DELETE FROM ai_calls WHERE ended_at < $1";
 
-const SPENT: &str = "SELECT CAST(COALESCE(SUM(charged_micro), 0) AS BIGINT) AS charged, \
-     COUNT(*) AS requests, MIN(began_at) AS oldest FROM ai_calls \
-     WHERE account_id = $1 AND subject = $2 AND began_at > $3";
+macro_rules! spent {
+    ($texts:expr) => {
+        concat!(
+            "SELECT CAST(COALESCE(SUM(charged_micro), 0) AS BIGINT) AS charged, \
+             COUNT(*) AS requests, MIN(began_at) AS oldest FROM ai_calls \
+             WHERE account_id = $2 AND subject = $3 AND began_at > $4 AND request_id NOT IN (",
+            $texts,
+            ")"
+        )
+    };
+}
+const SPENT: Text = Text { sqlite: spent!(texts_sqlite!()), postgres: spent!(texts_postgres!()) };
 
 /// The oldest of the newest so many.
 const NTH: &str = "SELECT began_at FROM ai_calls \
@@ -166,7 +175,7 @@ impl Call {
 }
 
 impl AiCalls<'_> {
-    /// What was used for a subject of an account since a moment.
+    /// What was used for a subject of an account since a moment, without the calls that are named.
     ///
     /// # Errors
     /// As [`StoreError`].
@@ -174,9 +183,10 @@ impl AiCalls<'_> {
         &self,
         account: AccountId,
         subject: &str,
-        since: Timestamp,
+        (since, without): (Timestamp, &[String]),
     ) -> Result<Spent, StoreError> {
-        let query = sqlx::query(SPENT)
+        let query = sqlx::query(self.engine.text(SPENT))
+            .bind(json!(without).to_string())
             .bind(account.to_string())
             .bind(subject.to_owned())
             .bind(since.as_micros());

@@ -358,7 +358,8 @@ impl Platform {
         }
         for call in done {
             let since = Timestamp::from_micros(0);
-            let spent = self.store.ai_calls().spent(call.account, &call.name, since).await.unwrap();
+            let spent =
+                self.store.ai_calls().spent(call.account, &call.name, (since, &[])).await.unwrap();
             let truth = billed.remove(call.name.as_str()).map(|counts| {
                 let [read, made] =
                     [counts.read(), counts.made()].map(|it| i64::try_from(it).unwrap());

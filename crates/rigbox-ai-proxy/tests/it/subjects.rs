@@ -59,6 +59,30 @@ async fn a_budget_and_rates_of_a_subject_hold_for_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_counts_once_also_while_it_is_being_written_down() {
+    const RATE: (&str, &str) = ("x-rigbox-subject-rate", "2req;window=1h");
+    let world = std::sync::Arc::new(World::new(Some(1_000)).await);
+    let subjects = (0..4).map(|task| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for round in 0..40 {
+                let subject = format!("subject-{task}-{round}");
+                // One after another: what is over was paid, and is on its way into the ledger.
+                for nth in 0..2 {
+                    let answer = ask(&world, Some(&subject), &[RATE]).await;
+                    assert_eq!(answer.status, StatusCode::OK, "call {nth} of {subject}");
+                }
+                let third = ask(&world, Some(&subject), &[RATE]).await;
+                assert_eq!(third.status, StatusCode::TOO_MANY_REQUESTS, "{subject}");
+            }
+        })
+    });
+    for task in futures_util::future::join_all(subjects).await {
+        task.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_calls_of_a_subject_at_once_no_more_pass_than_its_rate() {
     let world = std::sync::Arc::new(World::new(Some(1_000)).await);
     let calls = (0..40).map(|_| {

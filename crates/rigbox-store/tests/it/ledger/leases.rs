@@ -123,8 +123,13 @@ pub(crate) async fn a_call_is_posted_once_whoever_posts_it(world: World) {
         let left = post(store, (account, holder), &mixed, credits("2.5")).await.unwrap();
         assert_eq!(left.balance.total(), credits("7"), "{holder}");
     }
-    let spent = store.ai_calls().spent(account, "ada", Timestamp::from_micros(0)).await.unwrap();
+    let spent =
+        store.ai_calls().spent(account, "ada", (Timestamp::from_micros(0), &[])).await.unwrap();
     assert_eq!((spent.requests, spent.charged), (3, credits("3")));
+    // Without those that whoever asks knows of already, and one that is not there.
+    let without = (Timestamp::from_micros(0), &["r2".to_owned(), "r9".to_owned()][..]);
+    let spent = store.ai_calls().spent(account, "ada", without).await.unwrap();
+    assert_eq!((spent.requests, spent.charged), (2, credits("1")));
     // More than is leased, and more than there is: it was used.
     let beyond = [call(account, "r4", credits("9"))];
     let left = post(store, (account, "ai-1"), &beyond, Credits::MAX).await.unwrap();
@@ -158,7 +163,8 @@ pub(crate) async fn a_posting_that_is_not_right_writes_nothing(world: World) {
         assert!(is_expected(&error), "{error}");
     }
     assert_eq!(said(&balance(&world).await), ["10", "0", "5", "0"]);
-    let spent = store.ai_calls().spent(account, "ada", Timestamp::from_micros(0)).await.unwrap();
+    let spent =
+        store.ai_calls().spent(account, "ada", (Timestamp::from_micros(0), &[])).await.unwrap();
     assert_eq!(spent.requests, 0);
     whole(store).await;
 }
