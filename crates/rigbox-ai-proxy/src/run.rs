@@ -19,7 +19,7 @@ use rigbox_ai::{
 };
 use rigbox_fabric::{Address, BindError, Listener, ServerAuth, serve_multiplexed, task};
 use rigbox_store::{
-    Clock, OpenError, Store, StoreUrl,
+    Clock, OpenError, Store, StoreError, StoreUrl,
     ledger::{LedgerError, Outcome, Posting, Stale},
 };
 use rigbox_types::{Credits, guest::refusal::Shape};
@@ -181,6 +181,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     });
     let posting = task::spawn("ai.post", purse.clone().keep_posted(ends.clone()));
     let reloading = task::spawn("ai.prices", reload(proxy.clone(), config.prices));
+    let releasing = task::spawn("ai.leases", release_late(store.clone(), holder.clone()));
     tracing::info!(%holder, "the AI proxy serves");
     serve_multiplexed(listener, router(proxy.clone()), serving).await;
     proxy.calls.end().await;
@@ -188,6 +189,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     posting.await.ok();
     purse.close().await;
     reloading.abort();
+    releasing.abort();
     store.close().await;
     syncing.abort();
     // Aborted, unless it had ended by itself before.
@@ -246,6 +248,15 @@ async fn recover(store: &Store, journal: &Journal) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Gives back what a killed process has leased after its successor had looked: a database server goes on with
+/// a statement whose client is gone, and none of ours takes longer than a minute.
+async fn release_late(store: Store, holder: String) {
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    if let Err(error) = store.ledger().recover(Stale::NotOf(&holder), Outcome::Release).await {
+        tracing::warn!(%error, "what a killed process may have leased late is held until the next start");
+    }
+}
+
 async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
     let mut by_account: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (holder, call) in &left.calls {
@@ -255,7 +266,14 @@ async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
         for calls in calls.chunks(RECOVERED_AT_ONCE) {
             let posting =
                 Posting { account, holder, calls, keep: Credits::MAX, fill: Credits::ZERO };
-            purse::post(store, &posting).await?;
+            match purse::post(store, &posting).await {
+                // A database that was put back to before the account was made: nobody is to pay.
+                Err(LedgerError::Store(StoreError::NotFound { .. })) => {
+                    let calls = calls.len();
+                    tracing::error!(%account, calls, "calls of an account that is not there");
+                }
+                posted => drop(posted?),
+            }
         }
     }
     Ok(())

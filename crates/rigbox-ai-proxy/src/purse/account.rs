@@ -148,10 +148,7 @@ impl Account {
     }
 
     pub(super) fn leased(&self, _turn: &Turn<'_>, lease: &Lease) {
-        let mut state = self.state();
-        state.leased = lease.amount.micro();
-        state.unlimited = lease.balance.unlimited;
-        (state.unheard, state.short, state.begun) = (false, None, 0);
+        self.state().hear(lease);
     }
 
     /// What the account has, as its owner should know it: what is over counts as spent, and held is what
@@ -231,15 +228,15 @@ impl Account {
     }
 
     /// The ledger has a batch.
-    pub(super) fn posted(&self, turn: &Turn<'_>, batch: &Batch, lease: &Lease) {
+    pub(super) fn posted(&self, _turn: &Turn<'_>, batch: &Batch, lease: &Lease) {
         let cost: i64 = batch.calls.iter().map(|call| call.charge.micro()).sum();
         let mut state = self.state();
         state.owed -= cost;
         // Nothing was taken from the front meanwhile: that takes the turn.
         let count = batch.calls.len().min(state.ended.len());
         state.ended.drain(..count);
-        drop(state);
-        self.leased(turn, lease);
+        // At once: what is not owed any more was taken from what is leased.
+        state.hear(lease);
     }
 
     /// Whether nothing is known of it that is not on disk.
@@ -258,6 +255,12 @@ impl Account {
 }
 
 impl State {
+    fn hear(&mut self, lease: &Lease) {
+        self.leased = lease.amount.micro();
+        self.unlimited = lease.balance.unlimited;
+        (self.unheard, self.short, self.begun) = (false, None, 0);
+    }
+
     fn free(&self) -> i64 {
         self.leased - self.held - self.owed
     }

@@ -137,6 +137,17 @@ async fn a_damaged_journal_is_put_aside_and_charges_nobody_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_before_its_account_was_made_is_served_although_calls_of_it_are_left() {
+    let mut world = world().await;
+    assert_eq!(ask(&world).await, StatusCode::OK);
+    world.stop().await;
+    assert_eq!(segments(&world).len(), 1);
+    world.url = format!("sqlite:{}", world.path("before.db")).parse().unwrap();
+    world.start().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_has_no_directory_ends_the_start() {
     let mut world = world().await;
     world.stop().await;
