@@ -167,7 +167,7 @@ pub(super) fn body(chat: Chat<'_>, target: &Target<'_>) -> Result<(Vec<u8>, bool
         Format::Schema(schema) => Some(OutputFormat { kind: "json_schema", schema }),
         Format::Text | Format::Json => None,
     };
-    let effort = chat.effort.and_then(effort);
+    let effort = chat.effort.and_then(effort).filter(|_| takes_effort(target.model));
     let is_configured = format.is_some() || effort.is_some();
     let stream = chat.is_stream();
     let body = Body {
@@ -209,6 +209,24 @@ fn refuse_sampling(sampling: &Sampling<'_>, answers: u64) -> Result<(), Translat
         return Err(TranslateError::invalid("temperature".to_owned(), must));
     }
     Ok(())
+}
+
+/// Whether a model can be told how much effort to make. Those that came before do what they do, which is
+/// better than an error to who asks all models for the same.
+fn takes_effort(model: &str) -> bool {
+    // The fourth of them with their dates, too.
+    const BEFORE: [&str; 9] = [
+        "claude-3",
+        "claude-haiku-4",
+        "claude-opus-4-0",
+        "claude-opus-4-1",
+        "claude-opus-4-2",
+        "claude-sonnet-4-0",
+        "claude-sonnet-4-2",
+        "claude-sonnet-4-5",
+        "claude-2",
+    ];
+    !BEFORE.iter().any(|begin| model.starts_with(begin))
 }
 
 fn effort(effort: Effort) -> Option<&'static str> {

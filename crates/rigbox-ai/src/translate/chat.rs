@@ -228,7 +228,7 @@ pub(super) fn tools<'b>(
     tool: fn(&'b RawValue, String) -> Result<Tool<'b>, TranslateError>,
 ) -> Result<Vec<Tool<'b>>, TranslateError> {
     let Some(list) = object.take("tools") else { return Ok(Vec::new()) };
-    let list = raw::items(list).filter(|list| list.len() <= TOOLS_MAX);
+    let list = raw::items(list, TOOLS_MAX);
     let list = list.ok_or_else(|| {
         TranslateError::invalid("tools".to_owned(), "an array of at most 128 tools")
     })?;
@@ -380,10 +380,8 @@ pub(super) fn stops<'b>(object: &mut Object<'b>) -> Result<Vec<&'b RawValue>, Tr
     if raw::is_text(raw) {
         return Ok(vec![raw]);
     }
-    let are_texts = |list: &Vec<&RawValue>| {
-        list.len() <= STOPS_MAX && list.iter().all(|stop| raw::is_text(stop))
-    };
-    raw::items(raw)
+    let are_texts = |list: &Vec<&RawValue>| list.iter().all(|stop| raw::is_text(stop));
+    raw::items(raw, STOPS_MAX)
         .filter(are_texts)
         .ok_or_else(|| TranslateError::invalid("stop".to_owned(), "a text or some texts"))
 }

@@ -67,7 +67,7 @@ fn prompt<'b>(object: &mut Object<'b>) -> Result<&'b RawValue, TranslateError> {
     let one = if raw::is_text(prompt) {
         Some(prompt)
     } else {
-        match raw::items(prompt).as_deref() {
+        match raw::items(prompt, 1).as_deref() {
             Some([prompt]) => Some(*prompt),
             _ => None,
         }

@@ -47,10 +47,9 @@ pub(super) fn body(
     let called = named(&mut object, target)?;
     let must = "a text, or an array of at most 2048 texts";
     let input = object.need("input", must)?;
-    let texts = if raw::is_text(input) { Some(vec![input]) } else { raw::items(input) };
-    let fits = |texts: &Vec<&RawValue>| {
-        (1..=TEXTS_MAX).contains(&texts.len()) && texts.iter().all(|text| raw::is_text(text))
-    };
+    let texts = if raw::is_text(input) { Some(vec![input]) } else { raw::items(input, TEXTS_MAX) };
+    let fits =
+        |texts: &Vec<&RawValue>| !texts.is_empty() && texts.iter().all(|text| raw::is_text(text));
     let texts = texts.filter(fits);
     let texts = texts.ok_or_else(|| TranslateError::invalid("input".to_owned(), must))?;
     let output_dimensionality = object.take_count("dimensions")?;

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, MapAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
     ser,
 };
 use serde_json::value::RawValue;
@@ -153,9 +153,36 @@ impl<'b> Object<'b> {
     }
 }
 
-/// The items of an array; none where it is something else.
-pub(super) fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(raw.get()).ok()
+/// The items of an array; none where it is something else, or has more than `most`: those are not read, as
+/// an item of two bytes takes sixteen.
+pub(super) fn items(raw: &RawValue, most: usize) -> Option<Vec<&RawValue>> {
+    let mut json = serde_json::Deserializer::from_str(raw.get());
+    let items = json.deserialize_seq(Items { most }).ok()?;
+    json.end().ok()?;
+    Some(items)
+}
+
+struct Items {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Items {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} items", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() >= self.most {
+                return Err(de::Error::invalid_length(items.len(), &self));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
 }
 
 /// Whether it is a text.

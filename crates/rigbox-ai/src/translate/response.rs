@@ -55,6 +55,9 @@ const REFUSED: [(&str, &[&str], &str); 10] = [
     ("moderation", &[], "it is not done"),
 ];
 
+/// Most of what an answer is to include.
+const INCLUDED_MAX: usize = 32;
+
 /// What may be asked for that answers have besides: what is not there then, as nothing is thought aloud.
 const INCLUDED: &str = "\"reasoning.encrypted_content\"";
 
@@ -160,15 +163,19 @@ fn effort<'b>(object: &mut Object<'b>) -> Result<Thought<'b>, TranslateError> {
     for name in ["summary", "generate_summary"] {
         reasoning.refuse_unless(name, &["\"auto\""], "thoughts are not told")?;
     }
+    reasoning.refuse_unless("mode", &["\"standard\""], "it thinks once")?;
+    reasoning.refuse_unless("context", &["\"auto\""], "thoughts are not kept")?;
     reasoning.finish()?;
     Ok((effort, raw))
 }
 
 fn check_included(object: &mut Object<'_>) -> Result<(), TranslateError> {
     let Some(raw) = object.take("include") else { return Ok(()) };
-    let list = raw::items(raw).filter(|list| list.iter().all(|item| raw::is_text(item)));
     let list =
-        list.ok_or_else(|| TranslateError::invalid("include".to_owned(), "an array of texts"))?;
+        raw::items(raw, INCLUDED_MAX).filter(|list| list.iter().all(|item| raw::is_text(item)));
+    let list = list.ok_or_else(|| {
+        TranslateError::invalid("include".to_owned(), "an array of at most 32 texts")
+    })?;
     match list.iter().position(|item| item.get() != INCLUDED) {
         Some(index) => {
             let field = format!("include[{index}]");

@@ -132,7 +132,7 @@ impl<'b> Messages<'b> {
 /// Reads all messages. Instructions come first at the other providers, wherever they stood.
 pub(super) fn read(messages: &RawValue) -> Result<Messages<'_>, TranslateError> {
     let must = "an array of 1 to 50000 messages";
-    let list = raw::items(messages).filter(|list| (1..=MESSAGES_MAX).contains(&list.len()));
+    let list = raw::items(messages, MESSAGES_MAX).filter(|list| !list.is_empty());
     let invalid = || TranslateError::invalid(NAMES.messages.to_owned(), must);
     let mut read = Messages::default();
     for (index, item) in list.ok_or_else(invalid)?.into_iter().enumerate() {
@@ -194,7 +194,7 @@ fn parts(content: &RawValue, at: String, of: Of) -> Result<Vec<Part<'_>>, Transl
     if raw::is_text(content) {
         return Ok(vec![Part::Text { text: content, cache: None }]);
     }
-    let Some(list) = raw::items(content).filter(|list| list.len() <= PARTS_MAX) else {
+    let Some(list) = raw::items(content, PARTS_MAX) else {
         return Err(TranslateError::invalid(at, "a text or an array of at most 10000 parts"));
     };
     let part = |(index, item)| part(item, format!("{at}[{index}]"), of);
@@ -234,7 +234,7 @@ fn part(item: &RawValue, at: String, of: Of) -> Result<Part<'_>, TranslateError>
 }
 
 fn calls(list: &RawValue, at: String) -> Result<Vec<Call<'_>>, TranslateError> {
-    let Some(list) = raw::items(list).filter(|list| list.len() <= PARTS_MAX) else {
+    let Some(list) = raw::items(list, PARTS_MAX) else {
         return Err(TranslateError::invalid(at, "an array of at most 10000 calls"));
     };
     let call = |(index, item)| call(item, format!("{at}[{index}]"));

@@ -33,7 +33,7 @@ pub(super) fn read<'b>(
         messages.push(Turn::User(vec![text(input)]), &NAMES)?;
         return Ok(messages);
     }
-    let list = raw::items(input).filter(|list| (1..=MESSAGES_MAX).contains(&list.len()));
+    let list = raw::items(input, MESSAGES_MAX).filter(|list| !list.is_empty());
     let must = "a text or an array of 1 to 50000 items";
     let list = list.ok_or_else(|| TranslateError::invalid(NAMES.messages.to_owned(), must))?;
     for (index, item) in list.into_iter().enumerate() {
@@ -107,7 +107,7 @@ fn parts(content: &RawValue, at: String, of: Of) -> Result<Vec<Part<'_>>, Transl
     if raw::is_text(content) {
         return Ok(vec![Part::Text { text: content, cache: None }]);
     }
-    let Some(list) = raw::items(content).filter(|list| list.len() <= PARTS_MAX) else {
+    let Some(list) = raw::items(content, PARTS_MAX) else {
         return Err(TranslateError::invalid(at, "a text or an array of at most 10000 parts"));
     };
     let part = |(index, item)| part(item, format!("{at}[{index}]"), of);

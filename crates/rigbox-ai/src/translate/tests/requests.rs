@@ -226,6 +226,12 @@ fn what_only_one_of_them_has_is_sent_there_alone() {
         let setting = format!(r#"{USER},"reasoning_effort":"{effort}""#);
         check_refused(&setting, None, Some("reasoning_effort"));
     }
+    // Models that cannot be told.
+    for model in ["claude-haiku-4-5", "claude-sonnet-4-5-20250929", "claude-opus-4-20250514"] {
+        let before = Target { model, ..CLAUDE };
+        let said = body(&before, &format!(r#"{USER},"reasoning_effort":"low""#)).unwrap();
+        assert!(!said.contains("output_config"), "{said}");
+    }
     let off = body(&CLAUDE, &format!(r#"{USER},"reasoning_effort":"none""#)).unwrap();
     assert!(off.ends_with(r#""thinking":{"type":"disabled"}}"#), "{off}");
     let early = Target { model: "gemini-2.5-pro", ..GEMINI };
