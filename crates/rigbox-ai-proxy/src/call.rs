@@ -24,7 +24,11 @@ use rigbox_ai::{
 use rigbox_store::ai::AiCaller;
 use rigbox_types::{AccountId, Credits, api::ai::AiMode, guest::refusal::Shape};
 use secrecy::SecretString;
-use tokio::time::{error::Elapsed, sleep, timeout};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+    time::{error::Elapsed, sleep, timeout},
+};
 
 use crate::{
     answer::{self, Stamp},
@@ -120,10 +124,11 @@ impl Proxy {
             aliases: &self.aliases,
             now: self.store.now(),
         };
-        let mut plan = Plan::make(&tables, &caller, &route, &body)?;
+        let mut plan = computing(&body, || Plan::make(&tables, &caller, &route, &body))?;
         let key = caller::key(&caller, &self.vault, plan.provider)?;
         let mut call = self.begin(id, (&caller, &head), &mut plan).await?;
-        let (outgoing, answering) = outgoing(&plan, &route, (&head, &body), &key)?;
+        let (outgoing, answering) =
+            computing(&body, || outgoing(&plan, &route, (&head, &body), &key))?;
         drop(body);
         // Last of all, so that whoever is let through to see does ask the provider.
         let admitted = admit(plan.provider, caller.account)?;
@@ -188,16 +193,26 @@ impl Proxy {
     }
 
     /// Holds the worst case, or, where the balance does not pay for it and the request does not say how
-    /// much is written, for as much as it pays for.
+    /// often tools are called and how much is written, for as much as it pays for.
     async fn hold(&self, caller: &AiCaller, plan: &mut Plan<'_>) -> Result<Hold, Refusal> {
-        let refuse = |error, tokens| unpaid(error, plan.operation, tokens);
-        let Some(estimate) = plan.estimate.clone() else {
+        let request = plan.request.clone();
+        let refuse = |error, tokens| unpaid(error, &request, tokens);
+        let Some(mut estimate) = plan.estimate.clone() else {
             return self.purse.hold_nothing(caller.account).map_err(|error| refuse(error, None));
         };
-        let short = match self.purse.hold(caller.account, estimate.hold).await {
-            Ok(hold) => return Ok(hold),
-            Err(HoldError::Exhausted(short)) => short,
-            Err(error) => return Err(refuse(error, None)),
+        let short = loop {
+            let short = match self.purse.hold(caller.account, estimate.hold).await {
+                Ok(hold) => {
+                    plan.estimate = Some(estimate);
+                    return Ok(hold);
+                }
+                Err(HoldError::Exhausted(short)) => short,
+                Err(error) => return Err(refuse(error, None)),
+            };
+            match estimate.with_fewer_calls(&request) {
+                Some(fewer) => estimate = fewer,
+                None => break short,
+            }
         };
         let tokens = estimate.affordable(short.fits());
         let clamped = tokens.and_then(|tokens| {
@@ -292,6 +307,14 @@ impl Proxy {
             Attempt::Refused(_) | Attempt::Answered => Verdict::Works,
         })
     }
+}
+
+/// Does what takes as long as a body is: reading a long one keeps a processor for a good part of a second,
+/// in which streams of others must go on.
+fn computing<T>(body: &Bytes, work: impl FnOnce() -> T) -> T {
+    const LONG_BYTES: usize = 256 * 1024;
+    let has_threads = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if body.len() > LONG_BYTES && has_threads { block_in_place(work) } else { work() }
 }
 
 /// Lets a call through to a provider that works.

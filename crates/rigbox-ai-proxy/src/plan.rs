@@ -130,12 +130,15 @@ impl<'a> Plan<'a> {
             self.request.model.is_some() && self.request.model.as_deref() != Some(&self.model);
         let is_missing = self.is_gateway && self.named.is_none() && !self.model.is_empty();
         let output = self.bound().and_then(|tokens| Some((self.output_field()?, tokens)));
+        let is_response = self.payer == Payer::Platform && self.operation == Operation::Response;
+        let thinks = self.estimate.as_ref().is_some_and(|estimate| estimate.model.reasons);
         let changes = Changes {
             include_usage: self.adds_usage(),
             model: (is_renamed || is_missing).then(|| self.model.clone()),
             output,
             tool_calls: self.tool_calls(),
-            no_store: self.payer == Payer::Platform && self.operation == Operation::Response,
+            no_store: is_response,
+            include_reasoning: is_response && thinks,
         };
         if changes == Changes::default() {
             return Ok(body.clone());

@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use rigbox_ai::{
-    estimate::EstimateError,
+    estimate::{EstimateError, Request},
     prices::UnknownModel,
-    route::{NoRoute, Operation},
+    route::{NoRoute, rewrite::CallsField},
 };
 use rigbox_types::guest::refusal::Shape;
 use serde_json::{Value, json};
@@ -112,21 +112,26 @@ impl From<EstimateError> for Refusal {
 }
 
 /// Why a call is not paid for, and what would be.
-pub(crate) fn unpaid(error: HoldError, operation: Operation, tokens: Option<u64>) -> Refusal {
+pub(crate) fn unpaid(error: HoldError, request: &Request, tokens: Option<u64>) -> Refusal {
     match error {
-        HoldError::Exhausted(short) => exhausted(&short, operation, tokens),
+        HoldError::Exhausted(short) => exhausted(&short, request, tokens),
         HoldError::Behind => Refusal::internal("calls wait to be written down", &error),
         HoldError::Ledger(_) => Refusal::internal("hold credits", &error),
     }
 }
 
-fn exhausted(short: &Short, operation: Operation, tokens: Option<u64>) -> Refusal {
+fn exhausted(short: &Short, request: &Request, tokens: Option<u64>) -> Refusal {
     let Short { balance, held, needed } = short;
     let fits = short.fits();
-    let way_out = match (operation.output_field(), tokens) {
-        (Some(field), Some(tokens)) => format!("; with {field} at most {tokens} it fits"),
-        (Some(_), None) => "; a shorter request or another model may fit".to_owned(),
-        (None, _) => String::new(),
+    let tools = CallsField::of(request.operation).filter(|_| request.tools.run_by_provider());
+    let way_out = match (request.operation.output_field(), tokens, tools) {
+        (Some(field), Some(tokens), _) => format!("; with {field} at most {tokens} it fits"),
+        (Some(_), None, Some(calls)) => {
+            let field = calls.name();
+            format!("; with a smaller {field}, a shorter request or another model it may fit")
+        }
+        (Some(_), None, None) => "; a shorter request or another model may fit".to_owned(),
+        (None, _, _) => String::new(),
     };
     let message = format!(
         "this call may cost {needed} credits; the balance is {balance}, of which {held} are held for \

@@ -9,7 +9,7 @@
 //!
 //! Invariant: its end is in the journal before whoever ends it goes on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rigbox_ai::{
     estimate::Estimate,
@@ -39,6 +39,9 @@ pub(crate) struct Settling {
     hold: Option<Hold>,
     subject: Option<UnderWay>,
     sent: Option<Instant>,
+    /// When something of its answer was shown last, and how long nothing was before.
+    shown: Option<Instant>,
+    hidden: Duration,
     status: u16,
     is_stream: bool,
     /// What was written down already that it has cost.
@@ -72,6 +75,8 @@ impl Settling {
             hold: Some(hold),
             subject,
             sent: None,
+            shown: None,
+            hidden: Duration::ZERO,
             status: 0,
             is_stream: false,
             known: None,
@@ -87,6 +92,20 @@ impl Settling {
     /// What was sent was surely not worked on.
     pub(crate) fn not_sent(&mut self) {
         self.sent = None;
+    }
+
+    /// More of its answer was shown.
+    pub(crate) fn shown(&mut self) {
+        self.hidden = self.hidden();
+        self.shown = Some(Instant::now());
+    }
+
+    /// How long nothing was shown. Pieces that come one after the other leave no time for anything else.
+    fn hidden(&self) -> Duration {
+        const BETWEEN_PIECES: Duration = Duration::from_secs(1);
+        let since = self.shown.or(self.sent).map_or(Duration::ZERO, |since| since.elapsed());
+        let is_between = self.shown.is_some() && since <= BETWEEN_PIECES;
+        if is_between { self.hidden } else { self.hidden.saturating_add(since) }
     }
 
     /// The provider has said how it answers.
@@ -166,8 +185,8 @@ impl Settling {
     }
 
     fn course(&self) -> Course {
-        let open = self.sent.map_or(0, |sent| sent.elapsed().as_millis());
-        Course { open_ms: u64::try_from(open).unwrap_or(u64::MAX), is_stream: self.is_stream }
+        let hidden_ms = u64::try_from(self.hidden().as_millis()).unwrap_or(u64::MAX);
+        Course { hidden_ms, is_stream: self.is_stream }
     }
 
     fn charged(&self, bill: &Bill, at: Timestamp) -> End {

@@ -8,7 +8,8 @@
 //!
 //! An amount is credits as a decimal, or `<n>req`; a window `30s`, `30m`, `5h`, `7d` or seconds. What was
 //! used is what was charged to calls that began within the window, and what calls under way hold: who has
-//! used up an amount waits. So the last call may go over it, by what that one costs, and no second one.
+//! used up an amount waits. So the last call may go over it, by what that one costs, and no second one; who
+//! is kept waiting by calls under way alone is told so.
 //! Invariants: limits are of the caller's account, so that they hold for all of its workspaces; a limit
 //! that cannot be read refuses the call; without a subject none is read.
 
@@ -52,6 +53,16 @@ enum Amount {
 struct Limit {
     amount: Amount,
     window: Duration,
+}
+
+impl Limit {
+    /// Whether no other call may begin after so many micro-credits and calls.
+    fn is_reached(&self, (micro, calls): (i64, u64)) -> bool {
+        match self.amount {
+            Amount::Credits(most) => micro >= most.micro(),
+            Amount::Requests(most) => calls >= most,
+        }
+    }
 }
 
 /// Limits of a subject.
@@ -206,6 +217,8 @@ struct Used {
     micro: i64,
     calls: u64,
     oldest: Option<Timestamp>,
+    /// Whether without calls under way it would be less than the limit.
+    is_held: bool,
 }
 
 impl Subjects {
@@ -226,13 +239,9 @@ impl Subjects {
         {
             let now = store.now();
             let used = self.used((store, purse), &under_way, (limit, now)).await?;
-            let is_over = match limit.amount {
-                Amount::Credits(most) => used.micro >= most.micro(),
-                Amount::Requests(most) => used.calls >= most,
-            };
-            if is_over {
+            if limit.is_reached((used.micro, used.calls)) {
                 let wait = self.wait(store, &under_way.key, (limit, &used, now)).await?;
-                return Err(over(subject, limit, is_budget, wait));
+                return Err(over(subject, limit, is_budget, (&used, wait)));
             }
         }
         Ok(under_way)
@@ -277,13 +286,16 @@ impl Subjects {
             held.remove(&call.request_id);
         }
         unposted.retain(|call| call.began_at > since);
-        let costs = unposted.iter().map(|call| call.charge.micro()).chain(held.into_values());
-        let counts = costs.fold((spent.charged.micro(), spent.requests), |(micro, calls), cost| {
+        let add = |(micro, calls): (i64, u64), cost: i64| {
             (micro.saturating_add(cost), calls.saturating_add(1))
-        });
+        };
+        let over = unposted.iter().map(|call| call.charge.micro());
+        let over = over.fold((spent.charged.micro(), spent.requests), add);
+        let (micro, calls) = held.into_values().fold(over, add);
         Ok(Used {
-            micro: counts.0,
-            calls: counts.1,
+            micro,
+            calls,
+            is_held: !limit.is_reached(over),
             oldest: spent.oldest.or_else(|| unposted.first().map(|call| call.began_at)),
         })
     }
@@ -295,6 +307,10 @@ impl Subjects {
         (account, subject): &Key,
         (limit, used, now): (&Limit, &Used, Timestamp),
     ) -> Result<Duration, Refusal> {
+        // One of those that hold it is over sometime.
+        if used.is_held {
+            return Ok(Duration::from_secs(1));
+        }
         let since = before(now, limit.window);
         let leaves = match limit.amount {
             Amount::Requests(most) => {
@@ -303,9 +319,7 @@ impl Subjects {
             }
             Amount::Credits(_) => None,
         };
-        let leaves = leaves.or(used.oldest);
-        // Only calls under way: one of them is over sometime.
-        let Some(leaves) = leaves else { return Ok(Duration::from_secs(1)) };
+        let Some(leaves) = leaves.or(used.oldest) else { return Ok(Duration::from_secs(1)) };
         let micros = leaves.as_micros() - since.as_micros();
         Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
@@ -316,13 +330,15 @@ fn before(now: Timestamp, window: Duration) -> Timestamp {
     Timestamp::from_micros(now.as_micros().saturating_sub(window))
 }
 
-fn over(subject: &str, limit: &Limit, is_budget: bool, wait: Duration) -> Refusal {
+fn over(subject: &str, limit: &Limit, is_budget: bool, (used, wait): (&Used, Duration)) -> Refusal {
     let amount = match limit.amount {
         Amount::Credits(credits) => format!("{credits} credits"),
         Amount::Requests(count) => format!("{count} requests"),
     };
     let window = limit.window.as_secs();
-    let message = format!("the subject {subject:?} has used up its {amount} within {window} s");
+    let holds = if used.is_held { ", with what its calls under way may use" } else { "" };
+    let message =
+        format!("the subject {subject:?} has used up its {amount} within {window} s{holds}");
     let (status, code) = if is_budget {
         (StatusCode::PAYMENT_REQUIRED, "subject_over_budget")
     } else {

@@ -1,7 +1,8 @@
 //! The worst case of a request before it is sent: what is held for it.
 //!
 //! Read is at most: a token for each byte of the body that is no image, what images and tools add, and
-//! no more than the model reads; times the calls that the provider makes by itself. Written is at most
+//! no more than the model reads; and again with what was found, after each call of a tool that the provider
+//! makes by itself. Written is at most
 //! what the request says, or else the model's own maximum; for each answer. Each at the dearest rate
 //! that may apply: of the tier that is asked for or the standard one, of a long input where the bound is
 //! long, with caches and reasoning where they may be.
@@ -39,6 +40,10 @@ const VENDOR_TOOL_TOKENS: u64 = 1_024;
 /// the model read once more all that it can.
 const TOOL_CALLS: u64 = 3;
 
+/// Tokens that a search or a page adds at most to what the model reads: OpenAI lets searches have a context
+/// of no more, and Anthropic's example of a long document has about as many.
+const FOUND_TOKENS: u64 = 128_000;
+
 /// Bytes of JSON that a token stands for where nobody has counted: English is four or more, code three,
 /// Chinese three bytes a character at about a token each.
 pub const BYTES_PER_TOKEN: u64 = 3;
@@ -66,6 +71,8 @@ pub struct Estimate {
     /// Tokens that are read where nobody has counted them: what is charged for where a provider does
     /// not say.
     pub likely_input_tokens: u64,
+    /// Searches that are made at least, where the provider does not count them.
+    pub(crate) searches_least: u64,
     /// What is held.
     pub hold: Credits,
     /// The class of the price at which what is read is held.
@@ -152,8 +159,25 @@ impl Estimate {
     /// # Errors
     /// [`EstimateError`] where it cannot be bounded or has no price.
     pub fn of(request: &Request, model: &Arc<Model>) -> Result<Self, EstimateError> {
-        let turns = turns(request, model)?;
-        let input_tokens = input_bound(request, model).saturating_mul(turns);
+        Self::with_calls(request, model, TOOL_CALLS)
+    }
+
+    /// The same with one call less of the provider's tools; none where the request itself says how many
+    /// there may be, or it is one.
+    #[must_use]
+    pub fn with_fewer_calls(&self, request: &Request) -> Option<Self> {
+        let fewer = self.tool_calls.filter(|calls| *calls > 1)?.saturating_sub(1);
+        Self::with_calls(request, &self.model, fewer).ok()
+    }
+
+    /// Where the request does not say how often tools of the provider are called, as often as `unsaid`.
+    fn with_calls(
+        request: &Request,
+        model: &Arc<Model>,
+        unsaid: u64,
+    ) -> Result<Self, EstimateError> {
+        let calls = calls(request, model, unsaid)?;
+        let input_tokens = input_bound(request, model, calls);
         let output_tokens = output_bound(request, model)?;
         let (input_class, input_price, output_price) = match rates(request, model, input_tokens)? {
             Some(rates) => {
@@ -168,7 +192,7 @@ impl Estimate {
             None => Price::FREE,
         };
         let input_cost = input_price.times(input_tokens);
-        let fees = fees(request, model, turns)?;
+        let fees = fees(request, model, calls)?;
         let mut estimate = Self {
             model: model.clone(),
             operation: request.operation,
@@ -176,9 +200,10 @@ impl Estimate {
             output_tokens,
             answers: request.answers,
             output_is_explicit: request.output.is_some(),
-            tool_calls: lacks_bound(request).then_some(TOOL_CALLS),
+            tool_calls: lacks_bound(request).then_some(unsaid),
             body_bytes: request.body_bytes,
             likely_input_tokens: likely_input(request, model, input_tokens),
+            searches_least: u64::from(is_searching_chat(request)),
             hold: Credits::ZERO,
             input_class,
             asked: [request.tier.clone(), request.speed.clone()],
@@ -248,22 +273,21 @@ impl Estimate {
     }
 }
 
-/// How often the provider may call the model for one request: once, and once more for each call of a
-/// tool that it makes by itself.
-fn turns(request: &Request, model: &Model) -> Result<u64, EstimateError> {
+/// How often the provider may call tools by itself for one request, and the model once more after each.
+fn calls(request: &Request, model: &Model, unsaid: u64) -> Result<u64, EstimateError> {
     if let Some(error) = &request.tools.refused {
         return Err(error.clone().into());
     }
     let is_chat = request.operation == Operation::ChatCompletion;
-    if is_chat && request.tools.searches && model.searches_max.is_none() {
+    if is_searching_chat(request) && model.searches_max.is_none() {
         return Err(no_price("web_search_options", model));
     }
-    let calls = match request.operation.dialect() {
+    Ok(match request.operation.dialect() {
         Dialect::OpenAi if request.tools.run_by_provider() => match request.tool_calls_max {
             Some(most) => most,
             // Chat completions search once before they answer.
             None if is_chat => 0,
-            None => TOOL_CALLS,
+            None => unsaid,
         },
         Dialect::Anthropic if request.tools.is_unbounded => {
             return Err(EstimateError::Unbounded {
@@ -272,15 +296,19 @@ fn turns(request: &Request, model: &Model) -> Result<u64, EstimateError> {
             });
         }
         Dialect::Anthropic => {
-            let unsaid = request.tools.without_uses.saturating_mul(TOOL_CALLS);
+            let unsaid = request.tools.without_uses.saturating_mul(unsaid);
             request.tools.uses_max.saturating_add(unsaid)
         }
         Dialect::Gemini if request.tools.searches && model.searches_max.is_none() => {
             return Err(no_price("tools[].googleSearch", model));
         }
         Dialect::OpenAi | Dialect::Gemini | Dialect::Brave => 0,
-    };
-    Ok(calls.saturating_add(1))
+    })
+}
+
+/// Whether a chat is to search before it answers, which its usage does not tell.
+fn is_searching_chat(request: &Request) -> bool {
+    request.operation == Operation::ChatCompletion && request.tools.searches
 }
 
 fn no_price(what: &str, model: &Model) -> EstimateError {
@@ -298,9 +326,28 @@ fn lacks_bound(request: &Request) -> bool {
     }
 }
 
-fn input_bound(request: &Request, model: &Model) -> u64 {
+/// What is read in all: at first what the request brings, and again after each call with what was found.
+fn input_bound(request: &Request, model: &Model, calls: u64) -> u64 {
     let most = model.max_input_tokens;
-    if request.media.is_unbounded || request.tools.run_by_provider() {
+    let (mut all, mut next) = (0_u64, first_bound(request, model, calls));
+    for call in 0..=calls {
+        if next >= most {
+            let left = calls.saturating_sub(call).saturating_add(1);
+            return all.saturating_add(most.saturating_mul(left));
+        }
+        all = all.saturating_add(next);
+        next = next.saturating_add(FOUND_TOKENS);
+    }
+    all
+}
+
+/// What is read at first.
+fn first_bound(request: &Request, model: &Model, calls: u64) -> u64 {
+    let most = model.max_input_tokens;
+    let Tools { file_searches, code, .. } = request.tools;
+    // What is found before the first word has no call of its own.
+    let finds_first = calls == 0 && request.tools.run_by_provider();
+    if request.media.is_unbounded || file_searches || code || finds_first {
         return most;
     }
     let images = match (request.media.images, model.image_tokens) {
@@ -397,8 +444,7 @@ fn dearest(rates: &Rates, classes: impl IntoIterator<Item = Class>) -> Class {
     classes.into_iter().reduce(dearer).unwrap_or(Class::Input)
 }
 
-fn fees(request: &Request, model: &Model, turns: u64) -> Result<Cost, EstimateError> {
-    let calls = turns.saturating_sub(1);
+fn fees(request: &Request, model: &Model, calls: u64) -> Result<Cost, EstimateError> {
     let tools = &request.tools;
     let searches = match request.operation.dialect() {
         Dialect::Gemini => model.searches_max.unwrap_or(0),

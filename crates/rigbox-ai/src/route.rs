@@ -269,9 +269,10 @@ fn locate(path: &str) -> Option<Place<'_>> {
         return Some((spoken, operation, None, path));
     }
     if let Some(model) = path.strip_prefix(MODEL) {
+        // SDKs write the slash of a slug so; nothing of it goes anywhere.
+        let model = model.replacen("%2F", "/", 1).replacen("%2f", "/", 1);
         let is_slug = model.split('/').all(is_plain);
-        return is_slug
-            .then(|| (Spoken::Gateway, Operation::ModelList, Some(model.to_owned()), path));
+        return is_slug.then_some((Spoken::Gateway, Operation::ModelList, Some(model), path));
     }
     let (prefix, _) = path.strip_prefix('/')?.split_once('/')?;
     let rest = path.get(prefix.len() + 1..)?;

@@ -8,10 +8,11 @@
 //! | an error of the provider before anything was shown | nothing |
 //! | more than can be true: above twice what was held, and, where it was reported, more than any model reads or writes at once | what was held, marked as an estimate |
 //!
-//! An estimate reads what was reported as read, or else what the body's bytes likely are, at the price that
-//! was held (a cache may have been written); it writes, for each answer that was asked for, the
-//! most of: what was reported, what the shown bytes likely are, and, where something may be written that
-//! is not shown, what can have been written in the time. Bytes of audio and images count as such, at the
+//! An estimate reads what was reported as read, or else what the body's bytes likely are, and once more
+//! for each call of a tool that the provider has made, with what those have found; at the price that was held
+//! (a cache may have been written). It writes, for each answer that was asked for, the most of: what was
+//! reported, and what the shown bytes likely are with, where something may be written that is not shown, what
+//! can have been written in the time in which nothing was. Bytes of audio and images count as such, at the
 //! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
 //! that it may. What is added to what was reported is no more than the bound of the request. So a
 //! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
@@ -32,6 +33,14 @@ use crate::{
 /// Tokens that a model writes in a second at most, for what nobody is shown. Assumed: above what the
 /// models of the table are known for.
 const TOKENS_PER_SECOND: u64 = 300;
+
+/// Tokens that a call of a tool which the provider makes adds to what the model reads. Anthropic's documented
+/// search adds 5,300.
+const RESULT_TOKENS: u64 = 6_000;
+
+/// Bytes of audio, as JSON has them, that a token stands for: of 20 in a second at least, and in the
+/// smallest of the formats 4 KB.
+const AUDIO_BYTES_PER_TOKEN: u64 = 200;
 
 /// How many times what was held may be charged, whoever says so.
 const HOLDS_MAX: i64 = 2;
@@ -99,11 +108,11 @@ pub struct Bill {
     pub is_not_believed: bool,
 }
 
-/// How long a call was open, and whether its answer was shown while it was written.
+/// How long nothing was shown of an answer, and whether it is shown while it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Course {
-    /// From when it was sent until it was over, in milliseconds.
-    pub open_ms: u64,
+    /// In milliseconds, from when the request was sent until the call was over.
+    pub hidden_ms: u64,
     /// Whether the answer is a stream: of one that comes as a whole nothing is seen before its end.
     pub is_stream: bool,
 }
@@ -111,7 +120,7 @@ pub struct Course {
 /// What a call has cost.
 #[must_use]
 pub fn settle(estimate: &Estimate, report: &Report, course: Course) -> Bill {
-    let is_nothing = report.shown_bytes == 0 && report.media_bytes == 0;
+    let is_nothing = [report.shown_bytes, report.media_bytes, report.audio_bytes] == [0; 3];
     if report.ending == Ending::Failed && report.standing == Standing::Nothing && is_nothing {
         return Bill {
             credits: Credits::ZERO,
@@ -175,8 +184,12 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     if usage.input_tokens() == 0 {
         usage.add(estimate.input_class, estimate.likely_input_tokens);
     }
-    let [text, media] =
+    let read = usage.input_tokens();
+    let again = read_again(read, report.tool_calls);
+    usage.add(estimate.input_class, again.min(estimate.input_tokens.saturating_sub(read)));
+    let [text, image] =
         [report.shown_bytes, report.media_bytes].map(|bytes| bytes.div_ceil(BYTES_PER_TOKEN));
+    let media = image.saturating_add(report.audio_bytes.div_ceil(AUDIO_BYTES_PER_TOKEN));
     let model = &estimate.model;
     // What is reported of audio and images is known, whatever their bytes are.
     let media_is_reported = usage.audio_output > 0 || usage.image_output > 0;
@@ -185,12 +198,12 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     let shown = text.saturating_add(media);
     // Where thoughts are reported as they come, nothing is hidden.
     let may_hide = !course.is_stream || (model.reasons && usage.reasoning == 0) || writes_media;
-    let in_time = course.open_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
+    let in_time = course.hidden_ms.saturating_mul(TOKENS_PER_SECOND) / 1_000;
     let in_time = in_time.saturating_mul(estimate.answers);
     let written = match usage.output_tokens().max(shown) {
         // An image comes as one piece, and may have been all there but for its last byte.
         0 if writes_media => estimate.output_tokens,
-        _ if may_hide => shown.max(in_time),
+        _ if may_hide => shown.saturating_add(in_time),
         _ => shown,
     };
     let missing = written.min(estimate.output_tokens).saturating_sub(usage.output_tokens());
@@ -202,6 +215,12 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     usage
 }
 
+/// What is read after each of so many calls of tools: all that was read before it, and what it has found.
+fn read_again(first: u64, calls: u64) -> u64 {
+    let found = (calls.saturating_mul(calls.saturating_add(1)) / 2).saturating_mul(RESULT_TOKENS);
+    first.saturating_mul(calls).saturating_add(found)
+}
+
 fn lines(estimate: &Estimate, usage: &Usage, rates: Option<&Rates>) -> Vec<Line> {
     let model = &estimate.model;
     let tokens = Class::ALL.into_iter().filter_map(|class| {
@@ -211,7 +230,10 @@ fn lines(estimate: &Estimate, usage: &Usage, rates: Option<&Rates>) -> Vec<Line>
     let fees = [Fee::Request, Fee::WebSearch, Fee::WebFetch, Fee::FileSearch, Fee::CodeInterpreter];
     let pieces = fees.into_iter().filter_map(|fee| {
         let count = usage.pieces(fee);
-        let count = if fee == Fee::WebSearch { model.searches_priced(count) } else { count };
+        let count = match fee {
+            Fee::WebSearch => model.searches_priced(count.max(estimate.searches_least)),
+            _ => count,
+        };
         Some(Line { what: fee.as_str(), count, price: model.fee(fee)? })
     });
     tokens.chain(pieces).filter(|line| line.count > 0).collect()

@@ -189,8 +189,13 @@ pub struct Report {
     pub is_refusal: bool,
     /// Bytes of texts of a model that were seen, as JSON has them.
     pub shown_bytes: u64,
-    /// The same of audio and images.
+    /// The same of images, and of what may be one.
     pub media_bytes: u64,
+    /// The same of audio.
+    pub audio_bytes: u64,
+    /// How many calls of its tools the provider is known to have made, where the usage so far need not have
+    /// what the model has read again after each of them.
+    pub tool_calls: u64,
     /// The service tier that the answer had.
     pub tier: Option<String>,
     /// What the provider says that it has cost.
@@ -238,6 +243,22 @@ impl Meter {
         Self { framing, lines: Lines::new(), reading }
     }
 
+    /// The same where so many answers are asked for at once: it is not over when the first of them is.
+    #[must_use]
+    pub fn of_answers(mut self, answers: u64) -> Self {
+        if let Reader::Gemini(reader) = &mut self.reading.reader {
+            reader.expect(answers);
+        }
+        self
+    }
+
+    /// The provider has ended the answer: no more of them come.
+    pub fn is_over(&mut self) {
+        if let Reader::Gemini(reader) = &mut self.reading.reader {
+            reader.is_over();
+        }
+    }
+
     /// Sees more of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
         match self.framing {
@@ -253,14 +274,14 @@ impl Meter {
         self.reading.is_final
     }
 
-    /// Whether something of what a model has written was seen. Costs nothing, too.
+    /// How many bytes were seen of what a model has written. Costs nothing, too.
     #[must_use]
-    pub const fn has_shown(&self) -> bool {
+    pub const fn shown(&self) -> u64 {
         match &self.reading.reader {
-            Reader::OpenAi(reader) => reader.has_shown(),
-            Reader::Anthropic(reader) => reader.has_shown(),
-            Reader::Gemini(reader) => reader.has_shown(),
-            Reader::Brave => false,
+            Reader::OpenAi(reader) => reader.shown(),
+            Reader::Anthropic(reader) => reader.shown(),
+            Reader::Gemini(reader) => reader.shown(),
+            Reader::Brave => 0,
         }
     }
 

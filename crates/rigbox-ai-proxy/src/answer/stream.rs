@@ -57,6 +57,7 @@ enum Cut {
 pub(super) async fn answer(plan: &Plan<'_>, call: Option<Settling>, seen: Seen) -> Response<Body> {
     let change = Change::of(plan, &seen);
     let meter = Meter::new(dialect(plan), framing(seen.response.headers()));
+    let meter = meter.of_answers(plan.request.answers);
     let cost = tells_cost(plan).then(CostStream::new);
     pass(call, seen, (meter, Bytes::new()), (change, cost)).await
 }
@@ -191,7 +192,11 @@ enum Ender {
 impl Passing {
     fn settle(&mut self, ender: Ender) {
         self.is_over = true;
-        let Some(report) = self.meter.take().map(Meter::finish) else { return };
+        let Some(mut meter) = self.meter.take() else { return };
+        if ender == Ender::Answer {
+            meter.is_over();
+        }
+        let report = meter.finish();
         let shown = match ender {
             Ender::Answer => Some(verdict(&report)),
             Ender::Provider => Some(Verdict::Failed),
@@ -208,10 +213,14 @@ impl Passing {
     /// What is to go on of a piece.
     fn pass(&mut self, piece: Bytes) -> Bytes {
         if let Some(meter) = &mut self.meter {
+            let before = meter.shown();
             meter.feed(&piece);
             // What fails from here on may be the answer's own fault.
-            if let Some(admitted) = self.admitted.take_if(|_| meter.has_shown()) {
+            if let Some(admitted) = self.admitted.take_if(|_| meter.shown() > 0) {
                 admitted.is(Verdict::Works);
+            }
+            if let Some(call) = self.call.as_mut().filter(|_| meter.shown() > before) {
+                call.shown();
             }
             if let Some(call) = self.call.as_mut().filter(|_| meter.is_final()) {
                 call.is_ending(&meter.so_far());

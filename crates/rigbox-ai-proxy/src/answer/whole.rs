@@ -37,7 +37,7 @@ pub(super) async fn answer(
     mut call: Option<Settling>,
     mut seen: Seen,
 ) -> Result<Response<Body>, Refusal> {
-    let mut meter = Meter::new(dialect(plan), Framing::Json);
+    let mut meter = Meter::new(dialect(plan), Framing::Json).of_answers(plan.request.answers);
     let (mut memory, mut all) = (Memory::default(), BytesMut::new());
     let deadline = Instant::now() + PATIENCE;
     let end = loop {

@@ -1,8 +1,10 @@
 //! What calls cost, end to end: the answer, the ledger and the provider's own bill say the same.
 
 use http::{Method, StatusCode};
+use rigbox_ai::route::rewrite::{CallsField, Changes, rewrite};
 use rigbox_test_providers::{Behaviour, Reporting};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::kit::{Answer, PRICES, World};
 
@@ -305,12 +307,45 @@ async fn a20_tools_of_a_provider_are_bounded_and_cost_what_is_used() {
     assert_eq!(answer.cost(), Some(gpt), "{}", answer.text());
     assert_eq!(world.charged().await, sonnet + gpt);
     // Each is told how often, and the platform's account keeps nothing.
-    let put_in = [r#""max_uses":3,"#, r#""max_tool_calls":3,"store":false,"#];
+    let put_in = [
+        r#""max_uses":3,"#,
+        r#""max_tool_calls":3,"store":false,"include":["reasoning.encrypted_content"],"#,
+    ];
     for (request, (body, put_in)) in
         world.providers.requests().iter().zip([message, response].iter().zip(put_in))
     {
         assert_eq!(request.body_bytes, (body.to_string().len() + put_in.len()) as u64);
     }
+    world.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a14_a_balance_for_one_search_gets_one() {
+    // With gpt-5-mini a search is held with 33 credits and three with 65, what is written with 25.6.
+    let world = World::new(Some(35)).await;
+    world.providers.set_behaviour(counts());
+    let response = json!({
+        "model": "gpt-5-mini", "input": "hello", "tools": [{ "type": "web_search" }],
+    });
+    let answer = world.post("/v1/responses", &response).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let sent = rewrite(
+        response.to_string().as_bytes(),
+        &Changes {
+            tool_calls: Some((CallsField::OfAll, 1)),
+            no_store: true,
+            include_reasoning: true,
+            ..Changes::default()
+        },
+    );
+    let sent = Sha256::digest(sent.unwrap());
+    let sent: String = sent.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(world.providers.requests()[0].body_sha256, sent);
+    // Who says how many is told to say fewer.
+    let many = with(response, &json!({ "max_tool_calls": 9 }));
+    let refused = world.post("/v1/responses", &many).await;
+    assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(refused.text().contains("a smaller max_tool_calls"), "{}", refused.text());
     world.is_whole().await;
 }
 

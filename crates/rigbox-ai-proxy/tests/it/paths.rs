@@ -186,7 +186,8 @@ async fn what_stands_for_no_model_is_refused_with_what_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_model_is_told_of_by_its_name() {
     let world = World::new(Some(1_000)).await;
-    for name in ["openai/gpt-4.1-mini", "gpt-4.1-mini"] {
+    // The third is how SDKs write the first.
+    for name in ["openai/gpt-4.1-mini", "gpt-4.1-mini", "openai%2Fgpt-4.1-mini"] {
         let request = world.request(Method::GET, &format!("/v1/models/{name}"), "");
         let answer = world.ask(request).await;
         assert_eq!(answer.json()["id"], "openai/gpt-4.1-mini", "{}", answer.text());

@@ -59,6 +59,25 @@ async fn a_budget_and_rates_of_a_subject_hold_for_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_calls_under_way_alone_is_told_so() {
+    const BUDGET: (&str, &str) = ("x-rigbox-subject-budget", "5;period=1d");
+    let world = World::new(Some(1_000)).await;
+    world.providers.set_behaviour(Behaviour { hang: true, ..Behaviour::default() });
+    let first = ask(&world, Some("ada"), &[BUDGET]);
+    let second = async {
+        world.providers.requests_when(|all| all.len() == 1).await;
+        let second = ask(&world, Some("ada"), &[BUDGET]).await;
+        assert_eq!(second.status, StatusCode::PAYMENT_REQUIRED);
+        assert_eq!(second.headers["retry-after"], "1");
+        assert!(second.text().contains("calls under way"), "{}", second.text());
+    };
+    tokio::select! {
+        answer = first => panic!("{}", answer.text()),
+        () = second => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_counts_once_also_while_it_is_being_written_down() {
     const RATE: (&str, &str) = ("x-rigbox-subject-rate", "2req;window=1h");
     let world = std::sync::Arc::new(World::new(Some(1_000)).await);

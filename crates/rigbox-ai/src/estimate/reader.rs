@@ -2,6 +2,8 @@
 //! Invariants: what bounds a cost is there once, in whatever spelling, and is what it must be; what is
 //! seen is at paths of known words alone, so that content which looks like a field is none.
 
+mod tools;
+
 use std::collections::BTreeSet;
 
 use super::{
@@ -114,7 +116,7 @@ impl Reader {
     }
 
     /// A field of the request itself or of what configures it is there.
-    fn see(&mut self, path: Path<'_>, is_null: bool) {
+    fn see(&mut self, path: Path<'_>, is_nothing: bool) {
         let is_watched = match path {
             [_] => true,
             [first, rest @ ..] => {
@@ -129,6 +131,9 @@ impl Reader {
                 self.refuse(RequestError::Twice(path.join(".")));
             }
         }
+        if let [list, ITEM, ..] = path {
+            self.see_listed(&[list]);
+        }
         if !is_watched {
             return;
         }
@@ -137,9 +142,23 @@ impl Reader {
         if !self.seen.insert(spelling) {
             self.refuse(RequestError::Twice(path.join(".")));
         }
+        if !is_nothing {
+            self.see_listed(path);
+        }
+    }
+
+    /// Refuses what may not be there.
+    fn see_listed(&mut self, path: Path<'_>) {
         let listed = NOT_OFFERED.iter().find(|(listed, _)| path == [*listed]);
-        if let Some((_, why)) = listed.filter(|_| !is_null) {
+        if let Some((_, why)) = listed {
             self.not_offered(path, why);
+        }
+    }
+
+    /// Refuses any other word than the one that has no price of its own.
+    fn only(&mut self, path: Path<'_>, value: Value<'_>, standard: &str) {
+        if value != Value::Null && value.text() != Some(standard) {
+            self.refuse(RequestError::NotOffered { field: path.join("."), why: UNKNOWN_COST });
         }
     }
 
@@ -232,17 +251,6 @@ impl Reader {
         false
     }
 
-    fn tool_value(&mut self, name: &str, path: Path<'_>, value: Value<'_>) {
-        match name {
-            _ if self.is_gemini() => self.gemini_tool(name),
-            "type" => self.tool.kind = value.text().map(str::to_owned),
-            "max_uses" => {
-                self.tool.uses_max = self.tool_calls("tools[].max_uses", path, value);
-            }
-            _ => {}
-        }
-    }
-
     fn edit(&mut self, value: Value<'_>) {
         if value.text().is_some_and(|text| text.starts_with("compact")) {
             let field = "context_management.edits".to_owned();
@@ -294,74 +302,6 @@ impl Reader {
         self.refuse(RequestError::NotOffered { field: path.join("."), why: STORED });
     }
 
-    /// Google takes an object for a list of one: what is in it would be seen as no tool.
-    fn no_list(&mut self, path: Path<'_>) {
-        let field = path.join(".");
-        self.refuse(RequestError::Invalid { field, must: "a list of objects, or of one" });
-    }
-
-    fn tool_ended(&mut self) {
-        let tool = std::mem::take(&mut self.tool);
-        let kind = tool.kind.as_deref().unwrap_or("function");
-        let tools = &mut self.request.tools;
-        let starts = |begins: &[&str]| begins.iter().any(|begin| kind.starts_with(begin));
-        let client = ["function", "custom", "bash", "text_editor", "computer", "memory"];
-        if starts(&["web_search_preview"]) {
-            let field = format!("tools[].type {kind:?}");
-            let why = "its price depends on the model; web_search is the same";
-            tools.refused.get_or_insert(RequestError::NotOffered { field, why });
-            return;
-        }
-        if starts(&["web_search"]) {
-            tools.searches = true;
-        } else if starts(&["web_fetch"]) {
-            tools.fetches = true;
-        } else if starts(&["file_search"]) {
-            tools.file_searches = true;
-        } else if starts(&["code_execution", "code_interpreter"]) {
-            tools.code = true;
-        } else if starts(&client) || starts(&["local_shell", "apply_patch"]) {
-            tools.of_vendor =
-                tools.of_vendor.saturating_add(u64::from(!starts(&["function", "custom"])));
-            return;
-        } else {
-            let error = RequestError::NotOffered {
-                field: format!("tools[].type {kind:?}"),
-                why: UNKNOWN_COST,
-            };
-            tools.refused.get_or_insert(error);
-            return;
-        }
-        tools.of_vendor = tools.of_vendor.saturating_add(1);
-        match tool.uses_max {
-            Some(uses) => tools.uses_max = tools.uses_max.saturating_add(uses),
-            None if Tools::take_uses(kind) => {
-                tools.without_uses = tools.without_uses.saturating_add(1);
-            }
-            None => tools.is_unbounded = true,
-        }
-    }
-
-    fn gemini_tool(&mut self, name: &str) {
-        match name {
-            "functionDeclarations" | "function_declarations" => {}
-            "googleSearch"
-            | "google_search"
-            | "googleSearchRetrieval"
-            | "google_search_retrieval" => self.request.tools.searches = true,
-            "codeExecution" | "code_execution" | "urlContext" | "url_context" => {
-                self.request.media.is_unbounded = true;
-            }
-            _ => {
-                let error = RequestError::NotOffered {
-                    field: "tools[]".to_owned(),
-                    why: "a tool is among them that has no known cost",
-                };
-                self.request.tools.refused.get_or_insert(error);
-            }
-        }
-    }
-
     fn is_gemini(&self) -> bool {
         self.request.operation.dialect() == Dialect::Gemini
     }
@@ -370,7 +310,8 @@ impl Reader {
 impl Sink for Reader {
     fn value(&mut self, path: Path<'_>, value: Value<'_>) {
         // A field that is null is as good as absent, but still there.
-        self.see(path, value == Value::Null);
+        let is_off = path == ["background"] && value == Value::Bool(false);
+        self.see(path, is_off || value == Value::Null);
         self.eye.value(path, value);
         match path {
             ["model"] => self.request.model = self.word(path, value),
@@ -406,8 +347,18 @@ impl Sink for Reader {
             ["service_tier" | "serviceTier"] => {
                 // Anthropic's word for the standard one.
                 let tier = self.word(path, value).filter(|tier| tier != "standard_only");
+                let is_openai = self.request.operation.dialect() == Dialect::OpenAi;
+                let tier = tier.map(|tier| match tier.as_str() {
+                    // OpenAI's other word for it.
+                    "fast" if is_openai => "priority".to_owned(),
+                    _ => tier,
+                });
                 self.request.tier = tier.or_else(|| self.request.tier.take());
             }
+            // It thinks several times.
+            ["reasoning", "mode"] => self.only(path, value, "standard"),
+            // What is kept for longer has a price of its own.
+            ["prompt_cache_options", "ttl"] => self.only(path, value, "30m"),
             ["speed"] => {
                 self.request.speed = self.word(path, value).filter(|speed| speed != "standard");
             }
@@ -425,7 +376,8 @@ impl Sink for Reader {
     }
 
     fn opened(&mut self, path: Path<'_>, holder: Holder) {
-        self.see(path, false);
+        // An empty list brings nothing; what is in another one is seen by itself.
+        self.see(path, holder == Holder::Array);
         self.eye.opened(path, holder);
         match path {
             [first] | [first, "thinkingConfig" | "thinking_config"]
@@ -465,7 +417,9 @@ impl Sink for Reader {
                 | "store"
                 | "user"
                 | "max_tool_calls",
-            ] => {
+            ]
+            | ["reasoning", "mode"]
+            | ["prompt_cache_options", "ttl"] => {
                 let field = path.join(".");
                 self.refuse(RequestError::Invalid { field, must: "a single value" });
             }

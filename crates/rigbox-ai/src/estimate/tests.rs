@@ -173,10 +173,20 @@ fn a15_what_is_not_metered_is_refused() {
         (Operation::Response, r#"{"background":true}"#, "background"),
         (Operation::Response, r#"{"prompt":{"id":"p"}}"#, "prompt"),
         (Operation::Response, r#"{"conversation":"c"}"#, "conversation"),
-        (Operation::Message, r#"{"mcp_servers":[]}"#, "mcp_servers"),
+        (Operation::Message, r#"{"mcp_servers":[{"name":"m"}]}"#, "mcp_servers"),
+        (Operation::Response, r#"{"reasoning":{"mode":"pro"}}"#, "reasoning.mode"),
+        (Operation::Response, r#"{"reasoning":{"mode":"pr\u006f"}}"#, "reasoning.mode"),
+        (
+            Operation::Response,
+            r#"{"prompt_cache_options":{"ttl":"12h"}}"#,
+            "prompt_cache_options.ttl",
+        ),
         (Operation::Message, r#"{"container":"c"}"#, "container"),
         (Operation::Message, r#"{"inference_geo":"us"}"#, "inference_geo"),
         (Operation::ChatCompletion, r#"{"models":["a","b"]}"#, "models"),
+        (Operation::ChatCompletion, r#"{"models":[null]}"#, "models"),
+        (Operation::ChatCompletion, r#"{"models":[[]]}"#, "models"),
+        (Operation::ChatCompletion, r#"{"fallbacks":{}}"#, "fallbacks"),
         (Operation::ChatCompletion, r#"{"plugins":[{"id":"web"}]}"#, "plugins"),
         (Operation::Generate, r#"{"cachedContent":"cachedContents/1"}"#, "cachedContent"),
         (
@@ -193,6 +203,10 @@ fn a15_what_is_not_metered_is_refused() {
     for (operation, body) in [
         (Operation::Completion, r#"{"prompt":"p"}"#),
         (Operation::Response, r#"{"conversation":null,"background":null}"#),
+        (Operation::Response, r#"{"background":false,"reasoning":{"mode":"standard"}}"#),
+        (Operation::Response, r#"{"prompt_cache_options":{"mode":"explicit","ttl":"30m"}}"#),
+        (Operation::Message, r#"{"mcp_servers":[]}"#),
+        (Operation::ChatCompletion, r#"{"models":[],"plugins":[]}"#),
         (Operation::ChatCompletion, r#"{"messages":[{"content":"background"}]}"#),
     ] {
         assert!(read(operation, body).is_ok(), "{body}");
@@ -330,6 +344,20 @@ fn what_no_byte_bounds_is_held_as_all_that_the_model_reads() {
         assert_eq!(counted(operation, body).0, None, "{body}");
     }
     assert!(counted(Operation::Response, r#"{"input":[{"type":"message","id":"i"}]}"#).0.is_some());
+}
+
+#[test]
+fn fast_is_openais_other_word_for_priority() {
+    let of = ("openai", "gpt-5.4");
+    let hold = |tier: &str| {
+        let body = format!(
+            r#"{{"service_tier":"{tier}","max_tokens":10,"x":"{}"}}"#,
+            &"12345678"[tier.len()..]
+        );
+        estimate(Operation::ChatCompletion, of, &body).map(|estimate| estimate.hold)
+    };
+    assert_eq!(hold("fast"), hold("priority"));
+    assert!(hold("fast").unwrap() > hold("default").unwrap());
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(super) const WORDS: &[&str] = &[
     "messages",
     "mimeType",
     "mime_type",
+    "mode",
     "model",
     "models",
     "n",
@@ -69,6 +70,7 @@ pub(super) const WORDS: &[&str] = &[
     "prediction",
     "previous_response_id",
     "prompt",
+    "prompt_cache_options",
     "reasoning",
     "requests",
     "serviceTier",
@@ -99,9 +101,10 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 /// Objects that configure a request: what is in them is there once.
-pub(super) const CONFIGURING: [&str; 6] = [
+pub(super) const CONFIGURING: [&str; 7] = [
     "generationConfig",
     "generation_config",
+    "prompt_cache_options",
     "reasoning",
     "stream_options",
     "thinking",

@@ -24,6 +24,9 @@ pub struct Changes {
     /// A response of OpenAI's is not kept there, which is its default: all workspaces share the
     /// platform's account.
     pub no_store: bool,
+    /// A response tells its thoughts in a form that its caller can give back, because nobody keeps them: a
+    /// model that thinks does not go on without them after a call of a tool.
+    pub include_reasoning: bool,
 }
 
 /// The field that bounds what is written.
@@ -56,6 +59,17 @@ impl CallsField {
             Operation::Response => Some(Self::OfAll),
             Operation::Message => Some(Self::OfEach),
             _ => None,
+        }
+    }
+}
+
+impl CallsField {
+    /// As a request has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OfAll => "max_tool_calls",
+            Self::OfEach => "tools[].max_uses",
         }
     }
 }
@@ -117,6 +131,9 @@ pub fn rewrite(body: &[u8], changes: &Changes) -> Option<Vec<u8>> {
             Some(span) => Edit { span, text },
             None => root.member(format!("\"store\":{text}")),
         });
+    }
+    if changes.include_reasoning {
+        edits.extend(places.include.edit(&mut root));
     }
     // Of members at one place the later one stands first, as each has its comma behind it.
     edits.reverse();
@@ -209,6 +226,7 @@ fn apply(body: &[u8], edits: &[Edit]) -> Option<Vec<u8>> {
 const WORDS: &[&str] = &[
     "generationConfig",
     "generation_config",
+    "include",
     "include_usage",
     "maxOutputTokens",
     "max_completion_tokens",
@@ -241,6 +259,29 @@ impl Tool {
     }
 }
 
+/// What a response is to include.
+#[derive(Debug, Default)]
+struct Include {
+    list: Option<Open>,
+    null: Option<Span>,
+    /// It is among what is there, or that is no list.
+    is_said: bool,
+}
+
+impl Include {
+    fn edit(&mut self, root: &mut Open) -> Option<Edit> {
+        const REASONING: &str = "\"reasoning.encrypted_content\"";
+        if self.is_said {
+            return None;
+        }
+        Some(match (self.null, &mut self.list) {
+            (Some(span), _) => Edit { span, text: format!("[{REASONING}]") },
+            (None, Some(list)) => list.member(REASONING.to_owned()),
+            (None, None) => root.member(format!("\"include\":[{REASONING}]")),
+        })
+    }
+}
+
 /// Where things are.
 #[derive(Debug, Default)]
 struct Places {
@@ -251,6 +292,7 @@ struct Places {
     no_options: Option<Span>,
     include_usage: Option<Span>,
     store: Option<Span>,
+    include: Include,
     config: Option<Open>,
     no_config: Option<Span>,
     /// Bounds that are null.
@@ -273,6 +315,7 @@ impl Places {
             ["stream_options"] => Some(&mut self.options),
             ["generationConfig" | "generation_config"] => Some(&mut self.config),
             ["tools", ITEM] => Some(&mut self.tool.open),
+            ["include"] => Some(&mut self.include.list),
             _ => None,
         }
     }
@@ -316,6 +359,11 @@ impl Sink for Places {
             }
             (["tools", ITEM, "max_uses"], Value::Null) => self.tool.uses = Some(self.word(4)),
             (["tools", ITEM, "max_uses"], _) => self.tool.has_uses = true,
+            (["include"], Value::Null) => self.include.null = Some(self.word(4)),
+            (["include"], _)
+            | (["include", ITEM], Value::Text("reasoning.encrypted_content", _)) => {
+                self.include.is_said = true;
+            }
             ([name], Value::Null) => self.nulls.push((name, self.word(4))),
             (
                 ["generationConfig" | "generation_config", "maxOutputTokens" | "max_output_tokens"],
@@ -331,11 +379,14 @@ impl Sink for Places {
             self.tool = Tool::default();
         }
         let at = self.position;
-        if holder == Holder::Object
+        // What is to be included is the only list among them.
+        let is_list = path == ["include"];
+        if is_list == (holder == Holder::Array)
             && let Some(slot) = self.slot(path)
         {
             *slot = Some(Open { at, is_empty: true });
         }
+        self.include.is_said |= is_list && holder == Holder::Object;
     }
 
     fn closed(&mut self, path: Path<'_>, _: Holder) {
@@ -351,3 +402,6 @@ impl Sink for Places {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+mod estimated;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -19,8 +21,8 @@ const GPT: (&str, &str) = ("openai", "gpt-5.4");
 const GEMINI: (&str, &str) = ("google", "gemini-2.5-pro");
 
 /// So long, and shown as it was written.
-fn streamed(open_ms: u64) -> Course {
-    Course { open_ms, is_stream: true }
+fn streamed(hidden_ms: u64) -> Course {
+    Course { hidden_ms, is_stream: true }
 }
 
 fn message(of: (&str, &str)) -> Estimate {
@@ -207,95 +209,13 @@ fn a32_a_charge_is_rounded_up_once() {
 }
 
 #[test]
-fn a09_a_model_that_may_hide_what_it_writes_is_charged_for_the_time() {
-    let stream = events(&[r#"{"choices":[{"delta":{"content":"nine byte"}}]}"#]);
-    let cut = report(Dialect::OpenAi, Framing::Events, &stream);
-    let bill = settle(&chat(GPT), &cut, streamed(2_000));
-    assert_eq!((bill.basis, bill.usage.output), (Basis::Estimated, 600));
-    // No more than the request allowed.
-    assert_eq!(settle(&chat(GPT), &cut, streamed(3_600_000)).usage.output, 1_000);
-    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &cut, streamed(2_000)).usage.output, 3);
-    // Each of the answers is written at that rate.
-    let four = r#"{"max_tokens":1000,"n":4,"messages":[]}"#;
-    let four = estimate(Operation::ChatCompletion, GPT, four).unwrap();
-    assert_eq!(settle(&four, &cut, streamed(2_000)).usage.output, 2_400);
-}
-
-#[test]
-fn a10_a_stream_that_is_cut_is_not_free_and_costs_no_more_than_was_held() {
-    let start =
-        r#"{"type":"message_start","message":{"usage":{"input_tokens":700,"output_tokens":1}}}"#;
-    let text =
-        format!(r#"{{"type":"content_block_delta","delta":{{"text":"{}"}}}}"#, "x".repeat(300));
-    let held = message(OPUS);
-    let cut = report(Dialect::Anthropic, Framing::Events, &events(&[start, &text]));
-    let bill = settle(&held, &cut, streamed(0));
-    assert_eq!((bill.basis, bill.usage.input, bill.usage.output), (Basis::Estimated, 700, 100));
-    assert_eq!(bill.credits.micro(), 700 * 500 + 100 * 2_500);
-    assert!(bill.credits <= held.hold);
-}
-
-#[test]
-fn a11_images_and_audio_are_not_free_where_their_usage_is_missing() {
-    const IMAGE: (&str, &str) = ("google", "gemini-2.5-flash-image");
-    let pixels = "A".repeat(30_000);
-    let image = |usage: &str| {
-        let part = format!(r#"{{"inlineData":{{"mimeType":"image/png","data":"{pixels}"}}}}"#);
-        let event = format!(
-            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"six by"}},{part}]}}}}]{usage}}}"#
-        );
-        report(Dialect::Gemini, Framing::Events, &events(&[&event]))
-    };
-    let held = content(IMAGE);
-    // At the dearest of the classes that a text is not in, whichever of them that is.
-    let as_media = |bill: &Bill| bill.usage.audio_output + bill.usage.image_output;
-    let bill = settle(&held, &image(""), streamed(0));
-    assert_eq!((bill.basis, bill.usage.output, as_media(&bill)), (Basis::Estimated, 2, 10_000));
-    assert!(bill.credits.micro() > 10_000 * 3_000 && bill.credits <= held.hold);
-    // What is reported of it so far is known.
-    let usage = r#","usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":1290,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290}]}"#;
-    let bill = settle(&held, &image(usage), streamed(0));
-    assert_eq!((bill.usage.output, bill.usage.image_output), (0, 1_290));
-    // Nothing could be read: all that may have been written.
-    let bill = settle(&held, &Report::default(), streamed(0));
-    assert_eq!((bill.basis, as_media(&bill)), (Basis::Estimated, 32_768));
-    assert!(bill.credits <= held.hold);
-    // A failure in the middle of an image is one after something was shown.
-    let failed = Report { media_bytes: 3, ending: Ending::Failed, ..Report::default() };
-    assert_eq!(settle(&held, &failed, streamed(0)).basis, Basis::Estimated);
-
-    let speaking = model(r#"rates = { input = "1", output = "2", audio_output = "20" }"#).unwrap();
-    let request = Request::read(Operation::ChatCompletion, b"{}").unwrap();
-    let held = Estimate::of(&request, &speaking).unwrap();
-    let audio = r#"{"choices":[{"delta":{"audio":{"data":"AAAAAAAAA","transcript":"hey"}}}]}"#;
-    let audio = report(Dialect::OpenAi, Framing::Events, &events(&[audio]));
-    assert_eq!((audio.shown_bytes, audio.media_bytes), (3, 9));
-    let bill = settle(&held, &audio, streamed(0));
-    assert_eq!((bill.usage.output, as_media(&bill)), (1, 3));
-    // Of a model without such a price they cost what a text does.
-    let drawn =
-        r#"{"choices":[{"delta":{"images":[{"image_url":{"url":"data:image/png;base64,"}}]}}]}"#;
-    let drawn = report(Dialect::OpenAi, Framing::Events, &events(&[drawn]));
-    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &drawn, streamed(0)).usage.output, 8);
-}
-
-#[test]
-fn a11_no_usage_is_no_refund() {
-    for (operation, of, body) in [
-        (Operation::ChatCompletion, GPT, r#"{"max_tokens":1000,"messages":[{"content":"hello"}]}"#),
-        (Operation::Response, GPT, r#"{"max_output_tokens":1000,"input":"hello hello"}"#),
-        (Operation::Message, OPUS, r#"{"max_tokens":1000,"messages":[{"content":"hello"}]}"#),
-        (Operation::Generate, GEMINI, r#"{"contents":[{"parts":[{"text":"hello"}]}]}"#),
-        (Operation::Embed, ("google", "gemini-embedding-001"), r#"{"content":{"parts":[]}}"#),
-    ] {
-        let held = estimate(operation, of, body).unwrap();
-        for framing in [Framing::Events, Framing::Json] {
-            let nothing = report(operation.dialect(), framing, "");
-            let bill = settle(&held, &nothing, streamed(10));
-            assert_eq!(bill.basis, Basis::Estimated, "{body}");
-            assert!(bill.credits.is_positive() && bill.credits <= held.hold, "{body}");
-        }
-    }
+fn a20_a_chat_that_is_to_search_has_searched() {
+    let row = model("rates = { input = \"1\", output = \"2\" }\nfees = { web_search = \"0.01\" }\nsearches_max = 1\nsearch_unit = \"call\"").unwrap();
+    let request =
+        Request::read(Operation::ChatCompletion, br#"{"web_search_options":{}}"#).unwrap();
+    let held = Estimate::of(&request, &row).unwrap();
+    let answer = r#"{"usage":{"prompt_tokens":10,"completion_tokens":1}}"#;
+    assert_eq!(micro(&held, answer), 10 * 100 + 200 + 1_000_000);
 }
 
 #[test]
@@ -457,7 +377,7 @@ proptest! {
         which in 0_usize..6,
         parts in prop::array::uniform8(0_u64..=1_000),
         shown in 0_u64..1_000_000,
-        open_ms in 0_u64..10_000_000,
+        hidden_ms in 0_u64..10_000_000,
         standing in 0_u8..3,
     ) {
         let (held, caches) = &HELD[which];
@@ -484,7 +404,7 @@ proptest! {
         };
         let usage = if standing == Standing::Nothing { Usage::default() } else { usage };
         let report = Report { usage, standing, shown_bytes: shown, ..Report::default() };
-        let bill = settle(held, &report, Course { open_ms, is_stream: false });
+        let bill = settle(held, &report, Course { hidden_ms, is_stream: false });
         prop_assert!(bill.credits <= held.hold, "{:?}", bill);
     }
 }

@@ -158,8 +158,8 @@ impl Reader {
         self.usage_in_event = false;
     }
 
-    pub(super) const fn has_shown(&self) -> bool {
-        self.shown_bytes > 0
+    pub(super) const fn shown(&self) -> u64 {
+        self.shown_bytes
     }
 
     pub(super) const fn is_final(&self) -> bool {
@@ -200,6 +200,8 @@ impl Reader {
             is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: 0,
+            audio_bytes: 0,
+            tool_calls: usage.web_searches.saturating_add(usage.web_fetches),
             tier: if self.is_fast { Some("fast".to_owned()) } else { self.tier },
             cost: None,
         }

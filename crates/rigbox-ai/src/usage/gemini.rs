@@ -3,6 +3,8 @@
 //! contains cached tokens, candidates contain no thoughts; what the total has beyond was written too.
 
 use super::{Report, Standing, Usage, count, ending, put, refuses, tier};
+use std::collections::BTreeSet;
+
 use crate::json::{Holder, ITEM, Path, Sink, Value};
 
 pub(super) const WORDS: &[&str] = &[
@@ -18,6 +20,7 @@ pub(super) const WORDS: &[&str] = &[
     "error",
     "finishReason",
     "groundingMetadata",
+    "index",
     "inlineData",
     "modality",
     "parts",
@@ -69,6 +72,12 @@ pub(super) struct Reader {
     failed: bool,
     refused: bool,
     finished: bool,
+    /// How many candidates come, and those that have ended.
+    expected: u64,
+    ended: BTreeSet<u8>,
+    /// Of the candidate under way.
+    index: u8,
+    has_ended: bool,
     searches: u64,
     searches_here: u64,
 }
@@ -80,8 +89,18 @@ impl Reader {
         self.searches_here = 0;
     }
 
-    pub(super) const fn has_shown(&self) -> bool {
-        self.shown_bytes > 0 || self.media_bytes > 0
+    pub(super) const fn shown(&self) -> u64 {
+        self.shown_bytes.saturating_add(self.media_bytes)
+    }
+
+    /// How many candidates are to come.
+    pub(super) const fn expect(&mut self, candidates: u64) {
+        self.expected = candidates;
+    }
+
+    /// Nothing more comes, as the provider has said.
+    pub(super) fn is_over(&mut self) {
+        self.finished |= !self.ended.is_empty();
     }
 
     pub(super) const fn is_final(&self) -> bool {
@@ -103,6 +122,9 @@ impl Reader {
             is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
+            audio_bytes: 0,
+            // What they read is in what each event reports.
+            tool_calls: 0,
             tier: self.tier,
             cost: None,
         }
@@ -188,9 +210,12 @@ impl Sink for Reader {
             ["candidates", ITEM, "content", "parts", ITEM, "inlineData", "data"] => {
                 self.media_bytes = self.media_bytes.saturating_add(value.text_bytes());
             }
-            ["candidates", ITEM, "finishReason"] | ["promptFeedback", "blockReason"] => {
-                self.finished |= value.text().is_some();
+            ["candidates", ITEM, "finishReason"] => self.has_ended = value.text().is_some(),
+            // There are no more of them than a byte counts.
+            ["candidates", ITEM, "index"] => {
+                self.index = value.count().and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
             }
+            ["promptFeedback", "blockReason"] => self.finished |= value.text().is_some(),
             ["candidates", ITEM, "groundingMetadata", "webSearchQueries", ITEM] => {
                 self.searches_here = self.searches_here.saturating_add(1);
             }
@@ -204,6 +229,7 @@ impl Sink for Reader {
         match inner(path) {
             ["error"] => self.failed = true,
             ["usageMetadata", _, ITEM] => self.part = Part::default(),
+            ["candidates", ITEM] => (self.index, self.has_ended) = (0, false),
             _ => {}
         }
     }
@@ -212,11 +238,15 @@ impl Sink for Reader {
         match path {
             // An item of the outermost array is an event.
             [ITEM] => self.event_ended(),
-            path => {
-                if let ["usageMetadata", of, ITEM] = inner(path) {
-                    self.part_ended(of);
+            path => match inner(path) {
+                ["usageMetadata", of, ITEM] => self.part_ended(of),
+                ["candidates", ITEM] if self.has_ended => {
+                    self.ended.insert(self.index);
+                    let ended = u64::try_from(self.ended.len()).unwrap_or(u64::MAX);
+                    self.finished |= ended >= self.expected;
                 }
-            }
+                _ => {}
+            },
         }
     }
 }

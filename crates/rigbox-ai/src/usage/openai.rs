@@ -11,6 +11,7 @@ use crate::{
 };
 
 pub(super) const WORDS: &[&str] = &[
+    "action",
     "arguments",
     "audio",
     "audio_tokens",
@@ -81,6 +82,7 @@ struct Fields {
 #[derive(Debug, Clone, Copy, Default)]
 struct Calls {
     web: u64,
+    pages: u64,
     file: u64,
     code: u64,
 }
@@ -93,6 +95,7 @@ pub(super) struct Reader {
     tier: Option<String>,
     shown_bytes: u64,
     media_bytes: u64,
+    audio_bytes: u64,
     failed: bool,
     refused: bool,
     finished: bool,
@@ -101,7 +104,7 @@ pub(super) struct Reader {
     told: Calls,
     /// Of the event under way.
     event: Option<Event>,
-    item: Option<Item>,
+    item: Item,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,14 +115,23 @@ enum Event {
     Other,
 }
 
+/// An item of a response.
+#[derive(Debug, Clone, Copy, Default)]
+struct Item {
+    kind: Option<Kind>,
+    /// Whether it has only looked at a page that a search had found: that has no fee.
+    is_no_search: bool,
+}
+
+/// What a provider runs by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Item {
+enum Kind {
     Web,
     File,
     Code,
 }
 
-impl Item {
+impl Kind {
     fn of(value: Value<'_>) -> Option<Self> {
         match value.text()? {
             "web_search_call" => Some(Self::Web),
@@ -130,15 +142,32 @@ impl Item {
     }
 }
 
+impl Item {
+    fn set(&mut self, path: Path<'_>, value: Value<'_>) {
+        match path {
+            ["type"] => self.kind = Kind::of(value),
+            ["action", "type"] => {
+                self.is_no_search = matches!(value.text(), Some("open_page" | "find_in_page"));
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Calls {
-    fn add(&mut self, item: Option<Item>) {
-        let slot = match item {
-            Some(Item::Web) => &mut self.web,
-            Some(Item::File) => &mut self.file,
-            Some(Item::Code) => &mut self.code,
+    fn add(&mut self, item: Item) {
+        let slot = match item.kind {
+            Some(Kind::Web) if item.is_no_search => &mut self.pages,
+            Some(Kind::Web) => &mut self.web,
+            Some(Kind::File) => &mut self.file,
+            Some(Kind::Code) => &mut self.code,
             None => return,
         };
         *slot = slot.saturating_add(1);
+    }
+
+    fn all(&self) -> u64 {
+        [self.web, self.pages, self.file, self.code].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -223,7 +252,7 @@ fn cost(value: Value<'_>) -> Option<Cost> {
 
 impl Reader {
     pub(super) fn event_ended(&mut self) {
-        match (self.event.take(), self.item.take()) {
+        match (self.event.take(), std::mem::take(&mut self.item)) {
             (Some(Event::ItemDone), item) => self.told.add(item),
             (Some(Event::Over), _) => self.finished = true,
             (Some(Event::Failed), _) => self.failed = true,
@@ -231,8 +260,8 @@ impl Reader {
         }
     }
 
-    pub(super) const fn has_shown(&self) -> bool {
-        self.shown_bytes > 0 || self.media_bytes > 0
+    pub(super) const fn shown(&self) -> u64 {
+        self.shown_bytes.saturating_add(self.media_bytes).saturating_add(self.audio_bytes)
     }
 
     pub(super) const fn is_final(&self) -> bool {
@@ -262,6 +291,8 @@ impl Reader {
             is_refusal: self.refused,
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
+            audio_bytes: self.audio_bytes,
+            tool_calls: self.listed.all().max(told.all()),
             tier: self.tier,
             cost: self.fields.cost(),
         }
@@ -309,16 +340,18 @@ impl Sink for Reader {
                 | ["tool_calls", ITEM, "function", "arguments"]
                 | ["audio", "transcript"]
                 | ["content", ITEM, "text"] => self.show(value),
+                ["audio", "data"] => {
+                    self.audio_bytes = self.audio_bytes.saturating_add(value.text_bytes());
+                }
                 // Images are OpenRouter's.
-                ["audio", "data"] | ["images", ITEM, "image_url", "url"] => {
+                ["images", ITEM, "image_url", "url"] => {
                     self.media_bytes = self.media_bytes.saturating_add(value.text_bytes());
                 }
                 _ => {}
             },
             // A response of its own; in events the same was shown before.
             ["output", ITEM, "content", ITEM, "text"] if path.len() == 5 => self.show(value),
-            ["output", ITEM, "type"] => self.listed.add(Item::of(value)),
-            ["item", "type"] => self.item = Item::of(value),
+            ["output", ITEM, rest @ ..] | ["item", rest @ ..] => self.item.set(rest, value),
             _ => {}
         }
     }
@@ -328,13 +361,16 @@ impl Sink for Reader {
             (["error"], _) => self.failed = true,
             (["usage"], Holder::Object) => self.under_way = Fields::default(),
             (["output"], Holder::Array) => self.listed = Calls::default(),
+            (["output", ITEM], _) => self.item = Item::default(),
             _ => {}
         }
     }
 
     fn closed(&mut self, path: Path<'_>, holder: Holder) {
-        if inner(path) == ["usage"] && holder == Holder::Object {
-            self.usage_ended();
+        match (inner(path), holder) {
+            (["usage"], Holder::Object) => self.usage_ended(),
+            (["output", ITEM], _) => self.listed.add(std::mem::take(&mut self.item)),
+            _ => {}
         }
     }
 }

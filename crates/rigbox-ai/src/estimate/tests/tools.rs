@@ -12,12 +12,14 @@ fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
     };
     // A bound of ours has to be put in.
     let unsaid = search("").unwrap();
-    assert_eq!((unsaid.tool_calls, unsaid.input_tokens), (Some(3), 4_000_000));
+    assert_eq!(unsaid.tool_calls, Some(3));
     assert!(matches!(search(r#","max_uses":101"#), Err(EstimateError::Request(_))));
     let found = search(r#","max_uses":2"#).unwrap();
-    // All that the model reads, thrice; and two searches at $10 for a thousand.
-    assert_eq!((found.tool_calls, found.input_tokens), (None, 3_000_000));
-    let micro = 3_000_000 * 500 + 10 * 2_500 + 2 * 1_000_000;
+    // What the request brings thrice, with what one and two searches find; and those at $10 for a thousand.
+    let brought = found.input_tokens.checked_sub(3 * FOUND_TOKENS).unwrap();
+    assert!((3 * 1_024..10_000).contains(&brought), "{brought}");
+    assert_eq!((found.tool_calls, brought % 3), (None, 0));
+    let micro = i64::try_from(found.input_tokens).unwrap() * 500 + 10 * 2_500 + 2 * 1_000_000;
     assert_eq!(found.hold.micro(), micro);
     for (operation, model, body) in [
         (
@@ -41,7 +43,8 @@ fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
     };
     let (unsaid, said) = (response(""), response(r#","max_tool_calls":3"#));
     assert_eq!((unsaid.tool_calls, said.tool_calls), (Some(3), None));
-    assert_eq!(unsaid.hold, said.hold);
+    let bytes = said.body_bytes - unsaid.body_bytes;
+    assert_eq!(said.input_tokens, unsaid.input_tokens + 4 * bytes);
     let grounded =
         estimate(Operation::Generate, GEMINI, r#"{"tools":[{"google_search":{}}]}"#).unwrap();
     assert_eq!(grounded.input_tokens, 1_048_576);
@@ -57,6 +60,29 @@ fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn searches_are_held_with_what_they_may_find_and_fewer_of_them_with_less() {
+    let of = ("openai", "gpt-5.4");
+    let body = r#"{"max_output_tokens":100,"input":"hello","tools":[{"type":"web_search"}]}"#;
+    let request = read(Operation::Response, body).unwrap();
+    let three = estimate(Operation::Response, of, body).unwrap();
+    let first = three.input_tokens.checked_sub(6 * FOUND_TOKENS).unwrap() / 4;
+    assert!((body.len() as u64..5_000).contains(&first), "{first}");
+    let two = three.with_fewer_calls(&request).unwrap();
+    assert_eq!((two.tool_calls, two.input_tokens), (Some(2), 3 * first + 3 * FOUND_TOKENS));
+    let one = two.with_fewer_calls(&request).unwrap();
+    assert_eq!((one.tool_calls, one.input_tokens), (Some(1), 2 * first + FOUND_TOKENS));
+    assert!(one.hold < two.hold && two.hold < three.hold);
+    assert_eq!(one.with_fewer_calls(&request), None);
+    // What the caller has said is not changed, and no model reads more than it can.
+    let said = body.replace("100,", "100,\"max_tool_calls\":100,");
+    let request = read(Operation::Response, &said).unwrap();
+    let said = estimate(Operation::Response, of, &said).unwrap();
+    assert_eq!(said.with_fewer_calls(&request), None);
+    let most = said.model.max_input_tokens;
+    assert!(said.input_tokens < 101 * most && said.input_tokens > 90 * most);
 }
 
 #[test]
