@@ -131,7 +131,8 @@ impl<'a> Plan<'a> {
         let is_missing = self.is_gateway && self.named.is_none() && !self.model.is_empty();
         let output = self.bound().and_then(|tokens| Some((self.output_field()?, tokens)));
         let is_response = self.payer == Payer::Platform && self.operation == Operation::Response;
-        let thinks = self.estimate.as_ref().is_some_and(|estimate| estimate.model.reasons);
+        let thinks =
+            self.estimate.as_ref().is_some_and(|estimate| estimate.model.encrypts_reasoning);
         let changes = Changes {
             include_usage: self.adds_usage(),
             model: (is_renamed || is_missing).then(|| self.model.clone()),

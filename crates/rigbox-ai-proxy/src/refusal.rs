@@ -123,7 +123,9 @@ pub(crate) fn unpaid(error: HoldError, request: &Request, tokens: Option<u64>) -
 fn exhausted(short: &Short, request: &Request, tokens: Option<u64>) -> Refusal {
     let Short { balance, held, needed } = short;
     let fits = short.fits();
-    let tools = CallsField::of(request.operation).filter(|_| request.tools.run_by_provider());
+    // Where the request says nothing of it, fewer were tried before.
+    let said = request.tool_calls_max.unwrap_or(0).max(request.tools.uses_max);
+    let tools = CallsField::of(request.operation).filter(|_| said > 1);
     let way_out = match (request.operation.output_field(), tokens, tools) {
         (Some(field), Some(tokens), _) => format!("; with {field} at most {tokens} it fits"),
         (Some(_), None, Some(calls)) => {

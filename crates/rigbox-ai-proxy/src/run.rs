@@ -233,7 +233,7 @@ async fn metrics(State(proxy): State<Arc<Proxy>>) -> String {
 /// Brings to the ledger what earlier processes have left, and gives back what they held.
 async fn recover(store: &Store, journal: &Journal) -> Result<(), RunError> {
     let left = read_all(journal.directory(), journal.first(), store.now())?;
-    post(store, &left).await.map_err(RunError::Recover)?;
+    let is_posted = post(store, &left).await.map_err(RunError::Recover)?;
     // One proxy of a platform runs at a time, which the journal's lock sees to. So whatever others hold is
     // of processes that are gone, also where their journal is: after a restore, or with a lost disk.
     let others = Stale::NotOf(journal.holder());
@@ -244,7 +244,11 @@ async fn recover(store: &Store, journal: &Journal) -> Result<(), RunError> {
             "brought to the ledger what was left of a process"
         );
     }
-    left.delete();
+    if is_posted {
+        left.delete();
+    } else {
+        left.put_aside();
+    }
     Ok(())
 }
 
@@ -257,7 +261,10 @@ async fn release_late(store: Store, holder: String) {
     }
 }
 
-async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
+/// Whether all of it is in the ledger: an account that is not there has no calls. Its database was put back to
+/// an earlier day, or is another one, and the calls are for that.
+async fn post(store: &Store, left: &Left) -> Result<bool, LedgerError> {
+    let mut all = true;
     let mut by_account: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (holder, call) in &left.calls {
         by_account.entry((holder, call.account)).or_default().push(call.clone());
@@ -267,16 +274,16 @@ async fn post(store: &Store, left: &Left) -> Result<(), LedgerError> {
             let posting =
                 Posting { account, holder, calls, keep: Credits::MAX, fill: Credits::ZERO };
             match purse::post(store, &posting).await {
-                // A database that was put back to before the account was made: nobody is to pay.
                 Err(LedgerError::Store(StoreError::NotFound { .. })) => {
                     let calls = calls.len();
                     tracing::error!(%account, calls, "calls of an account that is not there");
+                    all = false;
                 }
                 posted => drop(posted?),
             }
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Reads prices again, each time that it is asked for.

@@ -20,7 +20,10 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use rigbox_store::{Store, ai_calls::SUBJECT_MAX_CHARS};
+use rigbox_store::{
+    Store,
+    ai_calls::{Call, SUBJECT_MAX_CHARS},
+};
 use rigbox_types::{AccountId, Credits, Timestamp};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -221,6 +224,42 @@ struct Used {
     is_held: bool,
 }
 
+/// Calls of a subject that the ledger need not have yet, and may.
+struct Known {
+    of: Key,
+    /// What those under way hold.
+    held: Vec<i64>,
+    /// Those that are over.
+    unposted: Vec<Call>,
+    ids: Vec<String>,
+}
+
+impl Known {
+    /// What was used within a window.
+    async fn used(
+        &self,
+        subjects: &Subjects,
+        store: &Store,
+        (limit, now): (&Limit, Timestamp),
+    ) -> Result<Used, Refusal> {
+        let (account, subject) = &self.of;
+        let since = before(now, limit.window);
+        let _turn = subjects.turns.acquire().await;
+        let spent = store.ai_calls().spent(*account, subject, (since, &self.ids)).await;
+        let spent = spent.map_err(|error| Refusal::internal("what a subject has used", &error))?;
+        let add = |(micro, calls): (i64, u64), cost: i64| {
+            (micro.saturating_add(cost), calls.saturating_add(1))
+        };
+        let over = self.unposted.iter().filter(|call| call.began_at > since);
+        let oldest = over.clone().map(|call| call.began_at).next();
+        let over = over.map(|call| call.charge.micro());
+        let over = over.fold((spent.charged.micro(), spent.requests), add);
+        let (micro, calls) = self.held.iter().copied().fold(over, add);
+        let is_held = !limit.is_reached(over);
+        Ok(Used { micro, calls, oldest: spent.oldest.or(oldest), is_held })
+    }
+}
+
 impl Subjects {
     /// Lets a call of a subject begin, or says which of its limits is used up: the budget first.
     pub(crate) async fn admit(
@@ -231,6 +270,10 @@ impl Subjects {
     ) -> Result<UnderWay, Refusal> {
         // Before it is looked at what others hold: of two at once the second sees the first.
         let under_way = self.enter((account, subject.to_owned()), id, hold);
+        if limits.budget.is_none() && limits.rates.is_empty() {
+            return Ok(under_way);
+        }
+        let known = self.known(purse, &under_way);
         for (limit, is_budget) in limits
             .budget
             .iter()
@@ -238,7 +281,7 @@ impl Subjects {
             .chain(limits.rates.iter().map(|it| (it, false)))
         {
             let now = store.now();
-            let used = self.used((store, purse), &under_way, (limit, now)).await?;
+            let used = known.used(self, store, (limit, now)).await?;
             if limit.is_reached((used.micro, used.calls)) {
                 let wait = self.wait(store, &under_way.key, (limit, &used, now)).await?;
                 return Err(over(subject, limit, is_budget, (&used, wait)));
@@ -257,47 +300,25 @@ impl Subjects {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was used within a window, without the call that asks and those that came after it.
-    async fn used(
-        &self,
-        (store, purse): (&Store, &Purse),
-        under_way: &UnderWay,
-        (limit, now): (&Limit, Timestamp),
-    ) -> Result<Used, Refusal> {
+    /// What is known beside the ledger, without the call that asks and those that came after it.
+    fn known(&self, purse: &Purse, under_way: &UnderWay) -> Known {
         let (account, subject) = &under_way.key;
-        let since = before(now, limit.window);
         // In the order in which a call goes from one to the next, so that it is never in none; it may be in
         // two of them meanwhile, and counts where it was seen to have cost something first, and once.
-        let mut held: BTreeMap<_, _> = {
+        let held: Vec<Held> = {
             let calls = self.held();
             let calls = calls.get(&under_way.key).map_or(&[][..], Vec::as_slice);
-            let earlier = calls.iter().take_while(|call| call.id != under_way.id);
-            earlier.map(|call| (request_id(call.id), call.micro)).collect()
+            calls.iter().take_while(|call| call.id != under_way.id).copied().collect()
         };
-        let mut unposted = purse.unposted(*account, subject);
-        let known: Vec<_> = {
-            let unposted = unposted.iter().map(|call| call.request_id.clone());
-            unposted.chain(held.keys().cloned()).collect()
-        };
-        let _turn = self.turns.acquire().await;
-        let spent = store.ai_calls().spent(*account, subject, (since, &known)).await;
-        let spent = spent.map_err(|error| Refusal::internal("what a subject has used", &error))?;
+        let unposted = purse.unposted(*account, subject);
+        let mut held: BTreeMap<_, _> =
+            held.into_iter().map(|call| (request_id(call.id), call.micro)).collect();
         for call in &unposted {
             held.remove(&call.request_id);
         }
-        unposted.retain(|call| call.began_at > since);
-        let add = |(micro, calls): (i64, u64), cost: i64| {
-            (micro.saturating_add(cost), calls.saturating_add(1))
-        };
-        let over = unposted.iter().map(|call| call.charge.micro());
-        let over = over.fold((spent.charged.micro(), spent.requests), add);
-        let (micro, calls) = held.into_values().fold(over, add);
-        Ok(Used {
-            micro,
-            calls,
-            is_held: !limit.is_reached(over),
-            oldest: spent.oldest.or_else(|| unposted.first().map(|call| call.began_at)),
-        })
+        let ids = unposted.iter().map(|call| call.request_id.clone());
+        let ids = ids.chain(held.keys().cloned()).collect();
+        Known { of: under_way.key.clone(), held: held.into_values().collect(), unposted, ids }
     }
 
     /// When another call may be made: once the one is out of the window that is one too many.

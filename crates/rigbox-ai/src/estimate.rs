@@ -36,12 +36,12 @@ const OVERHEAD_TOKENS: u64 = 1_024;
 /// Tokens that a tool of the vendor's adds, whose description is not in the request.
 const VENDOR_TOOL_TOKENS: u64 = 1_024;
 
-/// Most calls of tools that a provider runs, where a request says none: few, because each of them may make
-/// the model read once more all that it can.
+/// Most calls of tools that a provider runs, where a request says none: few, because after each of them the
+/// model reads everything again.
 const TOOL_CALLS: u64 = 3;
 
-/// Tokens that a search or a page adds at most to what the model reads: OpenAI lets searches have a context
-/// of no more, and Anthropic's example of a long document has about as many.
+/// Tokens that a search adds at most to what the model reads: OpenAI lets searches have a context of no more,
+/// and Anthropic's add a twentieth of it. Pages have no bound but the model's own.
 const FOUND_TOKENS: u64 = 128_000;
 
 /// Bytes of JSON that a token stands for where nobody has counted: English is four or more, code three,
@@ -177,8 +177,8 @@ impl Estimate {
         unsaid: u64,
     ) -> Result<Self, EstimateError> {
         let calls = calls(request, model, unsaid)?;
-        let input_tokens = input_bound(request, model, calls);
         let output_tokens = output_bound(request, model)?;
+        let input_tokens = input_bound(request, model, (calls, output_tokens));
         let (input_class, input_price, output_price) = match rates(request, model, input_tokens)? {
             Some(rates) => {
                 let class = input_class(request, &rates);
@@ -326,17 +326,21 @@ fn lacks_bound(request: &Request) -> bool {
     }
 }
 
-/// What is read in all: at first what the request brings, and again after each call with what was found.
-fn input_bound(request: &Request, model: &Model, calls: u64) -> u64 {
+/// What is read in all: at first what the request brings, and again after each call with what was written
+/// before it and found.
+fn input_bound(request: &Request, model: &Model, (calls, written): (u64, u64)) -> u64 {
     let most = model.max_input_tokens;
+    let found = if request.tools.fetches { most } else { FOUND_TOKENS };
     let (mut all, mut next) = (0_u64, first_bound(request, model, calls));
+    let mut brought = next.saturating_add(written);
     for call in 0..=calls {
         if next >= most {
             let left = calls.saturating_sub(call).saturating_add(1);
             return all.saturating_add(most.saturating_mul(left));
         }
         all = all.saturating_add(next);
-        next = next.saturating_add(FOUND_TOKENS);
+        brought = brought.saturating_add(found);
+        next = brought;
     }
     all
 }

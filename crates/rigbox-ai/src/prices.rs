@@ -240,6 +240,8 @@ pub struct Model {
     pub image_tokens: Option<u64>,
     /// Whether it may write tokens that nobody is shown.
     pub reasons: bool,
+    /// Whether it can tell its thoughts in a form that is given back to it (`reasoning.encrypted_content`).
+    pub encrypts_reasoning: bool,
     /// Whether it may write audio or images, which have a price of their own.
     pub writes_media: bool,
     /// Whether what the provider says that a call has cost is believed before rates.

@@ -12,7 +12,7 @@
 //! for each call of a tool that the provider has made, with what those have found; at the price that was held
 //! (a cache may have been written). It writes, for each answer that was asked for, the most of: what was
 //! reported, and what the shown bytes likely are with, where something may be written that is not shown, what
-//! can have been written in the time in which nothing was. Bytes of audio and images count as such, at the
+//! can have been written in the time in which nothing was. Bytes of images count as such and of audio by a 200th, at the
 //! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
 //! that it may. What is added to what was reported is no more than the bound of the request. So a
 //! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
@@ -34,9 +34,9 @@ use crate::{
 /// models of the table are known for.
 const TOKENS_PER_SECOND: u64 = 300;
 
-/// Tokens that a call of a tool which the provider makes adds to what the model reads. Anthropic's documented
-/// search adds 5,300.
-const RESULT_TOKENS: u64 = 6_000;
+/// Tokens that a call of a tool which the provider makes adds to what the model reads, where nothing of it was
+/// seen: Anthropic's documented search adds 5,300, and OpenAI's were said to be 8,000.
+const RESULT_TOKENS: u64 = 8_000;
 
 /// Bytes of audio, as JSON has them, that a token stands for: of 20 in a second at least, and in the
 /// smallest of the formats 4 KB.
@@ -111,7 +111,8 @@ pub struct Bill {
 /// How long nothing was shown of an answer, and whether it is shown while it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Course {
-    /// In milliseconds, from when the request was sent until the call was over.
+    /// In milliseconds: of a stream the gaps in which nothing came of it, of an answer that comes as a whole all
+    /// the time that it took.
     pub hidden_ms: u64,
     /// Whether the answer is a stream: of one that comes as a whole nothing is seen before its end.
     pub is_stream: bool,
@@ -185,7 +186,7 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
         usage.add(estimate.input_class, estimate.likely_input_tokens);
     }
     let read = usage.input_tokens();
-    let again = read_again(read, report.tool_calls);
+    let again = read_again(read, report);
     usage.add(estimate.input_class, again.min(estimate.input_tokens.saturating_sub(read)));
     let [text, image] =
         [report.shown_bytes, report.media_bytes].map(|bytes| bytes.div_ceil(BYTES_PER_TOKEN));
@@ -203,7 +204,9 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     let written = match usage.output_tokens().max(shown) {
         // An image comes as one piece, and may have been all there but for its last byte.
         0 if writes_media => estimate.output_tokens,
-        _ if may_hide => shown.saturating_add(in_time),
+        _ if may_hide && course.is_stream => shown.saturating_add(in_time),
+        // All of it was written in that time.
+        _ if may_hide => shown.max(in_time),
         _ => shown,
     };
     let missing = written.min(estimate.output_tokens).saturating_sub(usage.output_tokens());
@@ -215,10 +218,12 @@ fn estimated(estimate: &Estimate, report: &Report, course: Course) -> Usage {
     usage
 }
 
-/// What is read after each of so many calls of tools: all that was read before it, and what it has found.
-fn read_again(first: u64, calls: u64) -> u64 {
+/// What is read after each call of a tool: all that was read before it, and what it has found.
+fn read_again(first: u64, report: &Report) -> u64 {
+    let calls = report.tool_calls;
     let found = (calls.saturating_mul(calls.saturating_add(1)) / 2).saturating_mul(RESULT_TOKENS);
-    first.saturating_mul(calls).saturating_add(found)
+    let pages = report.found_bytes.div_ceil(BYTES_PER_TOKEN).saturating_mul(calls);
+    first.saturating_mul(calls).saturating_add(found.max(pages))
 }
 
 fn lines(estimate: &Estimate, usage: &Usage, rates: Option<&Rates>) -> Vec<Line> {

@@ -196,6 +196,8 @@ pub struct Report {
     /// How many calls of its tools the provider is known to have made, where the usage so far need not have
     /// what the model has read again after each of them.
     pub tool_calls: u64,
+    /// Bytes of pages that they have brought.
+    pub found_bytes: u64,
     /// The service tier that the answer had.
     pub tier: Option<String>,
     /// What the provider says that it has cost.

@@ -192,11 +192,7 @@ enum Ender {
 impl Passing {
     fn settle(&mut self, ender: Ender) {
         self.is_over = true;
-        let Some(mut meter) = self.meter.take() else { return };
-        if ender == Ender::Answer {
-            meter.is_over();
-        }
-        let report = meter.finish();
+        let Some(report) = self.meter.take().map(Meter::finish) else { return };
         let shown = match ender {
             Ender::Answer => Some(verdict(&report)),
             Ender::Provider => Some(Verdict::Failed),
@@ -314,7 +310,12 @@ impl HttpBody for Passing {
                     out
                 }
                 Some(Err(cut)) => this.cut(cut),
-                None => this.rest(Ender::Answer),
+                None => {
+                    if let Some(meter) = &mut this.meter {
+                        meter.is_over();
+                    }
+                    this.rest(Ender::Answer)
+                }
             };
             if !out.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(out))));

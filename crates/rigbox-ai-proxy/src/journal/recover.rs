@@ -37,6 +37,19 @@ impl Left {
     pub(crate) fn delete(self) {
         self.files.iter().for_each(|path| segment::delete(path));
     }
+
+    /// Keeps all of it where nobody reads it, because some of it cannot be posted here.
+    pub(crate) fn put_aside(self) {
+        for path in &self.files {
+            let aside = path.with_extension("unposted");
+            match fs::rename(path, &aside) {
+                Ok(()) => tracing::error!(%path, %aside, "calls that are not in the ledger"),
+                Err(error) => {
+                    tracing::error!(%error, %path, "a part of the journal cannot be put aside");
+                }
+            }
+        }
+    }
 }
 
 /// Reads all segments before `first`.

@@ -145,6 +145,9 @@ async fn a_database_of_before_its_account_was_made_is_served_although_calls_of_i
     world.url = format!("sqlite:{}", world.path("before.db")).parse().unwrap();
     world.start().await;
     world.stop().await;
+    // They are kept for the database that knows who pays.
+    let is_kept = |path: &Utf8PathBuf| path.extension() == Some("unposted");
+    assert!(segments(&world).iter().any(is_kept), "{:?}", segments(&world));
 }
 
 #[tokio::test(flavor = "multi_thread")]

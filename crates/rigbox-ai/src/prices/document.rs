@@ -76,6 +76,8 @@ struct Row {
     max_output_tokens: u64,
     #[serde(default = "yes")]
     reasons: bool,
+    #[serde(default)]
+    encrypts_reasoning: bool,
     image_tokens: Option<u64>,
     rates: Option<RatesRow>,
     long: Option<LongRow>,
@@ -266,6 +268,7 @@ fn model(row: &Row, name: &str) -> Model {
         max_output_tokens: row.max_output_tokens,
         image_tokens: row.image_tokens,
         reasons: row.reasons,
+        encrypts_reasoning: row.encrypts_reasoning,
         writes_media: row.rates.as_ref().is_some_and(RatesRow::prices_media)
             || row.tiers.values().any(|tier| tier.rates.prices_media()),
         cost_is_reported: row.cost_is_reported,

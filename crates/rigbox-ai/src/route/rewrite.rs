@@ -1,5 +1,5 @@
-//! Changes to a request's body that metering and routing need: usage in streams, the provider's name of
-//! a model, bounds of what is written and of what tools do. Everything else stays byte for byte.
+//! Changes to a request's body: usage in streams, the provider's name of a model, bounds of what is written
+//! and of what tools do, and what follows from nothing being stored. Everything else stays byte for byte.
 //! Invariant: the body was read by `estimate::Request`, so that it is strict, bounded, and has each of
 //! these fields once at most.
 

@@ -13,6 +13,7 @@ pub(super) const WORDS: &[&str] = &[
     "cache_read_input_tokens",
     "content",
     "content_block",
+    "data",
     "delta",
     "ephemeral_1h_input_tokens",
     "ephemeral_5m_input_tokens",
@@ -26,6 +27,7 @@ pub(super) const WORDS: &[&str] = &[
     "partial_json",
     "server_tool_use",
     "service_tier",
+    "source",
     "speed",
     "stop_reason",
     "text",
@@ -140,6 +142,8 @@ pub(super) struct Reader {
     /// Calls of tools that the provider runs itself, in a stream that does not tell at its end.
     searches_begun: u64,
     fetches_begun: u64,
+    /// Bytes of pages that it has read.
+    found_bytes: u64,
     block: Option<Block>,
 }
 
@@ -201,6 +205,7 @@ impl Reader {
             shown_bytes: self.shown_bytes,
             media_bytes: 0,
             audio_bytes: 0,
+            found_bytes: self.found_bytes,
             tool_calls: usage.web_searches.saturating_add(usage.web_fetches),
             tier: if self.is_fast { Some("fast".to_owned()) } else { self.tier },
             cost: None,
@@ -262,6 +267,11 @@ impl Sink for Reader {
                 self.shown_bytes = self.shown_bytes.saturating_add(value.text_bytes());
             }
             ["content", ITEM, name] | ["content_block", name] => self.block_value(name, value),
+            // A page, within the result of a tool.
+            ["content", ITEM, "content", "content", "source", "data"]
+            | ["content_block", "content", "content", "source", "data"] => {
+                self.found_bytes = self.found_bytes.saturating_add(value.text_bytes());
+            }
             _ => {}
         }
     }

@@ -123,6 +123,7 @@ impl Reader {
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
             audio_bytes: 0,
+            found_bytes: 0,
             // What they read is in what each event reports.
             tool_calls: 0,
             tier: self.tier,

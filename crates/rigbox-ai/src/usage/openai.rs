@@ -292,6 +292,7 @@ impl Reader {
             shown_bytes: self.shown_bytes,
             media_bytes: self.media_bytes,
             audio_bytes: self.audio_bytes,
+            found_bytes: 0,
             tool_calls: self.listed.all().max(told.all()),
             tier: self.tier,
             cost: self.fields.cost(),

@@ -16,7 +16,7 @@ fn a20_tools_of_a_provider_need_a_price_and_a_bound() {
     assert!(matches!(search(r#","max_uses":101"#), Err(EstimateError::Request(_))));
     let found = search(r#","max_uses":2"#).unwrap();
     // What the request brings thrice, with what one and two searches find; and those at $10 for a thousand.
-    let brought = found.input_tokens.checked_sub(3 * FOUND_TOKENS).unwrap();
+    let brought = found.input_tokens.checked_sub(3 * FOUND_TOKENS + 2 * 10).unwrap();
     assert!((3 * 1_024..10_000).contains(&brought), "{brought}");
     assert_eq!((found.tool_calls, brought % 3), (None, 0));
     let micro = i64::try_from(found.input_tokens).unwrap() * 500 + 10 * 2_500 + 2 * 1_000_000;
@@ -68,14 +68,20 @@ fn searches_are_held_with_what_they_may_find_and_fewer_of_them_with_less() {
     let body = r#"{"max_output_tokens":100,"input":"hello","tools":[{"type":"web_search"}]}"#;
     let request = read(Operation::Response, body).unwrap();
     let three = estimate(Operation::Response, of, body).unwrap();
-    let first = three.input_tokens.checked_sub(6 * FOUND_TOKENS).unwrap() / 4;
+    let first = three.input_tokens.checked_sub(6 * FOUND_TOKENS + 3 * 100).unwrap() / 4;
     assert!((body.len() as u64..5_000).contains(&first), "{first}");
     let two = three.with_fewer_calls(&request).unwrap();
-    assert_eq!((two.tool_calls, two.input_tokens), (Some(2), 3 * first + 3 * FOUND_TOKENS));
+    let twice = 3 * first + 3 * FOUND_TOKENS + 2 * 100;
+    assert_eq!((two.tool_calls, two.input_tokens), (Some(2), twice));
     let one = two.with_fewer_calls(&request).unwrap();
-    assert_eq!((one.tool_calls, one.input_tokens), (Some(1), 2 * first + FOUND_TOKENS));
+    assert_eq!((one.tool_calls, one.input_tokens), (Some(1), 2 * first + FOUND_TOKENS + 100));
     assert!(one.hold < two.hold && two.hold < three.hold);
     assert_eq!(one.with_fewer_calls(&request), None);
+    // A page may be all that the model reads.
+    let page =
+        r#"{"max_tokens":10,"tools":[{"type":"web_fetch_20250910","name":"f","max_uses":2}]}"#;
+    let page = estimate(Operation::Message, CLAUDE, page).unwrap();
+    assert!((2_001_000..2_010_000).contains(&page.input_tokens), "{}", page.input_tokens);
     // What the caller has said is not changed, and no model reads more than it can.
     let said = body.replace("100,", "100,\"max_tool_calls\":100,");
     let request = read(Operation::Response, &said).unwrap();

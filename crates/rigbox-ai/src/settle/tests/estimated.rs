@@ -12,6 +12,11 @@ fn a09_a_model_that_may_hide_what_it_writes_is_charged_for_the_time() {
     // No more than the request allowed.
     assert_eq!(settle(&chat(GPT), &cut, streamed(3_600_000)).usage.output, 1_000);
     assert_eq!(settle(&chat(("openai", "gpt-4.1")), &cut, streamed(2_000)).usage.output, 3);
+    // An answer that comes as a whole was written in all of the time.
+    let whole =
+        report(Dialect::OpenAi, Framing::Json, r#"{"choices":[{"message":{"content":"nine byte"#);
+    let course = Course { hidden_ms: 2_000, is_stream: false };
+    assert_eq!(settle(&chat(("openai", "gpt-4.1")), &whole, course).usage.output, 600);
     // Each of the answers is written at that rate.
     let four = r#"{"max_tokens":1000,"n":4,"messages":[]}"#;
     let four = estimate(Operation::ChatCompletion, GPT, four).unwrap();
@@ -43,7 +48,19 @@ fn a10_what_a_provider_has_searched_for_is_paid_although_its_usage_is_not_told()
     let cut = report(Dialect::Anthropic, Framing::Events, &events(&searched));
     let bill = settle(&held, &cut, streamed(0));
     // Read once more, with what was found: the documented example reports 10,682.
-    assert_eq!((bill.usage.input, bill.usage.web_searches), (2 * 2_679 + 6_000, 1));
+    assert_eq!((bill.usage.input, bill.usage.web_searches), (2 * 2_679 + 8_000, 1));
+    // A page is as long as it was seen to be.
+    let tools = r#"{"max_tokens":1000,"tools":[{"type":"web_fetch_20250910","name":"web_fetch","max_uses":5}]}"#;
+    let fetching = estimate(Operation::Message, OPUS, tools).unwrap();
+    let begun = r#"{"type":"content_block_start","content_block":{"type":"server_tool_use","name":"web_fetch"}}"#;
+    let page = format!(
+        r#"{{"type":"content_block_start","content_block":{{"type":"web_fetch_tool_result","content":{{"type":"web_fetch_result","content":{{"type":"document","source":{{"type":"text","data":"{}"}}}}}}}}}}"#,
+        "x".repeat(90_000)
+    );
+    let fetched =
+        report(Dialect::Anthropic, Framing::Events, &events(&[searched[0], begun, &page]));
+    let bill = settle(&fetching, &fetched, streamed(0));
+    assert_eq!((bill.usage.input, bill.usage.web_fetches), (2 * 2_679 + 30_000, 1));
     // OpenAI tells nothing before its end.
     let tools = r#"{"max_output_tokens":1000,"input":"hello","tools":[{"type":"web_search"}]}"#;
     let held = estimate(Operation::Response, ("openai", "gpt-5-mini"), tools).unwrap();
@@ -52,7 +69,7 @@ fn a10_what_a_provider_has_searched_for_is_paid_although_its_usage_is_not_told()
     let cut = report(Dialect::OpenAi, Framing::Events, &events(&[searched, opened]));
     let usage = settle(&held, &cut, streamed(0)).usage;
     let once = held.likely_input_tokens;
-    assert_eq!((usage.input_tokens(), usage.web_searches), (3 * once + 3 * 6_000, 1));
+    assert_eq!((usage.input_tokens(), usage.web_searches), (3 * once + 3 * 8_000, 1));
     // No more than may be read.
     let many = Report { tool_calls: u64::MAX, ..cut };
     assert_eq!(settle(&held, &many, streamed(0)).usage.input_tokens(), held.input_tokens);
