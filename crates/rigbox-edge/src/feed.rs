@@ -35,6 +35,8 @@ pub(crate) struct Feed {
     pub(crate) builder: Builder,
     pub(crate) journal: Option<Journal>,
     pub(crate) acks: watch::Sender<Acked>,
+    /// What is to be acknowledged once it is written.
+    pub(crate) unwritten: Unwritten,
     /// What is answered by DNS.
     pub(crate) records: Records,
     /// Cancelled once control has told everything, or cannot be asked, for the first time.
@@ -47,6 +49,16 @@ pub(crate) struct Acked {
     revision: Option<Revision>,
     mark: u64,
     forgotten: u64,
+}
+
+/// What is in effect and not on disk yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// Some table could not be written: the next write is of all of it, whatever is told next.
+    table: bool,
+    synced: bool,
+    mark: Option<u64>,
+    forgotten: Option<u64>,
 }
 
 /// What a batch asks for.
@@ -118,6 +130,7 @@ impl Feed {
         }
         let mut events: Watch<EdgeEvent> = edge.control.watch(&path).await?;
         // Marks are those of one stream.
+        (self.unwritten.mark, self.unwritten.forgotten) = (None, None);
         self.acks.send_if_modified(|acked| {
             (acked.mark, acked.forgotten) = (0, 0);
             false
@@ -189,17 +202,25 @@ impl Feed {
         if batch.tickets || batch.synced {
             self.edge.tickets.replace(&self.builder.snapshot.ticket_keys);
         }
-        if !batch.lines.is_empty() {
-            // What is not on disk is in effect, but not for good: nobody is told that it is.
-            if !self.write(batch.lines, batch.anew).await {
-                return;
-            }
+        let told = &mut self.unwritten;
+        told.synced |= batch.synced;
+        told.mark = batch.mark.or(told.mark);
+        told.forgotten = batch.forgotten.or(told.forgotten);
+        let anew = batch.anew || told.table;
+        // What is not on disk is in effect, but not for good: nobody is told that it is, also not with
+        // what comes next and need not be written itself.
+        if anew || !batch.lines.is_empty() {
+            self.unwritten.table = !self.write(batch.lines, anew).await;
         }
+        if self.unwritten.table {
+            return;
+        }
+        let told = std::mem::take(&mut self.unwritten);
         self.acks.send_if_modified(|acked| {
-            let mark = batch.mark.unwrap_or(acked.mark);
-            let forgotten = batch.forgotten.unwrap_or(acked.forgotten);
+            let mark = told.mark.unwrap_or(acked.mark);
+            let forgotten = told.forgotten.unwrap_or(acked.forgotten);
             let now = Acked { revision: self.builder.snapshot.revision, mark, forgotten };
-            std::mem::replace(acked, now) != now || batch.synced
+            std::mem::replace(acked, now) != now || told.synced
         });
     }
 

@@ -151,7 +151,8 @@ async fn follow(
     let builder = Builder::new(dialers, edge.limits.upstream_idle_per_app);
     let told = asked.clone();
     let journal = Some(journal);
-    let mut feed = Feed { edge: edge.clone(), builder, journal, acks, records, asked };
+    let unwritten = feed::Unwritten::default();
+    let mut feed = Feed { edge: edge.clone(), builder, journal, acks, unwritten, records, asked };
     feed.restore(stored);
     task::spawn("edge.feed", feed.run());
     task::spawn("edge.acks", feed::acknowledge(edge.clone(), acked));

@@ -49,7 +49,7 @@ struct Inner {
     script: Option<Vec<EdgeEvent>>,
     /// From where on edges asked to be told.
     followed: Vec<Option<Revision>>,
-    acks: Vec<u64>,
+    acks: Vec<EdgeAck>,
 }
 
 pub(crate) struct Control {
@@ -99,7 +99,13 @@ impl Control {
 
     /// Tells something, and waits until it is in effect.
     pub(crate) async fn tell(&self, events: impl IntoIterator<Item = EdgeEvent>) {
-        let (revision, listeners, events) = {
+        let revision = self.say(events).await;
+        self.acked(revision).await;
+    }
+
+    /// Tells something, and says up to which revision that is.
+    pub(crate) async fn say(&self, events: impl IntoIterator<Item = EdgeEvent>) -> u64 {
+        let (revision, events) = {
             let mut inner = self.told.state.lock().unwrap();
             let mut events: Vec<_> = events
                 .into_iter()
@@ -111,15 +117,21 @@ impl Control {
             let revision = inner.revision;
             events.push(EdgeEvent::Synced { revision: Revision(revision) });
             inner.events.extend(events.iter().cloned());
-            (revision, inner.listeners.clone(), events)
+            (revision, events)
         };
+        self.pass_on(&events).await;
+        revision
+    }
+
+    /// Tells something that is of no use to who comes later.
+    pub(crate) async fn pass_on(&self, events: &[EdgeEvent]) {
+        let listeners = self.told.state.lock().unwrap().listeners.clone();
         for listener in listeners {
-            for event in &events {
+            for event in events {
                 // One that is gone is no concern.
                 drop(listener.send(event.clone()).await);
             }
         }
-        self.acked(revision).await;
     }
 
     pub(crate) async fn acked(&self, revision: u64) {
@@ -175,7 +187,12 @@ impl Control {
 
 impl Told {
     pub(crate) fn acks(&self) -> Vec<u64> {
-        self.state.lock().unwrap().acks.clone()
+        self.state.lock().unwrap().acks.iter().map(|ack| ack.revision.0).collect()
+    }
+
+    /// The last mark that was acknowledged.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        self.state.lock().unwrap().acks.last().map(|ack| ack.mark)
     }
 
     /// Waits while an app's questions are held.
@@ -227,8 +244,9 @@ async fn events(
 }
 
 async fn ack(State(told): State<Arc<Told>>, Json(ack): Json<EdgeAck>) {
-    told.state.lock().unwrap().acks.push(ack.revision.0);
-    told.acked.send_replace(ack.revision.0);
+    let revision = ack.revision.0;
+    told.state.lock().unwrap().acks.push(ack);
+    told.acked.send_replace(revision);
 }
 
 async fn admission(

@@ -22,8 +22,8 @@ async fn world() -> World {
 
 /// Has control go away; where it was, and what it has told.
 async fn without_control(world: &mut World) -> (camino::Utf8PathBuf, Arc<Told>) {
-    let spare = world.folder.join("spare");
-    std::fs::create_dir(&spare).unwrap();
+    let spare = tempfile::tempdir_in(&world.folder).unwrap().keep();
+    let spare = camino::Utf8PathBuf::from_path_buf(spare).unwrap();
     let other = Control::start(&spare).await;
     let gone = std::mem::replace(&mut world.control, other);
     world.control.client = gone.client.clone();
@@ -70,6 +70,40 @@ async fn what_is_not_written_is_in_effect_and_not_acknowledged() {
     world.routes([app(2, "b", 3_000)]).await;
     let acks = world.control.acks();
     assert!(acks[before.len()..].iter().all(|acked| *acked > revision), "{before:?}: {acks:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_no_writing_acknowledges_nothing_that_is_not_written() {
+    let mut world = world().await;
+    world.kill().await;
+    let (path, told) = without_control(&mut world).await;
+    world.start().await;
+    let hindrance = world.folder.join(format!("edge/table.jsonl.{}", std::process::id()));
+    std::fs::create_dir(&hindrance).unwrap();
+    let before = told.acks();
+    world.control = Control::at(path, told).await;
+    until("it is told", async || world.metric("rigbox_edge_control_connected").await == 1).await;
+    let revision = world.control.say([world.route(app(2, "b", 3_000))]).await;
+    until("it is told of b", async || {
+        world.ask("b.apps.example", "/", &[]).await.contains("GET / HTTP")
+    })
+    .await;
+    let events = world.metric("rigbox_edge_events_total").await;
+    world.control.pass_on(&[EdgeEvent::Mark { mark: 7 }, EdgeEvent::Heartbeat]).await;
+    until("it is told the mark", async || {
+        world.metric("rigbox_edge_events_total").await >= events + 2
+    })
+    .await;
+    assert_eq!(world.control.acks(), before, "nothing of it is written");
+    std::fs::remove_dir(&hindrance).unwrap();
+    world.control.pass_on(&[EdgeEvent::Heartbeat]).await;
+    world.control.acked(revision).await;
+    assert_eq!(world.control.told.mark(), Some(7), "what came with what was not written");
+    world.kill().await;
+    let _gone = without_control(&mut world).await;
+    world.start().await;
+    until("it serves", async || world.ask("b.apps.example", "/", &[]).await.contains("GET / HTTP"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +160,8 @@ async fn what_a_rewrite_left_that_was_cut_off_is_removed() {
     }
     std::fs::write(folder.join("tables"), "not of ours").unwrap();
     world.start().await;
+    // It listens before it looks at its folder, and answers after that.
+    assert!(world.ask(NAME, "/", &[]).await.contains("GET / HTTP"));
     // One of its own may be there: it writes the table anew while it serves.
     let own = format!("table.jsonl.{}", std::process::id());
     let mut left: Vec<_> = folder
@@ -136,5 +172,4 @@ async fn what_a_rewrite_left_that_was_cut_off_is_removed() {
         .collect();
     left.sort();
     assert_eq!(left, ["table.jsonl", "tables"]);
-    assert!(world.ask(NAME, "/", &[]).await.contains("GET / HTTP"));
 }

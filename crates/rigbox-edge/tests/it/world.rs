@@ -189,10 +189,13 @@ impl World {
 
     /// Tells routes and waits until they are in effect.
     pub(crate) async fn routes(&self, routes: impl IntoIterator<Item = Route>) {
-        let host = format!("unix:{}", self.host.path);
-        let routes =
-            routes.into_iter().map(|route| told(Route { host: Some(host.clone()), ..route }));
-        self.control.tell(routes.collect::<Vec<_>>()).await;
+        let routes: Vec<_> = routes.into_iter().map(|route| self.route(route)).collect();
+        self.control.tell(routes).await;
+    }
+
+    /// The event that tells of a route to this world's host.
+    pub(crate) fn route(&self, route: Route) -> EdgeEvent {
+        told(Route { host: Some(format!("unix:{}", self.host.path)), ..route })
     }
 
     /// One app at `port`, played by `to`.
@@ -202,8 +205,15 @@ impl World {
     }
 
     pub(crate) async fn metrics(&self) -> String {
-        let mut stream =
-            tokio::net::UnixStream::connect(self.folder.join("metrics.sock")).await.unwrap();
+        let socket = self.folder.join("metrics.sock");
+        let mut stream = None;
+        // An edge that has just been started listens here last.
+        until("the edge shows metrics", async || {
+            stream = tokio::net::UnixStream::connect(&socket).await.ok();
+            stream.is_some()
+        })
+        .await;
+        let mut stream = stream.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
