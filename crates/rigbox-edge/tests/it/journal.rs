@@ -30,6 +30,16 @@ async fn without_control(world: &mut World) -> (camino::Utf8PathBuf, Arc<Told>) 
     gone.stop().await
 }
 
+/// Keeps an edge, which has read what is there, from writing its table as long as this is there.
+async fn hinder(world: &World) -> camino::Utf8PathBuf {
+    // It shows metrics after it has looked at its folder.
+    world.metrics().await;
+    // The edge is of this process, and cannot make its file where this is.
+    let hindrance = world.folder.join(format!("edge/table.jsonl.{}", std::process::id()));
+    std::fs::create_dir(&hindrance).unwrap();
+    hindrance
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_which_a_line_is_damaged_is_told_anew() {
     let mut world = world().await;
@@ -58,9 +68,7 @@ async fn what_is_not_written_is_in_effect_and_not_acknowledged() {
     world.kill().await;
     let (path, told) = without_control(&mut world).await;
     world.start().await;
-    // The edge is of this process, and cannot make its file where this is.
-    let hindrance = world.folder.join(format!("edge/table.jsonl.{}", std::process::id()));
-    std::fs::create_dir(&hindrance).unwrap();
+    let hindrance = hinder(&world).await;
     let before = told.acks();
     let revision = before.last().copied().unwrap();
     world.control = Control::at(path, told).await;
@@ -78,8 +86,7 @@ async fn what_needs_no_writing_acknowledges_nothing_that_is_not_written() {
     world.kill().await;
     let (path, told) = without_control(&mut world).await;
     world.start().await;
-    let hindrance = world.folder.join(format!("edge/table.jsonl.{}", std::process::id()));
-    std::fs::create_dir(&hindrance).unwrap();
+    let hindrance = hinder(&world).await;
     let before = told.acks();
     world.control = Control::at(path, told).await;
     until("it is told", async || world.metric("rigbox_edge_control_connected").await == 1).await;
