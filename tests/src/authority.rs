@@ -12,10 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rigbox_test_ports::free;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{client::Client, machine::free_port, wait};
+use crate::{client::Client, wait};
 
 /// How long a part may take to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -45,7 +46,7 @@ impl Ports {
     /// # Errors
     /// When there are none.
     pub fn free() -> Result<Self> {
-        Ok(Self { https: free_port()?, http: free_port()?, dns: free_port()? })
+        Ok(Self { https: free()?, http: free()?, dns: free()? })
     }
 }
 
@@ -67,7 +68,7 @@ impl Authority {
             .output()
             .context("run openssl")?;
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let (port, management) = (free_port()?, free_port()?);
+        let (port, management) = (free()?, free()?);
         let config = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),

@@ -1,7 +1,7 @@
 //! The machine under the tests: what a platform may leave behind there, which is everything that
-//! `rigbox down` must remove, and ports that are free.
+//! `rigbox down` must remove.
 
-use std::{collections::BTreeSet, fs, net::TcpListener, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -100,12 +100,4 @@ fn lines(program: &str, args: &[&str]) -> Result<Vec<String>> {
     let output =
         Command::new(program).args(args).output().with_context(|| format!("run {program}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
-}
-
-/// A port that nobody has.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -20,11 +20,7 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    client::Client,
-    machine::{self, free_port},
-    wait,
-};
+use crate::{client::Client, machine, wait};
 
 /// How long a broken product is watched while it starts: long, because emulation inside emulation
 /// is slow, and only a failing test ever waits for it.
@@ -90,7 +86,7 @@ impl Platform {
     /// When the directory or the images cannot be made.
     pub fn prepare(options: &Options) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("rbt").tempdir().context("make a directory")?;
-        let port = free_port()?;
+        let port = rigbox_test_ports::free().context("find a free port")?;
         let platform = Self { data, port, up: Mutex::new(None) };
         let store = image_store()?;
         for part in ["images", "kernels"] {

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_address_for_streams_and_datagrams_is_free_only_where_both_are() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = rigbox_test_ports::free_address().unwrap();
         check_free("edge.dns", free, "/data/rigbox.toml".into()).unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let taken = udp.local_addr().unwrap();

@@ -266,7 +266,7 @@ fn a_port_is_forwarded_both_ways(world: &World) {
     ]);
     let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let outside = own.local_addr().unwrap().port();
-    let local = rigbox_tests::machine::free_port().unwrap();
+    let local = rigbox_test_ports::free().unwrap();
     let to = format!("{local}:localhost:8123");
     let from = format!("9123:127.0.0.1:{outside}");
     let mut session = world

@@ -41,8 +41,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that do not ship and may use anything.
-const TOOLS: [&str; 5] =
-    ["rigbox-tests", "rigbox-test-providers", "rigbox-bench", "rigbox-fuzz", "xtask"];
+const TOOLS: [&str; 6] = [
+    "rigbox-tests",
+    "rigbox-test-ports",
+    "rigbox-test-providers",
+    "rigbox-bench",
+    "rigbox-fuzz",
+    "xtask",
+];
 
 /// What must not be linked into an executable by any way, and why.
 const UNREACHABLE: [(&str, &[&str], &str); 2] = [

@@ -1,9 +1,10 @@
 //! A Pebble of its own for each test.
 
-use std::{collections::BTreeMap, net::TcpListener as Port, process::Stdio};
+use std::{collections::BTreeMap, process::Stdio};
 
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rigbox_certs::{Authority, LocalCa};
+use rigbox_test_ports::free;
 use rigbox_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -42,7 +43,7 @@ impl Pebble {
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(path("chain.pem"), &own.chain).unwrap();
         std::fs::write(path("key.pem"), &own.key).unwrap();
-        let (port, management) = (free(), free());
+        let (port, management) = (free().unwrap(), free().unwrap());
         let config = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -118,11 +119,6 @@ impl Own {
         let chain = params.signed_by(&key, &issuer).unwrap().pem();
         Self { ca: ca.certificate_pem().to_owned(), chain, key: key.serialize_pem() }
     }
-}
-
-/// A port that nobody has. Whoever else asks the system gets another one for a while.
-pub(crate) fn free() -> u16 {
-    Port::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Long ago.

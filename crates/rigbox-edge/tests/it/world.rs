@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
 use rigbox_edge::{ControlClient, Dialers, EdgeConfig, EdgeError, Limits, Listen};
+use rigbox_test_ports::free_address;
 use rigbox_types::{
     AccountId, Generation, Revision, Timestamp,
     edge::{
@@ -107,8 +108,8 @@ impl World {
             folder,
             control,
             host,
-            https: free(),
-            http: free(),
+            https: free_address().unwrap(),
+            http: free_address().unwrap(),
             authority,
             limits,
             dashboard,
@@ -250,10 +251,6 @@ pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(30), wait).await.is_ok(), "never: {what}");
-}
-
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// An app that reads one request head at a time and answers each with what `answer` makes of it,

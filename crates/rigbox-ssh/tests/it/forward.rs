@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
 use rigbox_ssh::Forward;
+use rigbox_test_ports::free_address;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -65,15 +66,11 @@ async fn unix(path: &Path) -> UnixStream {
     UnixStream::connect(path).await.unwrap()
 }
 
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn s10_ports_are_forwarded_by_the_workspace() {
     let world = World::new().await;
     let there = echo("there").await;
-    let here = free();
+    let here = free_address().unwrap();
     let _ssh = forwarding(&world, &["-L", &format!("{here}:localhost:{}", there.port())]);
     until("the port", async || TcpStream::connect(here).await.is_ok()).await;
     let mut talking = JoinSet::new();
@@ -125,7 +122,7 @@ async fn a_port_of_the_workspace_comes_to_the_client() {
 async fn s09_an_editor_has_many_channels_and_a_second_connection() {
     let world = World::new().await;
     let there = echo("there").await;
-    let (one, two) = (free(), free());
+    let (one, two) = (free_address().unwrap(), free_address().unwrap());
     let _first = forwarding(&world, &["-D", &one.to_string()]);
     let _second = forwarding(&world, &["-D", &two.to_string()]);
     let mut talking = JoinSet::new();
@@ -180,7 +177,7 @@ async fn sockets_are_forwarded_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_not_there_is_refused_by_the_workspace() {
     let world = World::new().await;
-    let nowhere = free();
+    let nowhere = free_address().unwrap();
     let said = world.run(&["-W", &nowhere.to_string(), "work"]).await;
     let text = String::from_utf8_lossy(&said.stderr);
     assert!(!said.status.success() && text.contains("open failed: connect failed"), "{text}");

@@ -1,7 +1,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -17,7 +17,7 @@ struct Store {
 
 impl Store {
     fn start(world: &World) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = rigbox_test_ports::free().unwrap();
         let log = fs::File::create(world.path("store.log")).unwrap();
         let server = Command::new(program())
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])

@@ -57,7 +57,7 @@ fn an_edge_stays_where_another_one_does_not_come_to_serve() {
 #[test]
 fn an_edge_answers_authorities_while_another_takes_over() {
     let mut world = World::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = rigbox_test_ports::free().unwrap();
     let path = world.path("data/rigbox.toml");
     let text = fs::read_to_string(&path).unwrap();
     let with_dns = format!("[edge]\ndns = \"127.0.0.1:{port}\"\n");
