@@ -90,6 +90,7 @@ pub(crate) fn serve(options: Serve) -> Result<()> {
             trusted_proxies: Vec::new(),
             oidc: Vec::new(),
             certificates: CertificateConfig::default(),
+            patience: rigbox_control::Patience::default(),
             edge: EdgeConfig::local(&format!("http://{address}")),
             clock: Arc::new(SystemClock),
         };

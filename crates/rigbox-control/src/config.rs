@@ -48,6 +48,32 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// How certificates are had.
     pub certificates: CertificateConfig,
+    /// How long answers wait.
+    pub patience: Patience,
+}
+
+/// How long an answer waits until what was decided is in effect. Not for operators: what is decided is
+/// kept however long it takes, and only tests need other times than the default ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For edges that follow.
+    pub edges: Duration,
+    /// For one to come where none follows: longer than an edge takes to start, or to notice that control
+    /// is there again after a short absence.
+    pub any_edge: Duration,
+    /// For guests. One with a processor of its own knows in a tenth of a second; one that is emulated
+    /// takes ten times as long.
+    pub guests: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            edges: Duration::from_secs(2),
+            any_edge: Duration::from_secs(5),
+            guests: Duration::from_secs(5),
+        }
+    }
 }
 
 /// How apps are served: what edges are told, and how they are known.

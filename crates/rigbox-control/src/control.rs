@@ -23,7 +23,7 @@ use crate::{
     audit::Auditor,
     authn::{Authenticator, Presented, check_enabled},
     certificates::Certificates,
-    config::{EdgeConfig, SshGateway},
+    config::{EdgeConfig, Patience, SshGateway},
     edges::{Edges, RequestsKept, TrafficKept},
     error::{ApiError, ApiResult},
     guest::agent::{Agent, HostClients, check_running},
@@ -45,6 +45,7 @@ pub(crate) struct Facts {
     pub(crate) rates: RateLimits,
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     pub(crate) edge: EdgeConfig,
+    pub(crate) patience: Patience,
 }
 
 /// How callers are known and recorded, and we to hosts.
@@ -103,7 +104,7 @@ impl Control {
             store,
             rates: Rates::new(config.rates),
             proxies: Proxies::new(config.trusted_proxies.clone()),
-            edges: Edges::new(config.edge.expected),
+            edges: Edges::new(config.edge.expected, config.patience),
             config,
             traffic: TrafficKept::new(),
             app_requests: RequestsKept::new(now()),

@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 pub use audit::{AuditError, AuditRecord, Verdict};
 pub use authn::{Bootstrap, BootstrapError, bootstrap};
 pub use certificates::{CertificateConfig, CertificateSettings, InvalidCertificateSettings};
-pub use config::{Config, EdgeConfig, SshGateway};
+pub use config::{Config, EdgeConfig, Patience, SshGateway};
 pub use oidc::{InvalidSettings, OidcProvider, OidcSettings, ProviderError};
 pub use rigbox_store::{Clock, StoreUrl, SystemClock};
 pub use source::NoRandom;
@@ -141,6 +141,7 @@ pub async fn run(
         rates: config.rates,
         trusted_proxies: config.trusted_proxies,
         edge: config.edge,
+        patience: config.patience,
     };
     let (auditor, writer) = audit::open(&config.secrets, config.audit_kept)?;
     let known = Known {

@@ -246,5 +246,6 @@ fn config(file: ControlFile, secrets: Secrets) -> anyhow::Result<rigbox_control:
         trusted_proxies: file.trusted_proxies,
         oidc: secrets.oidc,
         certificates: secrets.certificates,
+        patience: rigbox_control::Patience::default(),
     })
 }

@@ -1,8 +1,6 @@
 //! Waits for guests to know what was decided, so that the next command in a workspace finds it.
-//! Invariant: a guest or a host that does not answer delays an answer for [`PATIENCE`] and changes nothing
+//! Invariant: a guest or a host that does not answer delays an answer for a bounded time and changes nothing
 //! of it: what was decided is kept, and is told later.
-
-use std::time::Duration;
 
 use rigbox_store::{
     PageRequest, StoreError,
@@ -11,10 +9,6 @@ use rigbox_store::{
 use rigbox_types::{AccountId, WorkspaceId, limits::PAGE_MAX};
 
 use crate::{control::Control, hosts::until_told};
-
-/// How long an answer waits. A guest with a processor of its own knows in a tenth of a second; one that is
-/// emulated takes ten times as long.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waits for the guest of a workspace, if it runs.
 pub(super) async fn of_workspace(control: &Control, id: &WorkspaceId) {
@@ -36,7 +30,7 @@ pub(super) async fn of_account(control: &Control, account: AccountId) {
 }
 
 async fn wait(control: &Control, rows: &[WorkspaceRow]) {
-    match until_told(control, rows, PATIENCE).await {
+    match until_told(control, rows, control.config.patience.guests).await {
         Ok(late) if late.is_empty() => {}
         Ok(late) => {
             let workspaces = late.iter().map(WorkspaceId::as_str).collect::<Vec<_>>().join(" ");

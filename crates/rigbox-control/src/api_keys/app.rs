@@ -20,7 +20,7 @@ use crate::{
     authn::ApiKey,
     control::Control,
     error::{ApiError, ApiResult},
-    source::{now, random},
+    source::random,
     validate::text::check_title,
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn api_key_create(
     if let Some(name) = &request.name {
         check_title("name", name)?;
     }
-    if request.expires_at.is_some_and(|end| end <= now()) {
+    if request.expires_at.is_some_and(|end| end <= control.store.now()) {
         return Err(ApiError::field("expires_at", "must be in the future"));
     }
     let scopes = request.scopes.unwrap_or_else(KeyScopes::full);
@@ -61,7 +61,7 @@ pub(super) async fn api_key_rotate(
 ) -> ApiResult<ApiKeySecretResponse> {
     let (keys, account) = (control.store.api_keys(), *account.target());
     let row = keys.get(account, id).await?;
-    if row.expires_at.is_some_and(|end| end <= now()) {
+    if row.expires_at.is_some_and(|end| end <= control.store.now()) {
         let text = "this API key has ended, and another secret would not open anything";
         return Err(ApiError::new(ErrorCode::InvalidState, text));
     }

@@ -36,7 +36,7 @@ pub(crate) use session::SessionToken;
 use crate::{
     error::{ApiError, ApiResult},
     identity::cookies::Cookies,
-    source::{now, random},
+    source::random,
 };
 use cache::{Cache, Verified};
 use presented::ended;
@@ -98,7 +98,7 @@ impl Authenticator {
         let reading = self.cache.reading();
         let found = store.api_keys().find_by_prefix(key.prefix()).await?;
         let row = found.filter(|row| self.hash(key, &row.scopes) == row.hash).ok_or_else(wrong)?;
-        if row.expires_at.is_some_and(|end| end <= now()) {
+        if row.expires_at.is_some_and(|end| end <= store.now()) {
             return Err(ApiError::new(ErrorCode::Unauthenticated, "this API key has ended"));
         }
         check_enabled(store, row.account).await?;

@@ -18,15 +18,9 @@ use tokio::{
 
 use crate::{
     certificates,
+    config::Patience,
     error::{ApiError, ApiResult},
 };
-
-/// How long an answer waits for edges that follow.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long it waits for one to come where none follows: longer than an edge takes to start, or to notice
-/// that control is there again after a short absence.
-const PATIENCE_FOR_ANY: Duration = Duration::from_secs(5);
 
 /// Most edges at once.
 const EDGES_MAX: usize = 256;
@@ -41,6 +35,7 @@ pub(crate) struct Edges(Arc<Shared>);
 struct Shared {
     /// Whether there is to be one at any time.
     expected: bool,
+    patience: Patience,
     edges: Mutex<BTreeMap<String, Edge>>,
     /// Somebody acknowledged something, or left.
     moved: Notify,
@@ -76,10 +71,10 @@ pub(super) struct Connection {
 
 impl Edges {
     /// None follows yet; `expected` says whether one is to at any time.
-    pub(crate) fn new(expected: bool) -> Self {
+    pub(crate) fn new(expected: bool, patience: Patience) -> Self {
         let (forgets, _) = watch::channel(0);
         let (edges, moved) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { expected, edges, moved, forgets }))
+        Self(Arc::new(Shared { expected, patience, edges, moved, forgets }))
     }
 
     /// Counts an edge from now on.
@@ -106,7 +101,8 @@ impl Edges {
     /// Waits until all edges that follow now have put `revision` into effect, and where none does that
     /// should, until one has come and has; else says, in words for people, that it was in vain.
     pub(crate) async fn effective(&self, revision: Revision) -> Option<String> {
-        self.effective_within(revision, (PATIENCE, PATIENCE_FOR_ANY)).await
+        let Patience { edges, any_edge, .. } = self.0.patience;
+        self.effective_within(revision, (edges, any_edge)).await
     }
 
     async fn effective_within(
@@ -144,15 +140,16 @@ impl Edges {
             *last += 1;
             mark = *last;
         });
+        let patience = self.0.patience.edges;
         // One that comes later believes nothing from before.
-        let late = self.late(|edge| edge.forgotten < mark, (PATIENCE, Duration::ZERO)).await;
+        let late = self.late(|edge| edge.forgotten < mark, (patience, Duration::ZERO)).await;
         let Late::Some(late) = late else { return None };
         tracing::warn!(edges = late.join(" "), "edges are late to forget");
         Some(format!(
             "{} of the edges that serve apps did not confirm it within {} s: until then they may \
              still let visitors in with it",
             late.len(),
-            PATIENCE.as_secs()
+            patience.as_secs()
         ))
     }
 
@@ -259,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_waits_for_all_that_follow_and_says_who_did_not_come() {
-        let edges = Edges::new(false);
+        let edges = Edges::new(false, Patience::default());
         assert_eq!(edges.effective(Revision(1)).await, None, "nobody follows");
         let one = edges.connect("one".to_owned()).unwrap();
         let _two = edges.connect("two".to_owned()).unwrap();
@@ -278,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_an_edge_is_expected_a_change_waits_for_one_to_come() {
-        let edges = Edges::new(true);
+        let edges = Edges::new(true, Patience::default());
         let said = edges.effective_within(Revision(7), NOT_AT_ALL).await.unwrap();
         assert!(said.contains("no edge that serves apps was connected"), "{said}");
         let comes = async {
@@ -297,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_edge_that_begins_anew_has_put_nothing_into_effect() {
-        let edges = Edges::new(false);
+        let edges = Edges::new(false, Patience::default());
         let one = edges.connect("one".to_owned()).unwrap();
         edges.acknowledged(&ack("one", 7));
         one.begins_anew();
@@ -308,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_revision_is_taken_when_all_have_its_mark() {
         use crate::certificates::Edges as _;
-        let edges = Edges::new(false);
+        let edges = Edges::new(false, Patience::default());
         let long = Duration::from_secs(30);
         assert!(edges.taken(3, long).await, "there are none");
         let _one = edges.connect("one".to_owned()).unwrap();
@@ -323,7 +320,7 @@ mod tests {
 
     #[tokio::test]
     async fn edges_are_bounded() {
-        let edges = Edges::new(false);
+        let edges = Edges::new(false, Patience::default());
         let all: Vec<_> = (0..EDGES_MAX).map(|n| edges.connect(n.to_string()).unwrap()).collect();
         assert!(edges.connect("one more".to_owned()).is_err());
         assert!(edges.connect("0".to_owned()).is_ok(), "it is there already");

@@ -1,9 +1,6 @@
 //! AI over the API: who decides what, with which keys, what guests are told, and what was used.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use rigbox_ai::vault::{Vault, rotate};
@@ -205,17 +202,16 @@ async fn a_switch_is_answered_when_the_guest_knows_it(world: World) {
     answered_late(world, &id, put(defaults, json!({ "enabled": false }))).await;
     let mode = format!("/workspaces/{id}/mode");
     answered_late(world, &id, put(mode, json!({ "mode": "byok" }))).await;
-    // A guest that is never told keeps nobody waiting for long.
-    let began = Instant::now();
-    put(own.clone(), json!({ "enabled": true })).await;
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    // Nor does one that does not run.
-    world.host.see(&id, Observed::Running).await;
+    // One that does not run is not waited for.
     world.api.post(&format!("/workspaces/{id}/stop")).await.expect(200);
     world.host.stop(&id).await;
-    let began = Instant::now();
     put(own, json!({ "enabled": false })).await;
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+async fn a_guest_that_is_never_told_keeps_nobody_waiting_for_long(world: World) {
+    let id = world.running("a").await;
+    let path = format!("/workspaces/{id}/ai-config");
+    world.api.json("PUT", &path, json!({ "enabled": true })).await.expect(200);
 }
 
 /// Checks that `change` has no answer before the guest was told of it, and one then.
@@ -232,9 +228,8 @@ async fn answered_late(world: &World, id: &str, change: impl Future<Output = Val
     let early = timeout(Duration::from_millis(300), change.as_mut()).await;
     assert!(early.is_err(), "the guest does not know it yet");
     let sees = async { world.host.see(id, Observed::Running).await };
-    let began = Instant::now();
+    // Control would wait for longer than a client does.
     tokio::join!(change, sees);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 async fn code_in_a_workspace_switches_what_its_owner_has_left_open(world: World) {
@@ -409,22 +404,37 @@ async fn a_statement_is_a_table_where_that_is_asked(world: World) {
 }
 
 macro_rules! on_both {
-    ($($case:ident: $sqlite:ident $postgres:ident,)*) => {
+    ($on_sqlite:ident $on_postgres:ident $($case:ident: $sqlite:ident $postgres:ident,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $sqlite() {
-                $case(World::start().await).await;
+                $case(World::$on_sqlite().await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $postgres() {
-                $case(World::on_postgres().await).await;
+                $case(World::$on_postgres().await).await;
             }
         )*
     };
 }
 
 on_both! {
+    patient patient_on_postgres
+    a_switch_is_answered_when_the_guest_knows_it:
+        a_switch_is_answered_late_on_sqlite
+        a_switch_is_answered_late_on_postgres,
+}
+
+on_both! {
+    impatient impatient_on_postgres
+    a_guest_that_is_never_told_keeps_nobody_waiting_for_long:
+        a_guest_that_is_never_told_on_sqlite
+        a_guest_that_is_never_told_on_postgres,
+}
+
+on_both! {
+    start on_postgres
     a_workspace_decides_before_its_account:
         a_workspace_decides_on_sqlite
         a_workspace_decides_on_postgres,
@@ -437,9 +447,6 @@ on_both! {
     a_switch_reaches_the_guest_while_it_runs:
         a_switch_reaches_the_guest_on_sqlite
         a_switch_reaches_the_guest_on_postgres,
-    a_switch_is_answered_when_the_guest_knows_it:
-        a_switch_is_answered_late_on_sqlite
-        a_switch_is_answered_late_on_postgres,
     code_in_a_workspace_switches_what_its_owner_has_left_open:
         code_in_a_workspace_switches_on_sqlite
         code_in_a_workspace_switches_on_postgres,

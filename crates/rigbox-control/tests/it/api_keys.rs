@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
+use rigbox_store::Clock as _;
 use rigbox_types::{KeyScope, KeyScopes, Timestamp};
 use serde_json::{Value, json};
 
@@ -174,22 +175,19 @@ async fn a_rotated_key_opens_the_same_with_another_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_refused_from_its_end_on() {
     let world = World::start().await;
+    world.clock.stop();
     let workspace = world.create("a").await;
-    let end = in_seconds(2);
+    let (minute, microsecond) = (Duration::from_secs(60), Duration::from_micros(1));
+    let now = world.clock.now().as_micros();
+    let end = Timestamp::from_micros(now + i64::try_from(minute.as_micros()).unwrap());
     let body = json!({ "expires_at": end.to_string() });
     let made = world.api.json("POST", "/api-keys", body).await.expect(201);
     let held = world.api.with_key(made["key"].as_str().unwrap());
     let token = held.post(&format!("/workspaces/{workspace}/terminal-token")).await.expect(201);
-    let began = Instant::now();
-    loop {
-        let over = in_seconds(0) >= end;
-        if status(&held).await == 401 {
-            assert!(in_seconds(0) >= end);
-            break;
-        }
-        assert!(!over, "a key is believed after its end");
-        assert!(began.elapsed() < PATIENCE);
-    }
+    world.clock.turn(minute - microsecond);
+    assert_eq!(status(&held).await, 200);
+    world.clock.turn(microsecond);
+    assert_eq!(status(&held).await, 401, "a key is believed after its end");
     let token = token["token"].as_str().unwrap();
     let terminal = format!("/api/ws/terminal/{workspace}?token={token}");
     world.api.stranger().get(&terminal).await.refused(401, "unauthenticated");
@@ -201,30 +199,49 @@ async fn a_key_is_refused_from_its_end_on() {
 async fn another_control_refuses_a_key_before_it_would_ask_again() {
     let world = World::on_postgres().await;
     let other = world.another_control().await;
-    for change in ["DELETE", "POST"] {
-        let (id, held) = key(&world.api, &["read"]).await;
-        let held = other.with_key(held.key.unwrap());
-        let believed = Instant::now();
-        assert_eq!(status(&held).await, 200);
-        let rest = if change == "POST" { "/rotate" } else { "" };
-        world.api.call(change, &format!("/api-keys/{id}{rest}")).await.expect(200);
+    for (change, rest) in [("DELETE", ""), ("POST", "/rotate")] {
+        told_in_time(async || {
+            let (id, held) = key(&world.api, &["read"]).await;
+            let held = other.with_key(held.key.unwrap());
+            let believed = Instant::now();
+            assert_eq!(status(&held).await, 200);
+            world.api.call(change, &format!("/api-keys/{id}{rest}")).await.expect(200);
+            (held, believed)
+        })
+        .await;
+    }
+}
+
+/// Checks that a key is refused sooner than it would be if nobody was told, after it was believed and
+/// then ended. On a busy machine that may itself take too long to say, so there are more tries.
+async fn told_in_time(mut end: impl AsyncFnMut() -> (Client, Instant)) {
+    const TRIES: usize = 5;
+    for _ in 0..TRIES {
+        let (held, believed) = end().await;
         while status(&held).await != 401 {
-            assert!(believed.elapsed() < BELIEVED, "the other control was not told");
+            assert!(believed.elapsed() < PATIENCE, "it is not refused at all");
+        }
+        if believed.elapsed() < BELIEVED {
+            return;
         }
     }
+    panic!("the other control was not told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_control_refuses_a_disabled_account_before_it_would_ask_again() {
     let world = World::on_postgres().await;
-    let held = user(&world, 1).await.with_base(world.another_control().await.base);
-    let believed = Instant::now();
-    assert_eq!(status(&held).await, 200);
-    let path = format!("/users/{}", account(1));
-    world.api.json("PATCH", &path, json!({ "disabled": true })).await.expect(200);
-    while status(&held).await != 401 {
-        assert!(believed.elapsed() < BELIEVED, "the other control was not told");
-    }
+    let (other, mut number) = (world.another_control().await, 0);
+    told_in_time(async || {
+        number += 1;
+        let held = user(&world, number).await.with_base(other.base.clone());
+        let believed = Instant::now();
+        assert_eq!(status(&held).await, 200);
+        let path = format!("/users/{}", account(number));
+        world.api.json("PATCH", &path, json!({ "disabled": true })).await.expect(200);
+        (held, believed)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

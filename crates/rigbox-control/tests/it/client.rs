@@ -149,6 +149,17 @@ impl Client {
         self.bytes(method, path, body.to_string()).await
     }
 
+    /// Sends a document that many others are sent with: again, where all of them together were too many
+    /// for the database.
+    pub(crate) async fn json_among_many(&self, method: &str, path: &str, body: Value) -> Answer {
+        loop {
+            let answer = self.json(method, path, body.clone()).await;
+            if answer.status != 503 || answer.json()["error"]["code"] != "unavailable" {
+                return answer;
+            }
+        }
+    }
+
     /// Sends nothing but the request's head.
     pub(crate) async fn call(&self, method: &str, path: &str) -> Answer {
         self.bytes(method, path, Body::empty()).await

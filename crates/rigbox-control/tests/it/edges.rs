@@ -60,17 +60,19 @@ async fn admission(world: &World, app: &str, (kind, secret): (&str, &str)) -> Va
     ask(world, "admissions", json!({ "app": app, "shown": shown, "from": "192.0.2.1" })).await
 }
 
+/// The path of a new key.
+async fn made_key(world: &World) -> String {
+    let made = world.api.json("POST", "/api-keys", json!({ "name": "k" })).await;
+    format!("/api-keys/{}", made.expect(201)["id"].as_str().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_has_ended_at_the_edges_when_the_answer_says_so() {
-    let world = World::start().await;
+    let world = World::patient().await;
     let mut events = watch(&world, "edge=e1").await;
     let synced = until(&mut events, "synced").await;
     ack(&world, "e1", &synced["revision"]).await;
-    let make = async || {
-        let made = world.api.json("POST", "/api-keys", json!({ "name": "k" })).await;
-        format!("/api-keys/{}", made.expect(201)["id"].as_str().unwrap())
-    };
-    let (one, other) = (make().await, make().await);
+    let one = made_key(&world).await;
     let forgets = async {
         loop {
             let forget = until(&mut events, "forget").await;
@@ -87,15 +89,28 @@ async fn a_key_has_ended_at_the_edges_when_the_answer_says_so() {
     };
     let (gone, ()) = tokio::join!(world.api.bytes("DELETE", &one, ""), confirmed);
     assert_eq!(gone.expect(200)["message"], "API key deleted");
-    // One that nobody confirms says so.
-    let gone = world.api.bytes("DELETE", &other, "").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_edge_confirms_is_answered_and_says_so() {
+    let world = World::impatient().await;
+    let workspace = world.create("w").await;
+    let app = id(&create(&world.api, "web", &workspace).await);
+    let mut events = watch(&world, "edge=e1").await;
+    let synced = until(&mut events, "synced").await;
+    ack(&world, "e1", &synced["revision"]).await;
+    let one = made_key(&world).await;
+    let gone = world.api.bytes("DELETE", &one, "").await.expect(200);
     let message = gone["message"].as_str().unwrap();
     assert!(message.contains("1 of the edges") && message.contains("within"), "{message}");
+    let stopped = world.api.post(&format!("/apps/{app}/stop")).await;
+    assert!(stopped.headers.contains_key("x-rigbox-warning"));
+    assert!(stopped.expect(200)["warning"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_is_told_everything_and_then_what_changes() {
-    let world = World::start().await;
+    let world = World::patient().await;
     let workspace = world.running("w").await;
     let app = id(&create(&world.api, "web", &workspace).await);
     let mut events = watch(&world, "edge=e1").await;
@@ -125,11 +140,13 @@ async fn an_edge_is_told_everything_and_then_what_changes() {
     let (changed, at) = tokio::join!(change, effect);
     assert!(!changed.headers.contains_key("x-rigbox-warning"));
     assert_eq!(changed.expect(200).get("warning"), None);
-    // One that nobody acknowledges says so.
-    let stopped = world.api.post(&format!("/apps/{app}/stop")).await;
-    assert!(stopped.headers.contains_key("x-rigbox-warning"));
-    assert!(stopped.expect(200)["warning"].is_string());
-    assert_eq!(until(&mut events, "route").await["route"]["state"], "app_stopped");
+    let path = format!("/apps/{app}/stop");
+    let (stopped, ()) = tokio::join!(world.api.post(&path), async {
+        let route = until(&mut events, "route").await;
+        assert_eq!(route["route"]["state"], "app_stopped");
+        ack(&world, "e1", &route["revision"]).await;
+    });
+    stopped.expect(200);
     // Whoever goes on from there gets the rest.
     drop(events);
     let mut again = watch(&world, &format!("edge=e1&after={at}")).await;

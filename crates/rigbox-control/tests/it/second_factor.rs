@@ -63,6 +63,7 @@ pub(crate) async fn set_up(world: &World, browser: &Browser) -> (String, Vec<Str
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_full_only_after_the_second_factor() {
     let world = World::start().await;
+    world.clock.stop();
     person(&world, ANN).await;
     let browser = Browser::signed_in(&world, ANN).await;
     let other = Browser::signed_in(&world, ANN).await;

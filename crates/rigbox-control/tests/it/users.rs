@@ -229,7 +229,8 @@ async fn of_many_creates_at_once_as_many_are_made_as_the_plan_allows() {
     let (_, ann) = account(&world, "ann@example.com", "free").await;
     let creates = (0..30).map(|n| {
         let api = ann.clone();
-        tokio::spawn(async move { create(&api, &format!("w{n}")).await })
+        let body = json!({ "name": format!("w{n}"), "template_id": "tiny" });
+        tokio::spawn(async move { api.json_among_many("POST", "/workspaces", body).await })
     });
     let mut made = Vec::new();
     for create in creates.collect::<Vec<_>>() {

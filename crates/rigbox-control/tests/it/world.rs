@@ -10,7 +10,9 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rigbox_control::{Clock, Config, EdgeConfig, OidcProvider, SshGateway, SystemClock, run};
+use rigbox_control::{
+    Clock, Config, EdgeConfig, OidcProvider, Patience, SshGateway, SystemClock, run,
+};
 use rigbox_fabric::{Address, ClientAuth, ServerAuth};
 use rigbox_store::StoreUrl;
 use rigbox_types::{Timestamp, rate::RateLimits};
@@ -31,6 +33,20 @@ const PLENTY: RateLimits = RateLimits {
     workspaces: 1_000_000,
     apps: 1_000_000,
     open: 1_000_000,
+};
+
+/// Longer than a client waits for an answer: one that comes was not given because the time was over.
+const UNTIL_IT_IS_SO: Patience = Patience {
+    edges: Duration::from_secs(600),
+    any_edge: Duration::from_secs(600),
+    guests: Duration::from_secs(600),
+};
+
+/// For those who are waited for in vain.
+const IN_VAIN: Patience = Patience {
+    edges: Duration::from_secs(1),
+    any_edge: Duration::from_secs(1),
+    guests: Duration::from_secs(1),
 };
 
 /// The machine's clock, which tests turn on.
@@ -75,6 +91,7 @@ pub(crate) struct World {
     pub(crate) rates: RateLimits,
     providers: Vec<OidcProvider>,
     resolver: Option<SocketAddr>,
+    patience: Patience,
     /// Ends control only.
     pub(crate) shutdown: CancellationToken,
     pub(crate) control: Option<JoinHandle<()>>,
@@ -128,19 +145,46 @@ impl World {
         Self::of(server, rates, Vec::new()).await
     }
 
+    /// Control that answers only when what was decided is in effect.
+    pub(crate) async fn patient() -> Self {
+        Self::waits(None, UNTIL_IT_IS_SO).await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn patient_on_postgres() -> Self {
+        Self::waits(Some(Server::start()), UNTIL_IT_IS_SO).await
+    }
+
+    /// Control that does not wait for long until it is.
+    pub(crate) async fn impatient() -> Self {
+        Self::waits(None, IN_VAIN).await
+    }
+
+    /// The same over PostgreSQL.
+    pub(crate) async fn impatient_on_postgres() -> Self {
+        Self::waits(Some(Server::start()), IN_VAIN).await
+    }
+
+    async fn waits(server: Option<Server>, patience: Patience) -> Self {
+        Self::of_all(server, PLENTY, (Vec::new(), None, patience)).await.with_host().await
+    }
+
     /// Control that looks custom domains up there.
     pub(crate) async fn with_resolver(resolver: SocketAddr) -> Self {
-        Self::of_all(None, PLENTY, (Vec::new(), Some(resolver))).await.with_host().await
+        Self::of_all(None, PLENTY, (Vec::new(), Some(resolver), Patience::default()))
+            .await
+            .with_host()
+            .await
     }
 
     async fn of(server: Option<Server>, rates: RateLimits, providers: Vec<OidcProvider>) -> Self {
-        Self::of_all(server, rates, (providers, None)).await
+        Self::of_all(server, rates, (providers, None, Patience::default())).await
     }
 
     async fn of_all(
         server: Option<Server>,
         rates: RateLimits,
-        (providers, resolver): (Vec<OidcProvider>, Option<SocketAddr>),
+        (providers, resolver, patience): (Vec<OidcProvider>, Option<SocketAddr>, Patience),
     ) -> Self {
         // Fails where another test of this process has set it up already.
         drop(tracing_subscriber::fmt().with_test_writer().try_init());
@@ -155,7 +199,7 @@ impl World {
             &path,
             database,
             internal(&path),
-            (rates, &providers, resolver, &shutdown),
+            (rates, &providers, (resolver, patience), &shutdown),
         )
         .await;
         let key = read_key(&path).await;
@@ -171,6 +215,7 @@ impl World {
             rates,
             providers,
             resolver,
+            patience,
             shutdown,
             control: Some(control),
             end,
@@ -181,7 +226,8 @@ impl World {
     pub(crate) async fn another_control(&self) -> Client {
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
         let internal = Address::Unix(path.join("c2.sock"));
-        let how = (self.rates, self.providers.as_slice(), self.resolver, &self.end);
+        let beyond = (self.resolver, self.patience);
+        let how = (self.rates, self.providers.as_slice(), beyond, &self.end);
         let (base, _) = start_control(&path, store, internal, how).await;
         Client::new(base, self.api.key.clone())
     }
@@ -201,7 +247,8 @@ impl World {
     pub(crate) async fn start_control(&mut self) {
         self.shutdown = CancellationToken::new();
         let (path, store) = (self.path(), (self.store.clone(), self.clock.clone()));
-        let how = (self.rates, self.providers.as_slice(), self.resolver, &self.shutdown);
+        let beyond = (self.resolver, self.patience);
+        let how = (self.rates, self.providers.as_slice(), beyond, &self.shutdown);
         let (base, control) = start_control(&path, store, internal(&path), how).await;
         self.api.base = base;
         self.control = Some(control);
@@ -254,10 +301,10 @@ async fn start_control(
     dir: &Utf8Path,
     (store, clock): (StoreUrl, Arc<TestClock>),
     internal: Address,
-    (rates, providers, resolver, shutdown): (
+    (rates, providers, (resolver, patience), shutdown): (
         RateLimits,
         &[OidcProvider],
-        Option<SocketAddr>,
+        (Option<SocketAddr>, Patience),
         &CancellationToken,
     ),
 ) -> (String, JoinHandle<()>) {
@@ -288,6 +335,7 @@ async fn start_control(
         oidc: providers.to_vec(),
         edge: EdgeConfig { https_port: 8443, resolver, ..EdgeConfig::local(&base) },
         certificates: rigbox_control::CertificateConfig::default(),
+        patience,
     };
     let running = run(config, listener, shutdown.clone());
     let control = tokio::spawn(async move { running.await.unwrap() });
