@@ -6,7 +6,7 @@
 use rigbox_types::{Desired, Failure, Generation, Observed, host::Assignment};
 
 use crate::{
-    plan::{Guest, Reality, VmState},
+    plan::{Egress, Guest, Reality, VmState},
     record::{DiskState, Record},
     trouble::Verdict,
 };
@@ -26,21 +26,21 @@ pub fn observe(record: &Record, assignment: &Assignment, reality: &Reality) -> O
     }
 }
 
-/// The generation that is reported with it; `told` is the last one that the guest knew. What a guest that
-/// runs was not told yet is not done; what was asked about the life of the workspace is, or it would not
-/// be seen to run.
+/// The generation that is reported with it; `done` is the last one of which all was done while it ran.
+/// What a guest that runs was not told yet is not done, nor is it while older rules say what it reaches;
+/// what was asked about the life of the workspace is, or it would not be seen to run.
 #[must_use]
 pub fn acted_on(
     assignment: &Assignment,
     observed: Observed,
-    (guest, told): (Guest, Generation),
+    (reality, done): (&Reality, Generation),
 ) -> Generation {
-    match (observed, guest) {
-        (Observed::Running, Guest::Untold | Guest::Telling) => told
+    match (observed, is_all_done(reality)) {
+        (Observed::Running, false) => done
             .max(assignment.restart_generation)
             .max(assignment.retry_generation)
             .min(assignment.generation),
-        (Observed::Running, Guest::Told)
+        (Observed::Running, true)
         | (
             Observed::Absent
             | Observed::Preparing
@@ -52,6 +52,16 @@ pub fn acted_on(
             | Observed::Failed,
             _,
         ) => assignment.generation,
+    }
+}
+
+/// Whether a workspace that runs is as its assignment wants it.
+#[must_use]
+pub fn is_all_done(reality: &Reality) -> bool {
+    match (reality.guest, reality.egress) {
+        (Guest::Told, Egress::Current) => true,
+        (Guest::Untold | Guest::Telling, Egress::Current | Egress::Outdated)
+        | (Guest::Told, Egress::Outdated) => false,
     }
 }
 

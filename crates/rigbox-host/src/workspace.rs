@@ -31,8 +31,8 @@ use crate::{
     clock,
     host::Host,
     metrics::count,
-    observe::{acted_on, failure, observe},
-    plan::{Guest, plan},
+    observe::{acted_on, failure, is_all_done, observe},
+    plan::plan,
     record::{Ending, Record},
     table::{View, Wanted},
     task::blocking,
@@ -283,10 +283,10 @@ impl Workspace {
         let reality = self.reality(&assignment);
         let observed = observe(&self.record, &assignment, &reality);
         let running = observed == Observed::Running;
-        let guest = (reality.guest, self.live.told_generation);
-        let generation = acted_on(&assignment, observed, guest);
-        if running && reality.guest == Guest::Told {
-            self.live.told_generation = generation;
+        let done = (&reality, self.live.done_generation);
+        let generation = acted_on(&assignment, observed, done);
+        if running && is_all_done(&reality) {
+            self.live.done_generation = generation;
         }
         let told = self.record.vm.as_ref().and_then(|vm| vm.told.as_ref()).filter(|_| running);
         if !self.is_orphan {

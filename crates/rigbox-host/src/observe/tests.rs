@@ -56,20 +56,26 @@ fn a_failure_is_shown_while_it_is_tried_again_and_when_it_is_given_up() {
 }
 
 #[test]
-fn what_a_running_guest_was_not_told_is_not_done() {
+fn what_a_running_guest_was_not_told_is_not_done_nor_what_older_rules_hold_up() {
     let mut assignment = assignment(Desired::Running);
     (assignment.generation, assignment.retry_generation) = (Generation(9), Generation(4));
-    let check = |observed, guest, told, expected| {
-        let acted = acted_on(&assignment, observed, (guest, Generation(told)));
-        assert_eq!(acted, Generation(expected), "{observed:?} {guest:?} {told}");
+    let check = |observed, (guest, egress), done, expected| {
+        let reality = Reality { guest, egress, ..reality() };
+        let acted = acted_on(&assignment, observed, (&reality, Generation(done)));
+        assert_eq!(acted, Generation(expected), "{observed:?} {guest:?} {egress:?} {done}");
     };
-    check(Observed::Running, Guest::Told, 0, 9);
-    for guest in [Guest::Untold, Guest::Telling] {
-        check(Observed::Running, guest, 8, 8);
+    check(Observed::Running, (Guest::Told, Egress::Current), 0, 9);
+    for how in [
+        (Guest::Untold, Egress::Current),
+        (Guest::Telling, Egress::Current),
+        // Its rules are older ones.
+        (Guest::Told, Egress::Outdated),
+    ] {
+        check(Observed::Running, how, 8, 8);
         // What was asked about its life is.
-        check(Observed::Running, guest, 0, 4);
+        check(Observed::Running, how, 0, 4);
         // A control with an older database.
-        check(Observed::Running, guest, 12, 9);
-        check(Observed::Booting, guest, 8, 9);
+        check(Observed::Running, how, 12, 9);
+        check(Observed::Booting, how, 8, 9);
     }
 }

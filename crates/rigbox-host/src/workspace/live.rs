@@ -32,8 +32,8 @@ pub(super) struct Live {
     pub(super) cgroup: Presence,
     /// Of what the guest should be told.
     pub(super) guest_digest: String,
-    /// The last generation that the guest knew, as far as this process has seen.
-    pub(super) told_generation: Generation,
+    /// The last generation of which all was done while it ran, as far as this process has seen.
+    pub(super) done_generation: Generation,
     /// How the setup scripts went.
     pub(super) setup: Vec<SetupResult>,
     pub(super) ready_since: Option<Instant>,
@@ -84,7 +84,7 @@ impl Live {
             network: None,
             cgroup: Presence::Missing,
             guest_digest: String::new(),
-            told_generation: Generation(0),
+            done_generation: Generation(0),
             setup: Vec::new(),
             ready_since: None,
             ending_since: None,
