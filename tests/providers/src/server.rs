@@ -40,8 +40,8 @@ const SERIES_MAX: usize = 10_000;
 /// Most models with a behaviour of their own.
 const MODELS_MAX: usize = 1_000;
 
-/// How long `requests_when` waits for what a test expects.
-const WAIT: Duration = Duration::from_secs(20);
+/// How long `requests_when` waits for what a test expects, also on a machine that does much else.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// How to start.
 #[derive(Debug, Clone)]
@@ -149,7 +149,10 @@ impl Providers {
         self.shared.with(|ledger| ledger.totals())
     }
 
-    /// The requests, as soon as they are as a test expects; or as they are after twenty seconds.
+    /// The requests, as soon as they are as a test expects.
+    ///
+    /// # Panics
+    /// When they do not come to be so; with what they are.
     pub async fn requests_when(&self, expected: impl Fn(&[Request]) -> bool) -> Vec<Request> {
         let waiting = async {
             loop {
@@ -162,9 +165,10 @@ impl Providers {
                 changed.await;
             }
         };
-        // What is missing then is what the test shows.
-        timeout(WAIT, waiting).await.unwrap_or_default();
-        self.requests()
+        let waited = timeout(WAIT, waiting).await;
+        let requests = self.requests();
+        assert!(waited.is_ok(), "after {WAIT:?} requests are not as expected: {requests:#?}");
+        requests
     }
 
     /// The behaviour of requests that have no other.
