@@ -1,6 +1,9 @@
 //! How sessions end before their time, and how those are told who are not let in.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -147,19 +150,26 @@ async fn closing() -> std::net::SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s15_what_is_typed_is_not_kept_waiting() {
-    // With Nagle's algorithm and delayed answers each would take forty milliseconds, and all of them far
-    // too long.
     let world = World::new().await;
     let key = Key::new();
     world.people.knows(key.public.clone(), true);
     let mut raw = Raw::inside(world.address, &key).await;
     let typing = async {
-        for _ in 0..5_000 {
+        let mut took = Vec::new();
+        for _ in 0..300 {
+            let began = Instant::now();
             raw.send(&message(80).string("keepalive@openssh.com").byte(1)).await.unwrap();
             assert!([81, 82].contains(&after_host_keys(&mut raw).await[0]));
+            took.push(began.elapsed());
         }
+        took
     };
-    within("the last key", typing).await;
+    let mut took = within("the last key", typing).await;
+    took.sort();
+    // With Nagle's algorithm and delayed answers each would take forty milliseconds; on a busy machine some
+    // take as long, too, but hardly nine in ten.
+    let tenth = took[took.len() / 10];
+    assert!(tenth < Duration::from_millis(30), "{tenth:?}");
 }
 
 async fn after_host_keys(raw: &mut Raw) -> Vec<u8> {

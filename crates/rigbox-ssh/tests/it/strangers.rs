@@ -6,21 +6,25 @@ use rigbox_ssh::Limits;
 
 use crate::{
     raw::{Key, Raw, ask, message},
-    world::{World, until},
+    world::{World, until, within},
 };
 
 const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s16_who_takes_too_long_to_be_let_in_is_not_waited_for() {
-    let world = World::with(Limits { login_grace: SHORT, ..Limits::default() }).await;
+    // Within which keys are exchanged on a busy machine, too.
+    let grace = Duration::from_secs(5);
+    let world = World::with(Limits { login_grace: grace, ..Limits::default() }).await;
     let silent = Raw::connect(world.address).await;
     let mut greets = Raw::connect(world.address).await;
     greets.hello().await.unwrap();
     for mut raw in [silent, greets, Raw::with_keys(world.address).await] {
         raw.is_closed().await;
     }
-    // Who keeps asking is not waited for either: a refusal takes a while, and there is none left.
+    // Who keeps asking is not waited for either: a refusal takes a while, and all attempts together take
+    // longer than this.
+    let world = World::with(Limits { login_grace: SHORT, ..Limits::default() }).await;
     let key = Key::new();
     world.people.knows(key.public.clone(), false);
     let mut asks = Raw::at_the_door(world.address).await;
@@ -34,12 +38,16 @@ async fn s16_who_takes_too_long_to_be_let_in_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s16_a_workspace_that_does_not_answer_is_not_waited_for() {
-    let world = World::with(Limits { login_grace: SHORT * 2, ..Limits::default() }).await;
+    // Within which a login itself must come to its end.
+    let grace = Duration::from_secs(10);
+    let world = World::with(Limits { login_grace: grace, ..Limits::default() }).await;
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     *world.people.elsewhere.lock().unwrap() = Some(mute.local_addr().unwrap());
-    let said = world.run(&["work", "true"]).await;
+    let arguments = ["work", "true"];
+    let (said, accepted) =
+        tokio::join!(world.run(&arguments), within("a connection to it", mute.accept()));
     assert_eq!(said.status.code(), Some(255));
-    let (_stream, _) = mute.accept().await.unwrap();
+    let (_stream, _) = accepted.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
