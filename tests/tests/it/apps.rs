@@ -61,8 +61,14 @@ impl World {
     fn share(&self, visibility: &str, emails: &[&str]) {
         let body = json!({ "visibility": visibility, "allowed_emails": emails });
         let path = format!("/apps/{}/visibility", self.app);
-        let answer = self.platform.client().unwrap().call("PUT", &path, Some(&body)).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let client = self.platform.client().unwrap();
+        let share = || {
+            let answer = client.call("PUT", &path, Some(&body))?;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            Ok(answer.at("/warning"))
+        };
+        // Without a warning it is in effect; on a busy machine the edge may be late to say so.
+        wait::until("the edge to confirm", START_LIMIT, share, Value::is_null).unwrap();
     }
 
     /// Makes the app private and public in turns, while others ask it all the time, from an address
