@@ -393,14 +393,14 @@ fn a_start_waits_for_apps_where_it_is_asked_to() {
     );
     let gives_up = world();
     gives_up.server.on(&line, health(false));
-    let ended = gives_up.rig("workspace start demo --wait-for-apps --wait-timeout 1 -o json");
+    let ended = gives_up.rig("workspace start demo --wait-for-apps --wait-timeout 5 -o json");
     assert_eq!(ended.code, 1);
     assert_eq!(
         ended.records()[2..],
         [
             json!({ "event": "app_status", "app": "my-api", "status": "waiting" }),
             json!({ "event": "error", "code": "timeout",
-                    "message": "my-api does not answer yet after 1 s" }),
+                    "message": "my-api does not answer yet after 5 s" }),
         ]
     );
 }

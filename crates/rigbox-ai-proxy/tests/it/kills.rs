@@ -60,7 +60,7 @@ const ROUNDS: u64 = 20;
 const CALLERS: u64 = 24;
 
 /// How long what must come is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All that a proxy in a process of its own must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -166,7 +166,7 @@ async fn standard_input_of_the_request_is_given_and_ended() {
 #[tokio::test]
 async fn a_command_whose_time_is_over_is_ended_with_what_it_has_started() {
     let world = World::vsock().await;
-    let request = ExecRequest { timeout_s: Some(1), ..shell("sleep 1000 & echo $!; wait") };
+    let request = ExecRequest { timeout_s: Some(5), ..shell("sleep 1000 & echo $!; wait") };
     let result = world.agent.exec(&request).await.unwrap();
     assert!(result.exit.timed_out && result.exit.signal.is_some(), "{result:?}");
     let child: u32 = result.stdout.trim().parse().unwrap();

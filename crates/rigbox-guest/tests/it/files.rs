@@ -54,16 +54,23 @@ async fn who_reads_while_a_file_is_replaced_gets_one_or_the_other() {
     let (old, new) = (vec![b'o'; 500_000], vec![b'n'; 700_000]);
     world.call("PUT", "/files?path=f", old.clone()).await;
     let path = world.guest_path("/home/developer/f");
+    let (begun, mut begins) = tokio::sync::watch::channel(false);
     let reader = std::thread::spawn(move || {
         let mut seen = (false, false);
         while !seen.1 {
             let content = fs::read(&path).unwrap();
             assert!(content.len() == 500_000 || content.len() == 700_000);
             assert!(content.iter().all(|byte| *byte == content[0]));
-            if content[0] == b'o' { seen.0 = true } else { seen.1 = true }
+            if content[0] == b'o' {
+                seen.0 = true
+            } else {
+                seen.1 = true
+            }
+            begun.send_replace(true);
         }
         seen
     });
+    begins.wait_for(|begun| *begun).await.unwrap();
     for content in [&old, &old, &new] {
         world.call("PUT", "/files?path=f", content.clone()).await;
     }
