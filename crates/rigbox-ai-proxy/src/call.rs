@@ -195,21 +195,22 @@ impl Proxy {
     /// Holds the worst case, or, where the balance does not pay for it and the request does not say how
     /// often tools are called and how much is written, for as much as it pays for.
     async fn hold(&self, caller: &AiCaller, plan: &mut Plan<'_>) -> Result<Hold, Refusal> {
-        let request = plan.request.clone();
-        let refuse = |error, tokens| unpaid(error, &request, tokens);
-        let Some(mut estimate) = plan.estimate.clone() else {
+        let Plan { request, estimate: planned, .. } = plan;
+        let request = &*request;
+        let refuse = |error, tokens| unpaid(error, request, tokens);
+        let Some(mut estimate) = planned.clone() else {
             return self.purse.hold_nothing(caller.account).map_err(|error| refuse(error, None));
         };
         let short = loop {
             let short = match self.purse.hold(caller.account, estimate.hold).await {
                 Ok(hold) => {
-                    plan.estimate = Some(estimate);
+                    *planned = Some(estimate);
                     return Ok(hold);
                 }
                 Err(HoldError::Exhausted(short)) => short,
                 Err(error) => return Err(refuse(error, None)),
             };
-            match estimate.with_fewer_calls(&request) {
+            match estimate.with_fewer_calls(request) {
                 Some(fewer) => estimate = fewer,
                 None => break short,
             }
@@ -225,7 +226,7 @@ impl Proxy {
         };
         let hold = self.purse.hold(caller.account, clamped.hold).await;
         let hold = hold.map_err(|error| refuse(error, tokens))?;
-        plan.estimate = Some(clamped);
+        *planned = Some(clamped);
         Ok(hold)
     }
 

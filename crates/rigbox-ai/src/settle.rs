@@ -9,14 +9,14 @@
 //! | more than can be true: above twice what was held, and, where it was reported, more than any model reads or writes at once | what was held, marked as an estimate |
 //!
 //! An estimate reads what was reported as read, or else what the body's bytes likely are, and once more
-//! for each call of a tool that the provider has made, with what those have found; at the price that was held
-//! (a cache may have been written). It writes, for each answer that was asked for, the most of: what was
-//! reported, and what the shown bytes likely are with, where something may be written that is not shown, what
-//! can have been written in the time in which nothing was. Bytes of images count as such and of audio by a 200th, at the
-//! dearest rate of what is written; a model that writes them, and of which nothing was seen, has written all
-//! that it may. What is added to what was reported is no more than the bound of the request. So a
-//! caller who hangs up does not get an answer for nothing, and one whom a provider has hung up on does
-//! not pay for what can not have been made: charging the whole hold would be neither.
+//! for each call of a tool that the provider has made, with what those have found; at the price that was
+//! held (a cache may have been written). It writes, for each answer that was asked for, the most of: what
+//! was reported, and what the shown bytes likely are with, where something may be written that is not shown,
+//! what can have been written in the time in which nothing was. Images count by their bytes and audio by a
+//! 200th of them, at the dearest rate of what is written; a model that writes them, and of which nothing was
+//! seen, has written all that it may. What is added to what was reported is no more than the bound of the
+//! request. So a caller who hangs up does not get an answer for nothing, and one whom a provider has hung up
+//! on does not pay for what can not have been made: charging the whole hold would be neither.
 //!
 //! Invariants: pure, so that a repeat gives the same charge (that one is charged once is the ledger's to
 //! keep); nothing that has no price is left out: there is none (see `estimate`).

@@ -255,9 +255,9 @@ impl Meter {
     }
 
     /// The provider has ended the answer: no more of them come.
-    pub fn is_over(&mut self) {
+    pub fn ended(&mut self) {
         if let Reader::Gemini(reader) = &mut self.reading.reader {
-            reader.is_over();
+            reader.all_ended();
         }
     }
 

@@ -312,7 +312,7 @@ impl HttpBody for Passing {
                 Some(Err(cut)) => this.cut(cut),
                 None => {
                     if let Some(meter) = &mut this.meter {
-                        meter.is_over();
+                        meter.ended();
                     }
                     this.rest(Ender::Answer)
                 }

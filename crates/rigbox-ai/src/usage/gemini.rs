@@ -99,7 +99,7 @@ impl Reader {
     }
 
     /// Nothing more comes, as the provider has said.
-    pub(super) fn is_over(&mut self) {
+    pub(super) fn all_ended(&mut self) {
         self.finished |= !self.ended.is_empty();
     }
 

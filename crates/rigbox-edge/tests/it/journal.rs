@@ -40,6 +40,20 @@ async fn hinder(world: &World) -> camino::Utf8PathBuf {
     hindrance
 }
 
+/// An edge that was told something while it cannot write its table; what keeps it from that, and what it
+/// had acknowledged before.
+async fn hindered() -> (World, camino::Utf8PathBuf, Vec<u64>) {
+    let mut world = world().await;
+    world.kill().await;
+    let (path, told) = without_control(&mut world).await;
+    world.start().await;
+    let hindrance = hinder(&world).await;
+    let before = told.acks();
+    world.control = Control::at(path, told).await;
+    until("it is told", async || world.metric("rigbox_edge_control_connected").await == 1).await;
+    (world, hindrance, before)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_which_a_line_is_damaged_is_told_anew() {
     let mut world = world().await;
@@ -64,15 +78,8 @@ async fn a_table_of_which_a_line_is_damaged_is_told_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_written_is_in_effect_and_not_acknowledged() {
-    let mut world = world().await;
-    world.kill().await;
-    let (path, told) = without_control(&mut world).await;
-    world.start().await;
-    let hindrance = hinder(&world).await;
-    let before = told.acks();
+    let (world, hindrance, before) = hindered().await;
     let revision = before.last().copied().unwrap();
-    world.control = Control::at(path, told).await;
-    until("it is told", async || world.metric("rigbox_edge_control_connected").await == 1).await;
     assert!(world.ask(NAME, "/", &[]).await.contains("GET / HTTP"));
     std::fs::remove_dir(&hindrance).unwrap();
     world.routes([app(2, "b", 3_000)]).await;
@@ -82,14 +89,7 @@ async fn what_is_not_written_is_in_effect_and_not_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_no_writing_acknowledges_nothing_that_is_not_written() {
-    let mut world = world().await;
-    world.kill().await;
-    let (path, told) = without_control(&mut world).await;
-    world.start().await;
-    let hindrance = hinder(&world).await;
-    let before = told.acks();
-    world.control = Control::at(path, told).await;
-    until("it is told", async || world.metric("rigbox_edge_control_connected").await == 1).await;
+    let (mut world, hindrance, before) = hindered().await;
     let revision = world.control.say([world.route(app(2, "b", 3_000))]).await;
     until("it is told of b", async || {
         world.ask("b.apps.example", "/", &[]).await.contains("GET / HTTP")

@@ -88,7 +88,7 @@ fn a10_an_answer_of_many_is_not_over_with_the_first_of_them() {
         let mut meter = Meter::new(Dialect::Gemini, Framing::Events).of_answers(held.answers);
         meter.feed(events(stream).as_bytes());
         if is_over {
-            meter.is_over();
+            meter.ended();
         }
         meter.finish().standing
     };
